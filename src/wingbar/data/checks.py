@@ -1,0 +1,124 @@
+"""What every layout has in common: which files count as pictures, safe paths, the minimum to train."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from wingbar.data.sample import Dataset, Sample, Skipped
+from wingbar.errors import DataError, PictureError, suggestion
+from wingbar.images import picture_size
+
+EXTENSIONS = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+)
+MIN_PER_CLASS = 2
+VALIDATION_NAMES = ("val", "valid", "validation", "dev")
+NO_VALIDATION = (
+    "Wingbar cuts its own validation set out of the training pictures: "
+    "call these pictures 'train' to learn from them too, or 'test' to be judged on them."
+)
+
+
+def named(items: Iterable[object], limit: int = 5) -> str:
+    """``"'a', 'b' and 7 more"``: quoted, so that no hostile name can write control characters."""
+    texts = [repr(str(item)) for item in items]
+    rest = len(texts) - limit
+    return ", ".join(texts[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def is_hidden(path: Path) -> bool:
+    """Files that systems leave behind: dot files, and the folder macOS adds to its archives."""
+    return path.name.startswith(".") or path.name == "__MACOSX"
+
+
+def why_no_picture(path: Path) -> str | None:
+    """None if name and header are those of a picture, else the reason. Nothing is decoded."""
+    if is_hidden(path):
+        return "hidden file"
+    if path.suffix.lower() not in EXTENSIONS:
+        return f"not a picture's extension: {path.suffix!r}"
+    try:
+        picture_size(path)
+    except PictureError as error:
+        return str(error).removeprefix(f"{str(path)!r}: ")
+    return None
+
+
+def only_pictures(samples: Iterable[Sample]) -> tuple[tuple[Sample, ...], tuple[Skipped, ...]]:
+    """Samples whose file is a picture, and the others as ``Skipped``."""
+    kept, skipped = [], []
+    for sample in samples:
+        reason = why_no_picture(sample.path)
+        if reason is None:
+            kept.append(sample)
+        else:
+            skipped.append(Skipped(sample.path, reason))
+    return tuple(kept), tuple(skipped)
+
+
+def listed_key(text: str) -> str:
+    """A path written in a list as a key: relative, with forward slashes, ``a//./b`` made ``a/b``.
+
+    Raises ``ValueError`` with the reason if, on any system, it could name anything outside the data
+    set's folder.
+    """
+    path = PurePosixPath(text)
+    if not path.parts or "\0" in text:
+        raise ValueError(f"{text!r} is no path")
+    if path.is_absolute() or PureWindowsPath(text).anchor:
+        raise ValueError(f"{text!r} is not relative to the data set's folder")
+    if ".." in path.parts or ".." in PureWindowsPath(text).parts:
+        raise ValueError(f"{text!r} leads out of the data set's folder")
+    return path.as_posix()
+
+
+def checked(dataset: Dataset) -> Dataset:
+    """The data set itself, if a recogniser can be trained on it; else a ``DataError``."""
+    where = f"data set {str(dataset.root)!r} ({dataset.layout})"
+    skipped = _skipped_note(dataset.skipped)
+    if not dataset.samples:
+        raise DataError(f"{where}: no picture found.{skipped} Check the path and the layout.")
+    if len(dataset.classes) < 2:
+        raise DataError(
+            f"{where}: only one class, {named(dataset.classes)}; at least two are needed.{skipped} "
+            "Give each class a folder, or a label, of its own."
+        )
+    _check_counts(dataset, where, skipped)
+    return dataset
+
+
+def _check_counts(dataset: Dataset, where: str, skipped: str) -> None:
+    train = Counter(sample.label for sample in dataset.split("train"))
+    test = Counter(sample.label for sample in dataset.split("test"))
+    unknown = [name for label, name in enumerate(dataset.classes) if test[label] and not train[label]]
+    if unknown:
+        raise unknown_test_classes(where, unknown, [dataset.classes[label] for label in train], skipped)
+    small = [
+        (name, train[label]) for label, name in enumerate(dataset.classes) if train[label] < MIN_PER_CLASS
+    ]
+    if small:
+        raise DataError(
+            f"{where}: fewer than {MIN_PER_CLASS} training pictures in {named(name for name, _ in small)} "
+            f"({', '.join(str(count) for _, count in small[:5])}); one is needed to learn from and one to "
+            f"validate with.{skipped} Add pictures, or remove the class."
+        )
+
+
+def unknown_test_classes(
+    where: str, unknown: Sequence[str], known: Iterable[str], note: str = ""
+) -> DataError:
+    """The error for classes that are tested but never trained."""
+    return DataError(
+        f"{where}: no training pictures for the test classes {named(unknown)}.{suggestion(unknown[0], known)}"
+        f"{note} Add training pictures, or take them out of the test split."
+    )
+
+
+def _skipped_note(skipped: Sequence[Skipped]) -> str:
+    if not skipped:
+        return ""
+    first = skipped[0]
+    files = "1 file was" if len(skipped) == 1 else f"{len(skipped)} files were"
+    return f" {files} skipped, first {str(first.path)!r}: {first.reason}."

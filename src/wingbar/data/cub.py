@@ -1,0 +1,195 @@
+"""The layout of CUB-200-2011 (Wah et al., CNS-TR-2011-001): numbered lines in text files beside ``images/``.
+
+=========================  ============================================  ========
+file                       line                                          needed
+=========================  ============================================  ========
+``images.txt``             image id, path below ``images/``              yes
+``classes.txt``            class id, class name                          yes
+``image_class_labels.txt`` image id, class id                            yes
+``train_test_split.txt``   image id, 1 (training) or 0 (test)            yes
+``bounding_boxes.txt``     image id, x, y, width, height (pixels)        no
+``parts/parts.txt``        part id, part name                            no
+``parts/part_locs.txt``    image id, part id, x, y, 1 if visible else 0  no
+=========================  ============================================  ========
+
+``images.txt`` decides which pictures there are; lines of the other files about other pictures are ignored,
+so a cut-down ``images.txt`` is enough for a subset. Classes without a listed picture are left out, and
+the others numbered 0, 1, ... in the order of their ids. Class names stay as they are written there
+(``001.Black_footed_Albatross``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wingbar.data.checks import checked, listed_key, named, only_pictures
+from wingbar.data.folder import split_folders
+from wingbar.data.sample import Dataset, Keypoint, Sample, Split
+from wingbar.errors import DataError
+
+_LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt")
+_SPLITS: dict[str, Split] = {"1": "train", "0": "test"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    file: Path
+    number: int
+    fields: list[str]
+
+    def error(self, problem: str) -> DataError:
+        return DataError(f"{str(self.file)!r}, line {self.number}: {problem}. Correct or remove that line.")
+
+    def whole(self, column: int) -> int:
+        text = self.fields[column]
+        if not (text.isascii() and text.isdigit() and len(text) < 16):
+            raise self.error(f"{text!r} is not a whole number")
+        return int(text)
+
+    def real(self, column: int) -> float:
+        try:
+            value = float(self.fields[column])
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise self.error(f"{self.fields[column]!r} is not a number")
+        return value
+
+
+def recognised(root: Path) -> bool:
+    """Whether the folder holds any of the lists only this layout has."""
+    return any((root / name).is_file() for name in _LISTS)
+
+
+def read(root: Path) -> Dataset:
+    """Read the folder.
+
+    Raises ``DataError``, with file and line, if a list is missing, damaged or contradicts another.
+    """
+    others = split_folders(root)
+    if others:
+        raise DataError(
+            f"data set {str(root)!r}: two layouts at once, the lists of CUB-200-2011 next to "
+            f"{named(folder.name for folder in others.values())}. Move one of them away."
+        )
+    images = _by_id(root / "images.txt", 2)
+    labels, classes = _labels(root, images)
+    splits = _required(_by_id(root / "train_test_split.txt", 2), images, "train_test_split.txt")
+    boxes = _boxes(root / "bounding_boxes.txt", images)
+    keypoints, keypoint_names = _keypoints(root / "parts")
+    samples = []
+    for image, key in _keys(images).items():
+        split = _SPLITS.get(splits[image].fields[1])
+        if split is None:
+            raise splits[image].error(f"{splits[image].fields[1]!r} is neither 1 (training) nor 0 (test)")
+        samples.append(
+            Sample(root / key, key, labels[image], split, boxes.get(image), tuple(keypoints.get(image, ())))
+        )
+    kept, skipped = only_pictures(samples)
+    return checked(Dataset(root, root.name, "CUB-200-2011", classes, kept, skipped, keypoint_names))
+
+
+def _lines(file: Path, fields: int) -> Iterator[_Line]:
+    """The lines that are not blank, each cut into ``fields`` fields; the last one may hold spaces."""
+    if not file.is_file():
+        raise DataError(
+            f"{str(file)!r} is missing, which the layout of CUB-200-2011 needs. Restore it; if this is "
+            f"a folder of class folders, rename or remove {', '.join(_LISTS)}."
+        )
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{str(file)!r} cannot be read as UTF-8 text: {error}. Restore the file.") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        parts = line.strip(" \t\r").split(maxsplit=fields - 1)
+        if parts:
+            found = _Line(file, number, parts)
+            if len(parts) < fields:
+                raise found.error(f"{fields} fields expected, found {len(parts)}")
+            yield found
+
+
+def _by_id(file: Path, fields: int) -> dict[int, _Line]:
+    lines: dict[int, _Line] = {}
+    for line in _lines(file, fields):
+        first = lines.setdefault(line.whole(0), line)
+        if first is not line:
+            raise line.error(f"id {line.fields[0]} was given already in line {first.number}")
+    return dict(sorted(lines.items()))
+
+
+def _required(lines: dict[int, _Line], images: dict[int, _Line], file: str) -> dict[int, _Line]:
+    missing = [image for image in images if image not in lines]
+    if missing:
+        raise DataError(
+            f"{file!r} has no line for the image ids {named(missing)} of images.txt. Add these lines, "
+            "or take the pictures out of images.txt."
+        )
+    return lines
+
+
+def _keys(images: dict[int, _Line]) -> dict[int, str]:
+    """Image id -> key; two ids for one picture would let it be in training and test at once."""
+    keys: dict[int, str] = {}
+    seen: dict[str, int] = {}
+    for image, line in images.items():
+        try:
+            key = "images/" + listed_key(line.fields[1])
+        except ValueError as error:
+            raise line.error(str(error)) from None
+        if seen.setdefault(key, image) != image:
+            raise line.error(f"the picture {line.fields[1]!r} has the id {seen[key]} already")
+        keys[image] = key
+    return keys
+
+
+def _labels(root: Path, images: dict[int, _Line]) -> tuple[dict[int, int], tuple[str, ...]]:
+    """Image id -> label from 0, and the class names in the order of the labels."""
+    names = _by_id(root / "classes.txt", 2)
+    lines = _required(_by_id(root / "image_class_labels.txt", 2), images, "image_class_labels.txt")
+    ids = {image: lines[image].whole(1) for image in images}
+    unknown = next((image for image in images if ids[image] not in names), None)
+    if unknown is not None:
+        raise lines[unknown].error(f"class id {ids[unknown]} is not in classes.txt")
+    used = sorted(set(ids.values()))
+    classes = tuple(names[class_id].fields[1] for class_id in used)
+    for position, class_id in enumerate(used):
+        if classes[position] in classes[:position]:
+            raise names[class_id].error(f"the class name {classes[position]!r} is used twice")
+    order = {class_id: label for label, class_id in enumerate(used)}
+    return {image: order[class_id] for image, class_id in ids.items()}, classes
+
+
+def _boxes(file: Path, images: dict[int, _Line]) -> dict[int, tuple[float, float, float, float]]:
+    if not file.exists():
+        return {}
+    boxes = {}
+    for image, line in _required(_by_id(file, 5), images, file.name).items():
+        x, y, width, height = (line.real(column) for column in range(1, 5))
+        if width <= 0 or height <= 0:
+            raise line.error(f"a box of {width:g} x {height:g} pixels is empty")
+        boxes[image] = (x, y, x + width, y + height)
+    return boxes
+
+
+def _keypoints(folder: Path) -> tuple[dict[int, list[Keypoint]], tuple[str, ...]]:
+    """Image id -> its visible keypoints, and the names of all, both in the order of the part ids."""
+    if not (folder / "part_locs.txt").exists():
+        return {}, ()
+    names = {part: line.fields[1] for part, line in _by_id(folder / "parts.txt", 2).items()}
+    found: dict[int, list[Keypoint]] = {}
+    seen: dict[tuple[int, int], int] = {}
+    for line in _lines(folder / "part_locs.txt", 5):
+        image, part = line.whole(0), line.whole(1)
+        if part not in names:
+            raise line.error(f"part id {part} is not in parts.txt")
+        if seen.setdefault((image, part), line.number) != line.number:
+            raise line.error(f"part {part} of image {image} was given already in line {seen[image, part]}")
+        if line.fields[4] not in ("0", "1"):
+            raise line.error(f"{line.fields[4]!r} is neither 1 (visible) nor 0")
+        if line.fields[4] == "1":
+            found.setdefault(image, []).append(Keypoint(names[part], line.real(2), line.real(3)))
+    return found, tuple(names.values())

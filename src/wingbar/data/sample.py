@@ -1,0 +1,127 @@
+"""What a data set is, whatever layout it came from: samples with one label each, and what was left out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from wingbar.errors import DataError
+
+Split = Literal["train", "test"]
+
+_EDGE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Keypoint:
+    """A visible, named point of the object, in pixels of the original picture. For evaluation only."""
+
+    name: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled picture.
+
+    ``key`` is its path relative to the data set's root, with forward slashes: the same on every machine.
+    ``box`` (xyxy, half-open, pixels of the original) and the visible ``keypoints`` are for evaluation
+    only; training sees the label alone. A box is as annotated, and may reach a little over the edge.
+    """
+
+    path: Path
+    key: str
+    label: int
+    split: Split
+    box: tuple[float, float, float, float] | None = None
+    keypoints: tuple[Keypoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file found or listed that is not in the data set, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Samples in a fixed order; ``classes[sample.label]`` is a sample's class name."""
+
+    root: Path
+    name: str
+    layout: str
+    classes: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    skipped: tuple[Skipped, ...] = ()
+    keypoint_names: tuple[str, ...] = ()
+
+    def split(self, name: Split) -> tuple[Sample, ...]:
+        """The samples of one split, in the data set's order."""
+        if name not in ("train", "test"):
+            raise ValueError(f"a split is 'train' or 'test', not {name!r}")
+        return tuple(sample for sample in self.samples if sample.split == name)
+
+    def first_classes(self, count: int) -> Dataset:
+        """The data set of the first ``count`` classes alone; labels stay as they are.
+
+        Raises ``DataError`` unless 2 <= count <= the number of classes.
+        """
+        if not 2 <= count <= len(self.classes):
+            raise DataError(
+                f"cannot take the first {count} classes of {self.name!r}: give 2 to {len(self.classes)}"
+            )
+        kept = tuple(sample for sample in self.samples if sample.label < count)
+        return replace(self, classes=self.classes[:count], samples=kept)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of classes, keys, labels, splits and file contents: what training depends on.
+
+        Of each file its size and its first and last 4 KiB count: a few milliseconds per hundred
+        pictures, and the same on every machine, which time stamps are not. A re-encoded or replaced
+        picture changes them; an edit in the middle of an uncompressed file of equal size goes unseen.
+        Raises ``DataError`` if a file has gone.
+        """
+        digest = hashlib.sha256()
+        for name in self.classes:
+            _add(digest, name)
+        for sample in self.samples:
+            _add(digest, sample.key, str(sample.label), sample.split)
+            digest.update(_content(sample.path))
+        return digest.hexdigest()
+
+    def describe(self) -> str:
+        """One line for people: name, layout, classes, pictures per split, what was skipped."""
+        train, test = len(self.split("train")), len(self.split("test"))
+        skipped = f", {len(self.skipped)} files skipped" if self.skipped else ""
+        return (
+            f"{self.name} ({self.layout}): {len(self.classes)} classes, "
+            f"{train} training and {test} test pictures{skipped}"
+        )
+
+
+def _add(digest: hashlib._Hash, *words: str) -> None:
+    """Length first, so that no two lists of words give the same bytes; any file name can be encoded."""
+    for word in words:
+        data = word.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+
+
+def _content(path: Path) -> bytes:
+    """Digest of a file's size, beginning and end."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            head = file.read(_EDGE)
+            file.seek(max(size - _EDGE, 0))
+            return hashlib.sha256(size.to_bytes(8, "little") + head + file.read(_EDGE)).digest()
+    except OSError as error:
+        raise DataError(
+            f"{str(path)!r} was there when the data set was read and cannot be read now "
+            f"({error.strerror}); restore it, or read the data set again"
+        ) from error

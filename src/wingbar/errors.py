@@ -1,0 +1,36 @@
+"""Errors that a user can mend: each says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WingbarError(Exception):
+    """Base of all errors shown without a traceback (exit code 2)."""
+
+
+class DataError(WingbarError):
+    """A data set cannot be used as it is: names the file or line and the remedy."""
+
+
+class PictureError(WingbarError):
+    """One picture cannot be read. Among many pictures it is skipped, counted and listed."""
+
+
+class WeightsError(WingbarError):
+    """Network weights are missing, unreadable or do not fit the network."""
+
+
+class ConfigError(WingbarError):
+    """An option or a configuration key is unknown or has an impossible value."""
+
+
+class RunError(WingbarError):
+    """A run folder is missing, damaged, in use, or lacks what was asked for."""
+
+
+def suggestion(wrong: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"`` for the closest known name, or ``""`` when none is close."""
+    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,33 @@
+"""Judging: figures from arrays, as records that turn into JSON. No files, no networks."""
+
+from __future__ import annotations
+
+from wingbar.evaluation.bootstrap import Estimate, error_reduction, mean_interval, paired_difference
+from wingbar.evaluation.classification import ClassificationReport, classify, correct, stream_combinations
+from wingbar.evaluation.localization import (
+    LocalizationReport,
+    MaxBoxAcc,
+    MaxBoxAccV2,
+    best_centre_share,
+    localize,
+)
+from wingbar.evaluation.parts import PartsReport, PictureParts, judge_parts
+
+__all__ = [
+    "ClassificationReport",
+    "Estimate",
+    "LocalizationReport",
+    "MaxBoxAcc",
+    "MaxBoxAccV2",
+    "PartsReport",
+    "PictureParts",
+    "best_centre_share",
+    "classify",
+    "correct",
+    "error_reduction",
+    "judge_parts",
+    "localize",
+    "mean_interval",
+    "paired_difference",
+    "stream_combinations",
+]

@@ -1,0 +1,160 @@
+"""How well pictures are named: accuracy, recall, confusions, and what each stream adds.
+
+Ties between scores go to the class that comes first, in top-1 as in top-5, so a net that scores all
+classes alike is not right about every one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from wingbar.evaluation.bootstrap import RESAMPLES, mean_interval
+from wingbar.opam.fusion import fuse
+
+MOST_CONFUSED = 20
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class: its test pictures, the share of them that is found, and how often its name is right."""
+
+    name: str
+    count: int
+    recall: float | None
+    """None without test pictures."""
+    precision: float | None
+    """None where the class is never named."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Two classes taken for each other."""
+
+    first: str
+    second: str
+    count: int
+    """Errors both ways."""
+    first_as_second: int
+    second_as_first: int
+
+
+@dataclass(frozen=True)
+class ClassificationReport:
+    """Shares in [0, 1]."""
+
+    pictures: int
+    top1: float
+    top1_interval: tuple[float, float]
+    """Bootstrap 95 % interval."""
+    top5: float
+    """With fewer than five classes: always 1."""
+    macro_recall: float
+    """Mean recall of the classes that have test pictures."""
+    per_class: tuple[ClassScore, ...]
+    confused: tuple[Confusion, ...]
+    """The most confused pairs, most errors first, then in the order of the classes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as dictionaries, lists, strings and numbers."""
+        return asdict(self)
+
+
+def classify(
+    probabilities: Float[ndarray, "n classes"],
+    labels: Int[ndarray, "n"],
+    classes: Sequence[str],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> ClassificationReport:
+    """All figures of one set of scores. Raises ValueError for scores or labels that cannot be judged."""
+    if len(classes) != probabilities.shape[1]:
+        raise ValueError(f"{len(classes)} class names for scores of {probabilities.shape[1]} classes")
+    ranks = label_ranks(probabilities, labels)
+    top1 = mean_interval(ranks == 0, seed, resamples)
+    confusion = _confusion(probabilities.argmax(1), labels, len(classes))
+    per_class = tuple(_class_score(name, k, confusion) for k, name in enumerate(classes))
+    return ClassificationReport(
+        pictures=len(labels),
+        top1=top1.value,
+        top1_interval=(top1.low, top1.high),
+        top5=float((ranks < 5).mean()),
+        macro_recall=float(np.mean([score.recall for score in per_class if score.recall is not None])),
+        per_class=per_class,
+        confused=_most_confused(confusion, classes),
+    )
+
+
+def label_ranks(scores: Float[ndarray, "n classes"], labels: Int[ndarray, "n"]) -> Int[ndarray, "n"]:
+    """How many classes stand before the true one: 0 is a right answer.
+
+    Raises ValueError for a score that is no number (it would count as a right answer) and for a label
+    outside the classes.
+    """
+    if not np.isfinite(scores).all():
+        raise ValueError("scores hold values that are no numbers")
+    if len(labels) and not (labels.min() >= 0 and labels.max() < scores.shape[1]):
+        raise ValueError(
+            f"labels reach from {labels.min()} to {labels.max()}; there are {scores.shape[1]} classes"
+        )
+    of_label = np.take_along_axis(scores, labels[:, None], 1)
+    earlier = np.arange(scores.shape[1]) < labels[:, None]
+    return ((scores > of_label) | ((scores == of_label) & earlier)).sum(1)
+
+
+def correct(scores: Float[ndarray, "n classes"], labels: Int[ndarray, "n"]) -> Bool[ndarray, "n"]:
+    """Which pictures are named rightly: what `paired_difference` and `error_reduction` take."""
+    return label_ranks(scores, labels) == 0
+
+
+def stream_combinations(
+    scores: Mapping[str, Float[ndarray, "n classes"]], weights: Mapping[str, float], labels: Int[ndarray, "n"]
+) -> dict[str, float]:
+    """Top-1 of each stream alone and of every combination, keyed ``"picture+object"``.
+
+    A combination is the weighted sum of its members' scores (the paper's fusion, section III-D). The
+    weights are those fitted for all streams, renormalised over the members, not fitted anew: members
+    that all have weight 0 count alike. Raises ValueError for a stream without weight or the reverse.
+    """
+    if set(scores) != set(weights):
+        raise ValueError(f"scores of {sorted(scores)} but weights of {sorted(weights)}")
+    groups = (group for size in range(1, len(scores) + 1) for group in combinations(scores, size))
+    return {"+".join(group): _fused_top1(group, scores, weights, labels) for group in groups}
+
+
+def _fused_top1(
+    group: tuple[str, ...],
+    scores: Mapping[str, Float[ndarray, "n classes"]],
+    weights: Mapping[str, float],
+    labels: Int[ndarray, "n"],
+) -> float:
+    members = np.array([weights[name] for name in group], dtype=float)
+    shares = members / members.sum() if members.sum() > 0 else np.full(len(group), 1 / len(group))
+    return float(correct(fuse(np.stack([scores[name] for name in group]), shares), labels).mean())
+
+
+def _confusion(
+    predicted: Int[ndarray, "n"], labels: Int[ndarray, "n"], classes: int
+) -> Int[ndarray, "true named"]:
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def _class_score(name: str, k: int, confusion: Int[ndarray, "true named"]) -> ClassScore:
+    right, count, named = int(confusion[k, k]), int(confusion[k].sum()), int(confusion[:, k].sum())
+    return ClassScore(name, count, right / count if count else None, right / named if named else None)
+
+
+def _most_confused(confusion: Int[ndarray, "true named"], classes: Sequence[str]) -> tuple[Confusion, ...]:
+    both = np.triu(confusion + confusion.T, k=1)
+    pairs = sorted(np.argwhere(both).tolist(), key=lambda pair: -both[tuple(pair)])
+    return tuple(
+        Confusion(classes[a], classes[b], int(both[a, b]), int(confusion[a, b]), int(confusion[b, a]))
+        for a, b in pairs[:MOST_CONFUSED]
+    )

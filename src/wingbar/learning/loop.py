@@ -1,0 +1,248 @@
+"""The one training loop: every net of every method learns here.
+
+Device, precision and gradients' clipping are Lightning Fabric's; the loop is ours. An epoch's end is
+written down whole, and all randomness comes from (seed, epoch, index), so a training that was cut off
+goes on to the very weights that an uninterrupted one reaches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from lightning_fabric import Fabric
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from wingbar.learning.checkpoint import load_tensors, restore_training, save_tensors, training_state
+from wingbar.learning.recipe import Recipe
+from wingbar.learning.schedule import make_optimizer, rate_at
+from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader
+from wingbar.nets.saliency_head import MapNet
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where nets run."""
+
+    fabric: Fabric
+    workers: int
+    """Loader processes; 0 loads in the training process."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device that batches go to."""
+        return self.fabric.device
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch measured."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    pictures_per_second: float
+
+
+@dataclass(frozen=True)
+class History:
+    """The epochs of a training and which one was kept."""
+
+    epochs: tuple[Epoch, ...] = ()
+    best: int = -1
+    """The kept epoch: highest validation accuracy, then lowest validation loss; -1 before the first."""
+
+    def add(self, epoch: Epoch) -> History:
+        """This history one epoch longer."""
+        best = self.epochs[self.best] if self.best >= 0 else None
+        better = best is None or (epoch.val_accuracy, -epoch.val_loss) > (best.val_accuracy, -best.val_loss)
+        return History((*self.epochs, epoch), len(self.epochs) if better else self.best)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {"best": self.best, "epochs": [vars(epoch) for epoch in self.epochs]}
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> History:
+        """The reverse of `to_json`."""
+        return History(tuple(Epoch(**epoch) for epoch in value["epochs"]), value["best"])
+
+
+@dataclass
+class Watch:
+    """Who is told how a training goes; each does nothing by default."""
+
+    step: Callable[[int, int, int, float], None] = field(default=lambda epoch, step, steps, rate: None)
+    """After each step: epoch, step, steps an epoch, pictures a second so far in this epoch."""
+    epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)
+    """After each epoch."""
+
+
+def fit(
+    net: MapNet,
+    mixes: Sequence[Mix],
+    validation: Sequence[View],
+    recipe: Recipe,
+    *,
+    size: int,
+    seed: int,
+    hardware: Hardware,
+    state_file: Path | None = None,
+    watch: Watch | None = None,
+) -> History:
+    """Train ``net`` in place and leave it, in eval mode, with the weights of its best epoch.
+
+    Without validation views the last epoch is the best. With ``state_file`` the state after each epoch
+    is kept there, and a training found there goes on from it.
+    """
+    watch = watch or Watch()
+    fabric, device = hardware.fabric, hardware.device
+    net = net.to(device=device, memory_format=torch.channels_last)
+    optimizer = make_optimizer(net, recipe)
+    average = ModelEmaV3(net, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
+    kept = average.module if average is not None else net
+    trained, wrapped = fabric.setup(net, optimizer, move_to_device=False)
+    history, best = History(), {}
+    if state_file is not None and state_file.exists():
+        state, info = load_tensors(state_file)
+        best = {name.removeprefix("best."): t for name, t in state.items() if name.startswith("best.")}
+        restore_training(state, net, average, optimizer)
+        history = History.from_json(info)
+    sampler = EpochSampler(len(mixes), recipe.batch_size, seed)
+    loader = DataLoader(
+        TrainViews(mixes, size, recipe, seed),
+        batch_sampler=sampler,
+        num_workers=hardware.workers,
+        persistent_workers=hardware.workers > 0,
+    )
+    while not finished(history, recipe):
+        sampler.epoch = len(history.epochs)
+        measured = run_epoch(trained, wrapped, loader, recipe, seed, sampler.epoch, average, hardware, watch)
+        val_loss, val_accuracy = validate(kept, validation, size, recipe, hardware)
+        history = history.add(replace(measured, val_loss=val_loss, val_accuracy=val_accuracy))
+        if history.best == sampler.epoch or not validation:
+            best = {name: tensor.detach().cpu().clone() for name, tensor in kept.state_dict().items()}
+            history = replace(history, best=sampler.epoch)
+        if state_file is not None:
+            state = training_state(net, average, optimizer) | {f"best.{n}": t for n, t in best.items()}
+            save_tensors(state_file, state, history.to_json())
+        watch.epoch(history.epochs[-1])
+    net.load_state_dict(best)
+    net.eval()
+    return history
+
+
+def finished(history: History, recipe: Recipe) -> bool:
+    """Whether all epochs are done or validation has not improved for ``recipe.patience`` epochs."""
+    done = len(history.epochs)
+    waited = done - 1 - history.best
+    return done >= recipe.epochs or bool(recipe.patience and done and waited >= recipe.patience)
+
+
+def run_epoch(
+    net: Any,
+    optimizer: Any,
+    loader: DataLoader,
+    recipe: Recipe,
+    seed: int,
+    epoch: int,
+    average: ModelEmaV3 | None,
+    hardware: Hardware,
+    watch: Watch,
+) -> Epoch:
+    """One pass over the training pictures; validation figures are left at nan and filled in later."""
+    torch.manual_seed(seed * 100_003 + epoch)  # dropout's draws, the same after a resume
+    training_mode(net, recipe)
+    steps, seen, total, started = len(loader), 0, torch.zeros((), device=hardware.device), time.perf_counter()
+    rate = 0.0
+    for step, (pixels, labels, clusters) in enumerate(loader):
+        rate = rate_at(epoch + step / steps, recipe)
+        set_rate(optimizer, rate)
+        pixels, labels = pixels.to(hardware.device), labels.to(hardware.device)
+        logits = judge(net(normalize(pixels, net)), clusters, net.num_classes)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad()
+        hardware.fabric.backward(loss)
+        if recipe.clip_norm:
+            hardware.fabric.clip_gradients(net, optimizer, max_norm=recipe.clip_norm)
+        optimizer.step()
+        if average is not None:
+            average.update(net.module, step=epoch * steps + step)
+        total += loss.detach() * len(labels)
+        seen += len(labels)
+        watch.step(epoch, step + 1, steps, seen / (time.perf_counter() - started))
+    nan = float("nan")
+    return Epoch(epoch, float(total) / seen, nan, nan, rate, seen / (time.perf_counter() - started))
+
+
+def training_mode(net: nn.Module, recipe: Recipe) -> None:
+    """Train mode, with batch norms left in eval mode where the recipe freezes their statistics."""
+    net.train()
+    if recipe.frozen_norms:
+        for module in net.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+def judge(
+    scores: Float[Tensor, "batch heads*classes"], clusters: Int[Tensor, "batch"], classes: int
+) -> Float[Tensor, "batch classes"]:
+    """Each view's logits from the head of its own cluster; cluster -1: the mean over the heads.
+
+    With one head (all nets but a PartNet with a head for each cluster) these are the scores themselves.
+    """
+    if scores.shape[1] == classes:
+        return scores
+    heads = scores.unflatten(1, (-1, classes))
+    own = heads[torch.arange(len(heads), device=heads.device), clusters.to(heads.device).clamp(min=0)]
+    return torch.where(clusters.to(heads.device)[:, None] >= 0, own, heads.mean(1))
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Give every group the body's rate times the group's own factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+
+
+def normalize(pixels: Tensor, net: Any) -> Tensor:
+    """uint8 pixels [batch, 3, h, w] -> float32 by the net's own mean and deviation, channels last."""
+    mean = torch.tensor(net.mean, device=pixels.device).view(1, 3, 1, 1)
+    std = torch.tensor(net.std, device=pixels.device).view(1, 3, 1, 1)
+    return (pixels.float() / 255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def validate(
+    net: MapNet, views: Sequence[View], size: int, recipe: Recipe, hardware: Hardware
+) -> tuple[float, float]:
+    """Mean cross-entropy and top-1 on ``views``; (nan, nan) without views."""
+    if not views:
+        return float("nan"), float("nan")
+    logits, labels = predict_logits(net, views, size, hardware, batch_size=2 * recipe.batch_size)
+    return float(F.cross_entropy(logits, labels)), float((logits.argmax(1) == labels).float().mean())
+
+
+@torch.no_grad()
+def predict_logits(
+    net: MapNet, views: Sequence[View], size: int, hardware: Hardware, batch_size: int = 64
+) -> tuple[Tensor, Tensor]:
+    """Logits float32 [views, classes] and labels [views], on the CPU, views as they are."""
+    net.eval()
+    logits, labels = [], []
+    for pixels, targets, clusters in fixed_loader(views, size, batch_size, hardware.workers):
+        with hardware.fabric.autocast():
+            scores = net(normalize(pixels.to(hardware.device), net)).float().cpu()
+        logits.append(judge(scores, clusters, net.num_classes))
+        labels.append(targets)
+    return torch.cat(logits), torch.cat(labels)

@@ -1,0 +1,175 @@
+"""Views: what a net is shown of a picture, as uint8 squares ready for a batch.
+
+A view is a box of a picture resized to a square. Where the aspect has to change, `boxes.with_context`
+has seen to it that it changes little; the whole picture is squashed, never cut, so no object is lost.
+Every random choice of a training view comes from a generator seeded by (seed, epoch, index): the same
+whatever the number of loader workers, and the same when a training is taken up again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageEnhance
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from wingbar.boxes import Box
+from wingbar.images import Picture, picture_size, read_picture
+from wingbar.learning.recipe import Recipe
+
+# A crop is decoded with this much more than the pixels it needs, so that the last resize is a clean one.
+OVERSAMPLING = 1.25
+
+
+@dataclass(frozen=True)
+class View:
+    """One box of one picture, with the picture's label."""
+
+    path: Path
+    label: int
+    box: Box | None = None
+    """None: the whole picture."""
+    cluster: int = -1
+    """The head that judges it, where each part cluster has its own; -1: all heads together."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """All that may be shown of one training picture: boxes by kind.
+
+    Each epoch shows every picture once: a kind is drawn by the shares, then one of its boxes. So all
+    nets cost the same an epoch, whatever they are shown.
+    """
+
+    path: Path
+    label: int
+    boxes: Mapping[str, Sequence[tuple[Box | None, int]]]
+    """Kind -> (box, cluster) of each view of that kind."""
+    shares: Mapping[str, float]
+    """Kind -> how often it is shown, relative to the others."""
+
+    def draw(self, rng: np.random.Generator) -> View:
+        """One view; a kind without boxes in this picture is never drawn."""
+        kinds = [kind for kind, boxes in self.boxes.items() if len(boxes) and self.shares[kind] > 0]
+        shares = np.array([self.shares[kind] for kind in kinds], dtype=np.float64)
+        boxes = self.boxes[kinds[rng.choice(len(kinds), p=shares / shares.sum())]]
+        return View(self.path, self.label, *boxes[rng.integers(len(boxes))])
+
+
+def square(path: Path, box: Sequence[float] | None, size: int) -> Image.Image:
+    """The box of a picture file (the whole when None) as a ``size`` x ``size`` RGB picture.
+
+    Raises PictureError when the picture cannot be read.
+    """
+    width, height = picture_size(path)
+    sides = (width, height) if box is None else (box[2] - box[0], box[3] - box[1])
+    short = math.ceil(OVERSAMPLING * size * min(width, height) / max(min(sides), 1))
+    return crop_square(read_picture(path, short_side=short), box, size)
+
+
+def crop_square(picture: Picture, box: Sequence[float] | None, size: int) -> Image.Image:
+    """The box (pixels of the original) of a picture already read, as a square."""
+    pixels = Image.fromarray(picture.pixels)
+    region = (0.0, 0.0, float(pixels.width), float(pixels.height))
+    if box is not None:
+        sx, sy = pixels.width / picture.size[0], pixels.height / picture.size[1]
+        region = (box[0] * sx, box[1] * sy, min(box[2] * sx, pixels.width), min(box[3] * sy, pixels.height))
+    return pixels.resize((size, size), Image.Resampling.BICUBIC, box=region, reducing_gap=2.0)
+
+
+def random_crop(
+    box: Sequence[float], scale: tuple[float, float], rng: np.random.Generator
+) -> tuple[float, float, float, float]:
+    """A random box inside ``box``: area share in ``scale``, sides stretched by at most 4:3."""
+    x1, y1, x2, y2 = box
+    share, stretch = rng.uniform(*scale), math.exp(rng.uniform(-1, 1) * math.log(4 / 3))
+    width = min(math.sqrt(share * stretch), 1.0) * (x2 - x1)
+    height = min(math.sqrt(share / stretch), 1.0) * (y2 - y1)
+    left, top = x1 + rng.uniform() * (x2 - x1 - width), y1 + rng.uniform() * (y2 - y1 - height)
+    return (left, top, left + width, top + height)
+
+
+def train_view(view: View, size: int, recipe: Recipe, rng: np.random.Generator) -> UInt8[Tensor, "3 size size"]:
+    """A randomly cropped, mirrored and coloured view. Raises PictureError."""
+    box = view.box if view.box is not None else (0, 0, *picture_size(view.path))
+    picture = square(view.path, random_crop(box, recipe.scale, rng), size)
+    if rng.random() < 0.5:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if recipe.jitter:
+        for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+            picture = change(picture).enhance(1 + rng.uniform(-recipe.jitter, recipe.jitter))
+    pixels = to_tensor(picture)
+    if rng.random() < recipe.erase:
+        left, top, right, bottom = (round(v) for v in random_crop((0, 0, size, size), (0.05, 0.25), rng))
+        pixels[:, top:bottom, left:right] = 124  # the mean of ImageNet's pixels
+    return pixels
+
+
+def fixed_view(view: View, size: int) -> UInt8[Tensor, "3 size size"]:
+    """The view as it is, resized. Raises PictureError."""
+    return to_tensor(square(view.path, view.box, size))
+
+
+def to_tensor(picture: Image.Image) -> UInt8[Tensor, "3 height width"]:
+    """An RGB picture as a channels-first tensor."""
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+
+class TrainViews(Dataset):
+    """Random views of training pictures; an index is (epoch, picture)."""
+
+    def __init__(self, mixes: Sequence[Mix], size: int, recipe: Recipe, seed: int) -> None:
+        self.mixes, self.size, self.recipe, self.seed = mixes, size, recipe, seed
+
+    def __getitem__(self, index: tuple[int, int]) -> tuple[Tensor, int, int]:
+        rng = np.random.default_rng([self.seed, *index])
+        view = self.mixes[index[1]].draw(rng)
+        return train_view(view, self.size, self.recipe, rng), view.label, view.cluster
+
+    def __len__(self) -> int:
+        return len(self.mixes)
+
+
+class FixedViews(Dataset):
+    """Views as they are, in order."""
+
+    def __init__(self, views: Sequence[View], size: int) -> None:
+        self.views, self.size = views, size
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        view = self.views[index]
+        return fixed_view(view, self.size), view.label, view.cluster
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+
+class EpochSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, picture) in the epoch's own order; ``epoch`` is set before each pass.
+
+    The last, smaller batch is dropped unless it is the only one, so that every step weighs the same.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        self.count, self.batch_size, self.seed, self.epoch = count, min(batch_size, count), seed, 0
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        for start in range(len(self)):
+            batch = order[start * self.batch_size : (start + 1) * self.batch_size]
+            yield [(self.epoch, int(index)) for index in batch]
+
+    def __len__(self) -> int:
+        return self.count // self.batch_size
+
+
+def fixed_loader(views: Sequence[View], size: int, batch_size: int, workers: int) -> DataLoader:
+    """Batches of (uint8 views, labels, clusters) in order."""
+    return DataLoader(FixedViews(views, size), batch_size=batch_size, num_workers=workers)

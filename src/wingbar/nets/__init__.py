@@ -1,0 +1,11 @@
+"""Networks that give a feature map and, through it, scores and exact class activation maps."""
+
+from __future__ import annotations
+
+from wingbar.nets.inference import for_inference
+from wingbar.nets.neurons import layer_responses, neuron_layer
+from wingbar.nets.saliency_head import MapNet
+from wingbar.nets.weights import WeightsSource
+from wingbar.nets.zoo import create
+
+__all__ = ["MapNet", "WeightsSource", "create", "for_inference", "layer_responses", "neuron_layer"]

@@ -1,0 +1,96 @@
+"""A backbone's feature map, global average pooling and one linear layer: the head that makes maps exact.
+
+With ``f`` the map, ``logit_k = b_k + sum_u w_ku * mean_xy f_u(x, y)``, hence the class activation map
+``M_k(x, y) = sum_u w_ku * f_u(x, y)`` (Zhou et al., CVPR 2016; OPAM, arXiv 1704.01740, section III) is no
+approximation: its mean over the places is the logit without its bias.
+
+Some networks put a norm, a conv or attention between pooling and classifier (ConvNeXt's ``head.norm``,
+MobileNetV3's ``conv_head``, SigLIP's ``attn_pool``). Here every network is pooled right after
+``forward_features``, so those layers stay unused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from wingbar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from wingbar.nets.weights import WeightsSource
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class MapNet(nn.Module):
+    """A classifier whose class activation map is exactly ``head.weight[k] . forward_features(x)``.
+
+    ``backbone`` has ``forward_features`` giving a map (NCHW, or NHWC where its ``output_fmt`` says so) or
+    patch tokens after ``num_prefix_tokens`` others. Pictures are RGB in [0, 1], less ``mean``, over ``std``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backbone: nn.Module,
+        num_features: int,
+        num_classes: int,
+        *,
+        dropout: float = 0.0,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        input_size: tuple[int, int] = (224, 224),
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.num_classes = num_classes
+        self.num_features = num_features
+        self.mean: tuple[float, ...] = tuple(mean)
+        self.std: tuple[float, ...] = tuple(std)
+        self.input_size = input_size
+        self.weights_source: WeightsSource | None = None
+        self.backbone = backbone
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(num_features, num_classes)
+
+    def forward_features(self, x: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch channels gh gw"]:
+        """The map that is averaged over its places; ConfigError where the backbone gives none."""
+        features = self.backbone.forward_features(x)  # type: ignore[operator]
+        if not isinstance(features, Tensor) or features.ndim not in (3, 4):
+            raise ConfigError(f"Network {self.name!r} gives no feature map. Choose another one.")
+        if features.ndim == 3:
+            return self._patch_map(features, x.shape[2], x.shape[3])
+        if str(getattr(self.backbone, "output_fmt", "NCHW")) == "NHWC":
+            return features.permute(0, 3, 1, 2)
+        return features
+
+    def forward_head(self, fmap: Float[Tensor, "batch channels gh gw"]) -> Float[Tensor, "batch classes"]:
+        """Logits of a map: global average pooling, dropout, linear."""
+        return self.head(self.dropout(fmap.mean((2, 3))))
+
+    def forward(self, x: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch classes"]:
+        """Logits ``[batch, num_classes]``."""
+        return self.forward_head(self.forward_features(x))
+
+    def _patch_map(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        patches = tokens[:, getattr(self.backbone, "num_prefix_tokens", 0) :]
+        if patches.shape[1] < 2:
+            raise ConfigError(f"Network {self.name!r} gives no patch tokens, so no map. Choose another one.")
+        grid = token_grid(patches.shape[1], height, width)
+        return patches.transpose(1, 2).unflatten(2, grid)
+
+
+def token_grid(count: int, height: int, width: int) -> tuple[int, int]:
+    """The rows and columns that ``count`` patches form in a picture of ``height`` x ``width`` pixels.
+
+    Patches are square, so rows over columns is the picture's own ratio, exactly so where the sides are
+    multiples of the patch; of all factorisations of ``count`` the nearest to that ratio is taken.
+    """
+    rows = [r for r in range(1, count + 1) if count % r == 0]
+    best = min(rows, key=lambda r: abs(log(r * r / count) - log(height / width)))
+    return best, count // best

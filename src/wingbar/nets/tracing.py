@@ -1,0 +1,42 @@
+"""Watching what a network's layers are given and give, without changing the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+See = Callable[[str, Tensor, Tensor], None]
+
+
+@contextmanager
+def watching(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
+    """Within the context, ``see(name, input, output)`` is called whenever one of ``layers`` has run."""
+
+    def hook(name: str, _: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        see(name, args[0], output)
+
+    handles = [layer.register_forward_hook(partial(hook, name)) for name, layer in layers.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def probe(net: nn.Module, run: Callable[[Tensor], Tensor], seed: int = 0) -> Tensor:
+    """``run`` on one noise picture of the net's own size with ``net`` in eval mode, which is then undone."""
+    height, width = getattr(net, "input_size", (224, 224))
+    like = next(net.parameters())
+    picture = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+    modes = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        return run(picture.to(like))
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,0 +1,187 @@
+"""Pretrained weights: find them, read them without running anything in them, load them strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub as hub
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from timm.models import get_pretrained_cfg
+from torch import Tensor
+
+from wingbar.errors import WeightsError
+from wingbar.nets.saliency_head import MapNet
+
+State = dict[str, Tensor]
+
+# Classifiers, and layers between pooling and classifier: a map does not pass through them, so files may
+# differ in them. Everything else must fit.
+HEADS = ("head", "head_dist", "fc", "classifier", "last_linear", "classif", "heads", "aux_head")
+AFTER_POOLING = ("attn_pool", "fc_norm", "pre_logits", "aligner")
+
+# Networks of ours that start from another network's weights, and their layers that no file holds.
+STARTS_FROM = {"vgg19_bn_cam": "vgg19_bn", "res2net50": "res2net50_26w_4s"}
+NEW_LAYERS = {"vgg19_bn_cam": ("cam",)}
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """Where a network's weights come from, to be shown to the user and kept with the model."""
+
+    name: str
+    """The file's name, or the registry's name of the weights."""
+    licence: str
+    """As the registry or the file states it; ``"unknown"`` where neither does."""
+    sha256: str | None
+    """Of the file; None for weights that came through the registry."""
+
+
+def load_weights(net: MapNet, weights: str | Path) -> WeightsSource:
+    """Fill ``net`` from ``"imagenet"`` or a file; its head only where the file has one of the same shape.
+
+    ``"imagenet"`` looks for a file first (see ``find``), then asks timm's registry, which may download.
+    WeightsError where nothing is found, the file cannot be read, or a key or shape does not fit.
+    """
+    if str(weights) != "imagenet":
+        path = Path(weights)
+    elif (found := find(net.name)) is not None:
+        path = found
+    else:
+        state, source = _from_registry(net.name)
+        _fit(net, state, source.name)
+        return source
+    state, licence = read(path)
+    _fit(net, state, str(path))
+    return WeightsSource(path.name, licence, _sha256(path))
+
+
+def folders() -> list[Path]:
+    """Where weight files are looked for: ``WINGBAR_WEIGHTS`` (a folder), then the user's cache folder."""
+    named = os.environ.get("WINGBAR_WEIGHTS")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return [*([Path(named)] if named else []), cache / "wingbar" / "weights"]
+
+
+def find(name: str) -> Path | None:
+    """The file ``<name>.safetensors`` in the first of ``folders()`` that has it, else None."""
+    candidates = [folder / f"{STARTS_FROM.get(name, name)}.safetensors" for folder in folders()]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read(path: Path) -> tuple[State, str]:
+    """Tensors and stated licence of a ``.safetensors``, ``.pth`` or ``.pt`` file; no code in it is run."""
+    if not path.is_file():
+        raise WeightsError(f"No weights file {path}. Give 'imagenet' or an existing file.")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+                return state, metadata.get("license", "unknown")
+        if path.suffix in (".pth", ".pt"):
+            return _plain(torch.load(path, map_location="cpu", weights_only=True), path), "unknown"
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} is damaged or holds more than tensors, so it was not loaded (it could run code). "
+            "Convert it to .safetensors where you trust it."
+        ) from error
+    except (SafetensorError, RuntimeError, OSError, EOFError) as error:
+        raise WeightsError(f"{path} cannot be read as weights: {error}") from error
+    raise WeightsError(f"{path} is no weights file: its name must end in .safetensors, .pth or .pt.")
+
+
+def _plain(content: Any, path: Path) -> State:
+    """The state dict in a checkpoint: itself, or under the usual names, without DataParallel's prefix."""
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise WeightsError(f"{path} holds no state dict (names with tensors).")
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def _from_registry(name: str) -> tuple[State, WeightsSource]:
+    name = STARTS_FROM.get(name, name)
+    config = get_pretrained_cfg(name) if timm.is_model(name) else None
+    if config is None or not config.has_weights:
+        raise WeightsError(
+            f"There are no ImageNet weights of {name!r}. Train it from scratch (weights=None) or give a file."
+        )
+    label = config.hf_hub_id or config.url
+    try:
+        state = _fetched(name, config.hf_hub_id)
+    except Exception as error:  # whatever the hub's client raises, the remedy is the same
+        places = " or ".join(str(folder) for folder in folders())
+        hint = "" if os.environ.get("WINGBAR_WEIGHTS") else ", or name a folder in WINGBAR_WEIGHTS"
+        raise WeightsError(
+            f"The ImageNet weights of {name!r} ({label}) could not be fetched: {type(error).__name__}. "
+            f"Without network, put the file {name}.safetensors into {places}{hint}."
+        ) from error
+    return state, WeightsSource(f"timm {label}", config.license or "unknown", None)
+
+
+def _fetched(name: str, hub_id: str | None) -> State:
+    """The state dict of timm's pretrained model, from the hub's cache where it is there."""
+    cached = hub.try_to_load_from_cache(hub_id, "model.safetensors") if hub_id else None
+    if isinstance(cached, str):
+        overlay = {"file": cached}
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay).state_dict()
+    if hub_id:  # fails at once where there is no network; the download would retry for most of a minute
+        hub.HfApi().model_info(hub_id, timeout=10)
+    return timm.create_model(name, pretrained=True).state_dict()
+
+
+def _fit(net: MapNet, state: State, origin: str) -> None:
+    """Load ``state`` into ``net``; WeightsError with a report unless all but the head fits exactly."""
+    state = _our_keys(net, state)
+    own = net.state_dict()
+    loose = tuple(f"backbone.{name}." for name in (*HEADS, *AFTER_POOLING, *NEW_LAYERS.get(net.name, ())))
+    head: State = {key: state.pop(key) for key in ("head.weight", "head.bias") if key in state}
+    missing = [key for key in own if key not in state and not key.startswith(("head.", *loose))]
+    unexpected = [key for key in state if key not in own and not key.startswith(loose)]
+    shapes = [
+        f"{key} {list(value.shape)} instead of {list(own[key].shape)}"
+        for key, value in state.items()
+        if key in own and value.shape != own[key].shape
+    ]
+    if missing or unexpected or shapes:
+        report = [_listed("missing", missing), _listed("unexpected", unexpected), _listed("shape", shapes)]
+        lines = "\n  ".join(line for line in report if line)
+        raise WeightsError(f"{origin} does not fit network {net.name!r}:\n  {lines}")
+    if head and all(value.shape == own[key].shape for key, value in head.items()):
+        state.update(head)
+    net.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
+
+
+def _our_keys(net: MapNet, state: State) -> State:
+    """A MapNet's keys as they are; a plain model's moved under ``backbone.`` and ``head.``."""
+    if any(key.startswith("backbone.") for key in state):
+        return dict(state)
+    names = net.backbone.state_dict()
+    if "norm.weight" in names and "fc_norm.weight" not in names and "norm.weight" not in state:
+        # timm calls a transformer's last norm so where it stands after pooling; ours stands before.
+        state = {key.replace("fc_norm.", "norm.", 1): value for key, value in state.items()}
+    config = getattr(net.backbone, "pretrained_cfg", None) or {"classifier": "fc"}
+    classifier = config.get("classifier")
+    keys = {}
+    for key, value in state.items():
+        module, _, kind = key.rpartition(".")
+        keys[f"head.{kind}" if module == classifier else f"backbone.{key}"] = value
+    return keys
+
+
+def _listed(kind: str, keys: list[str], most: int = 5) -> str:
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return f"{kind} ({len(keys)}): {', '.join(keys[:most])}{more}" if keys else ""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,57 @@
+"""Patch filtering (OPAM, section III.A): which candidate patches show the object.
+
+A patch's confidence is FilterNet's softmax at the picture's OWN label; patches above a threshold are kept and
+train ClassNet together with the whole pictures.
+
+Where we differ: the paper forwards every patch as a picture of its own (`crop_confidences`). By default we
+forward the picture once, enlarged, and pool each patch out of the feature map by RoIAlign into the same head
+(`roi_confidences`), which costs one forward pass a picture instead of hundreds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from wingbar.nets.saliency_head import MapNet
+
+
+@torch.no_grad()
+def crop_confidences(
+    net: MapNet, crops: Float[Tensor, "patches 3 height width"], label: int
+) -> Float[Tensor, "patches"]:
+    """Softmax at ``label`` of each patch, forwarded as a normalised picture of its own."""
+    return net(crops).float().softmax(1)[:, label]
+
+
+@torch.no_grad()
+def roi_confidences(
+    net: MapNet,
+    picture: Float[Tensor, "3 height width"],
+    boxes: Float[ndarray, "patches 4"],
+    label: int,
+    cells: int = 5,
+) -> Float[Tensor, "patches"]:
+    """Softmax at ``label`` of each patch, pooled from ONE forward pass of the normalised picture.
+
+    ``boxes`` are xyxy in the pixels of ``picture``; each is sampled on ``cells`` x ``cells`` places.
+    """
+    features = net.forward_features(picture[None]).float()
+    scale_x = features.shape[3] / picture.shape[2]
+    scale_y = features.shape[2] / picture.shape[1]
+    scaled = torch.from_numpy(np.asarray(boxes, np.float32)).to(features.device)
+    scaled = scaled * torch.tensor([scale_x, scale_y, scale_x, scale_y], device=features.device)
+    pooled = roi_align(features, [scaled], output_size=cells, sampling_ratio=1, aligned=True)
+    return net.forward_head(pooled).float().softmax(1)[:, label]
+
+
+def keep_patches(
+    confidences: Float[ndarray, "patches"], threshold: float = 0.9, cap: int = 50
+) -> Int[ndarray, "kept"]:
+    """Indices of the patches above ``threshold``, surest first, at most ``cap``; ties keep their order."""
+    order = np.argsort(-confidences, kind="stable")
+    return order[confidences[order] > threshold][:cap]

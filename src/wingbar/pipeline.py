@@ -1,0 +1,130 @@
+"""OPAM and the plain baseline as the list of their steps, in the paper's order."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from wingbar import stages
+from wingbar.config import Config, fill, to_toml
+from wingbar.data import load as load_data
+from wingbar.data.sample import Dataset
+from wingbar.errors import ConfigError, suggestion
+from wingbar.learning.loop import Hardware
+from wingbar.recognizer import Recognizer, load
+from wingbar.reporting import Reporter
+from wingbar.saving import save_model
+from wingbar.store import Result, Store, write_text
+
+PLAIN_STEPS = ("data", "filternet")
+OPAM_STEPS = (
+    "data", "filternet", "proposals", "patches", "classnet", "saliency", "objects",
+    "parts", "alignment", "objectnet", "partnet", "fusion",
+)  # fmt: skip
+
+
+def train(
+    data: Path | str | Dataset,
+    out: Path | str,
+    config: Config | None = None,
+    *,
+    redo_from: str | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Recognizer:
+    """Learn the classes of a data set and keep everything in the run folder ``out``.
+
+    ``settings`` are fields of `Config`, over ``config``. Steps that are already in the folder and whose
+    inputs and settings are unchanged are not done again; ``redo_from`` names the step to start anew from.
+    Raises DataError, ConfigError, WeightsError or RunError.
+    """
+    dataset = data if isinstance(data, Dataset) else load_data(Path(data))
+    config = fill(config or Config(), settings, "")
+    steps = OPAM_STEPS if config.method == "opam" else PLAIN_STEPS
+    if redo_from is not None and redo_from not in steps:
+        raise ConfigError(f"no step {redo_from!r}.{suggestion(redo_from, steps)} Steps: {', '.join(steps)}.")
+    store, reporter = Store(Path(out), redo_from), Reporter(Path(out), quiet)
+    with store.locked():
+        write_text(store.folder / "config.toml", to_toml(config))
+        samples, data_result, skipped = stages.inspect(dataset.split("train"), config, store, reporter)
+        for one in (*dataset.skipped, *skipped):
+            reporter.say(f"skipped {str(one.path)!r}: {one.reason}")
+        fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
+        hardware = Hardware(fabric, config.workers)
+        job = stages.Job(config, dataset.classes, samples, data_result, store, hardware, reporter)
+        announce(job, dataset, steps)
+        learned = opam(job) if config.method == "opam" else plain(job)
+        if config.refit:
+            whole = dataclasses.replace(job, refit=True)
+            learned = opam(whole, learned) if config.method == "opam" else plain(whole)
+        save_model(store.folder / "model", job, dataset, learned)
+    return load(store.folder)
+
+
+def plain(job: stages.Job) -> dict[str, Result]:
+    """One net on whole pictures: the baseline, and OPAM's FilterNet."""
+    pictures = stages.whole_pictures(job)
+    return {"picture": stages.learn(job, "filternet", pictures, {"picture": 1.0}, "picture", [])}
+
+
+def opam(job: stages.Job, chosen: dict[str, Result] | None = None) -> dict[str, Result]:
+    """All of OPAM; ``chosen`` are the results of a run on the training cut whose choices are kept."""
+    pictures = stages.whole_pictures(job)
+
+    # Patch filtering (III.A): candidates, and those of them that show the object.
+    filternets = [
+        (
+            stages.learn(job, name, pictures, {"picture": 1.0}, "picture", [], only=fitted),
+            held,
+        )
+        for name, fitted, held in stages.filter_nets(job)
+    ]
+    candidates = stages.proposals(job)
+    patches = stages.patches(job, candidates, filternets)
+
+    # ClassNet learns from the whole pictures and the kept patches.
+    kinds = {**pictures, "patch": stages.patch_views(job, patches)}
+    classnet = stages.learn(job, "classnet", kinds, {"picture": 0.5, "patch": 0.5}, "picture", [patches])
+
+    # Object-level attention (III.B): saliency, then the object's box.
+    maps = stages.saliency_maps(job, classnet)
+    threshold = chosen["objects"].info["threshold"] if chosen else None
+    objects = stages.object_boxes(job, classnet, maps, threshold)
+    kinds = {**pictures, "object": stages.object_views(job, objects)}
+    objectnet = stages.learn(
+        job, "objectnet", kinds, {"picture": 0.3, "object": 0.7}, "object", [objects], classnet
+    )
+
+    # Part-level attention (III.C): the telling parts, aligned by clusters of neurons.
+    parts = stages.part_choice(job, candidates, objects, maps)
+    aligned = stages.alignment(job, classnet, parts)
+    kinds = {**kinds, "part": stages.part_views(job, parts, aligned)}
+    partnet = stages.learn(
+        job, "partnet", kinds, {"picture": 0.2, "object": 0.3, "part": 0.5}, "part", [objects, parts, aligned],
+        classnet, heads=stages.part_heads(job),
+    )  # fmt: skip
+
+    # Fusion (III.D): weights from pictures that no net was trained on.
+    weights = chosen["fusion"] if chosen else stages.fusion(job, maps, kinds, objectnet, partnet)
+    return {
+        "picture": classnet, "object": objectnet, "parts": partnet,
+        "objects": objects, "alignment": aligned, "fusion": weights,
+    }  # fmt: skip
+
+
+def announce(job: stages.Job, dataset: Dataset, steps: tuple[str, ...]) -> None:
+    """Say beforehand what is going to be done."""
+    config, say = job.config, job.reporter.say
+    base, follow, count = job.config.base_recipe(), job.config.follow_recipe(), len(job.training)
+    say(dataset.describe())
+    say(
+        f"{config.method} with {config.net} ({config.weights}) at {config.size} px, seed {config.seed}, on "
+        f"{job.hardware.device}: {count} pictures to train on, {len(job.validation)} to choose by"
+    )
+    say(f"steps: {', '.join(steps)}")
+    first = base.epochs * (1 + max(config.filtering.folds, 1) if config.method == "opam" else 1)
+    later = 2 * follow.epochs if config.method == "opam" else 0
+    job.reporter.views_left = (first + later) * count * (2 if config.refit else 1)

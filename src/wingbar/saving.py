@@ -1,0 +1,67 @@
+"""A model folder: what a prediction needs and nothing else. It moves to another machine as it is.
+
+    model/recognizer.json         classes, sizes, settings, fusion weights, licences, checksums
+    model/picture.safetensors     ClassNet (or the one net of a plain run); object and parts beside it
+    model/alignment.safetensors   clusters of neurons
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from wingbar.data.sample import Dataset
+from wingbar.stages import STREAMS, Job
+from wingbar.store import Result, write_json
+
+MODEL_FORMAT = 1
+
+
+def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Result]) -> None:
+    """Write the model folder; `recognizer.json` comes last and vouches for the other files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = job.config
+    arrays = {name: learned[name].arrays for name in STREAMS if name in learned}
+    if "alignment" in learned:
+        arrays["alignment"] = {key: learned["alignment"].arrays[key] for key in ("neurons", "mean", "deviation")}
+    checksums = {name: _write(folder / f"{name}.safetensors", tensors) for name, tensors in arrays.items()}
+    streams = [name for name in STREAMS if name in learned]
+    weights = learned["fusion"].info["weights"] if "fusion" in learned else [1.0]
+    write_json(
+        folder / "recognizer.json",
+        {
+            "format": MODEL_FORMAT,
+            "method": config.method,
+            "net": config.net,
+            "classes": list(job.classes),
+            "streams": dict(zip(streams, weights, strict=True)),
+            "test_size": config.looking_size(),
+            "threshold": learned["objects"].info["threshold"] if "objects" in learned else "otsu",
+            "margin": config.localization.margin,
+            "proposals": dataclasses.asdict(config.proposals),
+            "parts": dataclasses.asdict(config.parts),
+            "neuron_layer": learned["alignment"].info["layer"] if "alignment" in learned else None,
+            "pretrained": {key: learned["picture"].info.get(key) for key in ("weights", "licence")},
+            "data": {
+                "name": dataset.name,
+                "root": str(dataset.root),
+                "training": len(job.training),
+                "validation": len(job.validation),
+                "first_classes": len(job.classes),
+            },
+            "settings": dataclasses.asdict(config),
+            "sha256": checksums,
+        },
+    )
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> str:
+    partial = path.with_name(path.name + ".partial")
+    save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, partial)
+    checksum = hashlib.sha256(partial.read_bytes()).hexdigest()
+    partial.replace(path)
+    return checksum

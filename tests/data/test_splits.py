@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedKFold
+
+from wingbar.data.splits import folds, validation_split
+from wingbar.errors import ConfigError, DataError
+
+LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=60).map(np.array)
+SEEDS = st.integers(0, 2**32)
+
+
+@given(LABELS, st.floats(0.01, 0.99), SEEDS)
+def test_a_validation_cut_is_a_stratified_partition(labels: np.ndarray, fraction: float, seed: int) -> None:
+    sizes = np.bincount(labels)
+    if sizes.max() < 2:
+        with pytest.raises(DataError, match="no class has two pictures"):
+            validation_split(labels, fraction, seed)
+        return
+    train, validation = validation_split(labels, fraction, seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, validation])), np.arange(len(labels)))
+    assert (np.diff(train) > 0).all() and (np.diff(validation) > 0).all()
+    held = np.bincount(labels[validation], minlength=len(sizes))
+    assert (held[sizes >= 2] >= 1).all() and (held[sizes >= 2] < sizes[sizes >= 2]).all()
+    assert (held[sizes < 2] == 0).all()
+    # as near to the fraction as whole pictures, at least one on either side, allow
+    wanted = np.clip(fraction * sizes, 1, np.maximum(sizes - 1, 1))
+    assert (np.abs(held - wanted)[sizes >= 2] <= 0.5 + 1e-9).all()
+
+
+def test_the_seed_decides_the_cut() -> None:
+    labels = np.repeat(np.arange(5), 30)
+    cuts = [validation_split(labels, 0.2, seed)[1].tolist() for seed in (0, 0, 1)]
+    assert cuts[0] == cuts[1] != cuts[2] and len(cuts[0]) == 30
+
+
+def test_the_first_classes_are_cut_as_in_the_whole() -> None:
+    labels = np.repeat(np.arange(5), 30)
+    whole, part = validation_split(labels, 0.1, 3)[1], validation_split(labels[:60], 0.1, 3)[1]
+    np.testing.assert_array_equal(whole[whole < 60], part)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 10.0, float("nan")])
+def test_an_impossible_fraction_is_refused(fraction: float) -> None:
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        validation_split(np.array([0, 0, 1, 1]), fraction, 0)
+
+
+@given(st.lists(st.integers(2, 12), min_size=1, max_size=6), st.integers(2, 6), SEEDS)
+def test_each_picture_is_held_out_once_and_its_class_is_known(sizes: list[int], k: int, seed: int) -> None:
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    if len(labels) < k:
+        with pytest.raises(DataError, match="cannot fill"):
+            folds(labels, k, seed)
+        return
+    cuts = folds(labels, k, seed)
+    assert len(cuts) == k
+    np.testing.assert_array_equal(np.sort(np.concatenate([held for _, held in cuts])), np.arange(len(labels)))
+    shares = np.array([np.bincount(labels[held], minlength=len(sizes)) for _, held in cuts])
+    assert np.ptp(shares, axis=0).max() <= 1 and np.ptp(shares.sum(axis=1)) <= 1
+    for train, held in cuts:
+        np.testing.assert_array_equal(np.sort(np.concatenate([train, held])), np.arange(len(labels)))
+        assert (np.diff(train) > 0).all() and (np.diff(held) > 0).all()
+        assert set(labels[train]) == set(range(len(sizes)))
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_folds_have_the_class_shares_of_scikit_learn(k: int) -> None:
+    labels = np.repeat(np.arange(4), [5, 30, 12, 8])
+    peer = StratifiedKFold(k, shuffle=True, random_state=0).split(labels, labels)
+
+    def shares(cuts: object) -> list[list[int]]:
+        return np.sort([np.bincount(labels[held]) for _, held in cuts], axis=0).tolist()  # type: ignore[attr-defined]
+
+    assert shares(folds(labels, k, 0)) == shares(peer)
+
+
+def test_the_seed_decides_the_folds() -> None:
+    labels = np.repeat(np.arange(3), 10)
+    held = [[h.tolist() for _, h in folds(labels, 3, seed)] for seed in (0, 0, 1)]
+    assert held[0] == held[1] != held[2]
+
+
+def test_impossible_folds_are_refused() -> None:
+    with pytest.raises(ConfigError, match="at least 2 folds"):
+        folds(np.array([0, 0, 1, 1]), 1, 0)
+    with pytest.raises(DataError, match="class number 1 has one picture"):
+        folds(np.array([0, 0, 1]), 2, 0)
