@@ -57,9 +57,7 @@ def look(
     return maps.float().cpu().numpy(), logits.float().cpu().numpy()
 
 
-def object_box(
-    saliency_map: Float32[ndarray, "h w"], size: tuple[int, int], side: int, threshold: str
-) -> Box:
+def object_box(saliency_map: Float32[ndarray, "h w"], size: tuple[int, int], side: int, threshold: str) -> Box:
     """The object's box for a threshold written as ``otsu``, ``fraction:0.3`` or ``percentile:70``."""
     method, _, value = threshold.partition(":")
     working = resize_map(saliency_map, working_size(size, side))
@@ -119,7 +117,7 @@ def align(
     return assign_parts(answers, alignment.mean, alignment.deviation, settings.alignment)
 
 
-def crop_boxes(boxes: Sequence[Sequence[int]], size: tuple[int, int], margin: float) -> list[Box]:
+def crop_boxes(boxes: Sequence[Box] | Int[ndarray, "n 4"], size: tuple[int, int], margin: float) -> list[Box]:
     """The boxes to crop for object or parts: with context, nearly square, inside the picture."""
     return [with_context((int(b[0]), int(b[1]), int(b[2]), int(b[3])), size, margin) for b in boxes]
 

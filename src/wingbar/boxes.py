@@ -30,9 +30,7 @@ def area(boxes: Real[ndarray, "*n 4"]) -> Real[ndarray, "*n"]:
 def intersection(a: Real[ndarray, "n 4"], b: Real[ndarray, "m 4"]) -> Real[ndarray, "n m"]:
     """Areas of the pairwise intersections, in pixels."""
     a, b = np.asarray(a)[:, None], np.asarray(b)[None]
-    corners = np.concatenate(
-        [np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], axis=-1
-    )
+    corners = np.concatenate([np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], axis=-1)
     return area(corners)
 
 
@@ -49,18 +47,14 @@ def clip(boxes: Real[ndarray, "*n 4"], size: tuple[int, int]) -> Real[ndarray, "
     return np.clip(boxes, 0, np.array([width, height, width, height]))
 
 
-def rescale(
-    boxes: Real[ndarray, "*n 4"], from_size: tuple[int, int], to_size: tuple[int, int]
-) -> Int[ndarray, "*n 4"]:
+def rescale(boxes: Real[ndarray, "*n 4"], from_size: tuple[int, int], to_size: tuple[int, int]) -> Int[ndarray, "*n 4"]:
     """Boxes of a picture of ``from_size`` carried over to the same picture at ``to_size``.
 
     Corners are rounded outwards, so that no pixel of a box is lost, and cut to the picture.
     """
     scale = np.array([to_size[0] / from_size[0], to_size[1] / from_size[1]] * 2)
     scaled = np.asarray(boxes, dtype=np.float64) * scale
-    outwards = np.concatenate(
-        [np.floor(scaled[..., :2] + 1e-9), np.ceil(scaled[..., 2:] - 1e-9)], axis=-1
-    )
+    outwards = np.concatenate([np.floor(scaled[..., :2] + 1e-9), np.ceil(scaled[..., 2:] - 1e-9)], axis=-1)
     return clip(outwards, to_size).astype(np.int32)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tyro.conf import Suppress
+
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.recipe import RECIPES, Recipe
 
@@ -111,12 +113,12 @@ class Config:
     device: str = "auto"
     """auto, cpu, cuda or mps."""
 
-    training: dict[str, Any] = field(default_factory=dict)
+    training: Suppress[dict[str, Any]] = field(default_factory=dict)
     """Any field of the recipe, over the preset."""
-    proposals: ProposalSettings = field(default_factory=ProposalSettings)
-    filtering: FilterSettings = field(default_factory=FilterSettings)
-    localization: LocalizationSettings = field(default_factory=LocalizationSettings)
-    parts: PartSettings = field(default_factory=PartSettings)
+    proposals: Suppress[ProposalSettings] = field(default_factory=ProposalSettings)
+    filtering: Suppress[FilterSettings] = field(default_factory=FilterSettings)
+    localization: Suppress[LocalizationSettings] = field(default_factory=LocalizationSettings)
+    parts: Suppress[PartSettings] = field(default_factory=PartSettings)
 
     def __post_init__(self) -> None:
         if not 0 < self.validation < 1:
@@ -141,11 +143,7 @@ class Config:
             raise ConfigError(
                 f"recipe {preset!r} is unknown.{suggestion(preset, RECIPES)} Known: auto, {', '.join(RECIPES)}."
             )
-        shorthand = {
-            key: getattr(self, key)
-            for key in ("epochs", "batch_size", "learning_rate")
-            if getattr(self, key)
-        }
+        shorthand = {key: getattr(self, key) for key in ("epochs", "batch_size", "learning_rate") if getattr(self, key)}
         return fill(RECIPES[preset], {**shorthand, **self.training}, "training")
 
     def follow_recipe(self) -> Recipe:

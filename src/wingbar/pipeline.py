@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from wingbar import stages
+from wingbar import steps
 from wingbar.config import Config, fill, to_toml
 from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
@@ -43,19 +43,19 @@ def train(
     """
     dataset = data if isinstance(data, Dataset) else load_data(Path(data))
     config = fill(config or Config(), settings, "")
-    steps = OPAM_STEPS if config.method == "opam" else PLAIN_STEPS
-    if redo_from is not None and redo_from not in steps:
-        raise ConfigError(f"no step {redo_from!r}.{suggestion(redo_from, steps)} Steps: {', '.join(steps)}.")
+    names = OPAM_STEPS if config.method == "opam" else PLAIN_STEPS
+    if redo_from is not None and redo_from not in names:
+        raise ConfigError(f"no step {redo_from!r}.{suggestion(redo_from, names)} Steps: {', '.join(names)}.")
     store, reporter = Store(Path(out), redo_from), Reporter(Path(out), quiet)
     with store.locked():
         write_text(store.folder / "config.toml", to_toml(config))
-        samples, data_result, skipped = stages.inspect(dataset.split("train"), config, store, reporter)
+        samples, data_result, skipped = steps.inspect(dataset.split("train"), config, store, reporter)
         for one in (*dataset.skipped, *skipped):
             reporter.say(f"skipped {str(one.path)!r}: {one.reason}")
         fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
         hardware = Hardware(fabric, config.workers)
-        job = stages.Job(config, dataset.classes, samples, data_result, store, hardware, reporter)
-        announce(job, dataset, steps)
+        job = steps.Job(config, dataset.classes, samples, data_result, store, hardware, reporter)
+        announce(job, dataset, names)
         learned = opam(job) if config.method == "opam" else plain(job)
         if config.refit:
             whole = dataclasses.replace(job, refit=True)
@@ -64,58 +64,56 @@ def train(
     return load(store.folder)
 
 
-def plain(job: stages.Job) -> dict[str, Result]:
+def plain(job: steps.Job) -> dict[str, Result]:
     """One net on whole pictures: the baseline, and OPAM's FilterNet."""
-    pictures = stages.whole_pictures(job)
-    return {"picture": stages.learn(job, "filternet", pictures, {"picture": 1.0}, "picture", [])}
+    pictures = steps.whole_pictures(job)
+    return {"picture": steps.learn(job, "filternet", pictures, {"picture": 1.0}, "picture", [])}
 
 
-def opam(job: stages.Job, chosen: dict[str, Result] | None = None) -> dict[str, Result]:
+def opam(job: steps.Job, chosen: dict[str, Result] | None = None) -> dict[str, Result]:
     """All of OPAM; ``chosen`` are the results of a run on the training cut whose choices are kept."""
-    pictures = stages.whole_pictures(job)
+    pictures = steps.whole_pictures(job)
 
     # Patch filtering (III.A): candidates, and those of them that show the object.
     filternets = [
         (
-            stages.learn(job, name, pictures, {"picture": 1.0}, "picture", [], only=fitted),
+            steps.learn(job, name, pictures, {"picture": 1.0}, "picture", [], only=fitted),
             held,
         )
-        for name, fitted, held in stages.filter_nets(job)
+        for name, fitted, held in steps.filter_nets(job)
     ]
-    candidates = stages.proposals(job)
-    patches = stages.patches(job, candidates, filternets)
+    candidates = steps.proposals(job)
+    patches = steps.patches(job, candidates, filternets)
 
     # ClassNet learns from the whole pictures and the kept patches.
-    kinds = {**pictures, "patch": stages.patch_views(job, patches)}
-    classnet = stages.learn(job, "classnet", kinds, {"picture": 0.5, "patch": 0.5}, "picture", [patches])
+    kinds = {**pictures, "patch": steps.patch_views(job, patches)}
+    classnet = steps.learn(job, "classnet", kinds, {"picture": 0.5, "patch": 0.5}, "picture", [patches])
 
     # Object-level attention (III.B): saliency, then the object's box.
-    maps = stages.saliency_maps(job, classnet)
+    maps = steps.saliency_maps(job, classnet)
     threshold = chosen["objects"].info["threshold"] if chosen else None
-    objects = stages.object_boxes(job, classnet, maps, threshold)
-    kinds = {**pictures, "object": stages.object_views(job, objects)}
-    objectnet = stages.learn(
-        job, "objectnet", kinds, {"picture": 0.3, "object": 0.7}, "object", [objects], classnet
-    )
+    objects = steps.object_boxes(job, classnet, maps, threshold)
+    kinds = {**pictures, "object": steps.object_views(job, objects.arrays["boxes"])}
+    objectnet = steps.learn(job, "objectnet", kinds, {"picture": 0.3, "object": 0.7}, "object", [objects], classnet)
 
     # Part-level attention (III.C): the telling parts, aligned by clusters of neurons.
-    parts = stages.part_choice(job, candidates, objects, maps)
-    aligned = stages.alignment(job, classnet, parts)
-    kinds = {**kinds, "part": stages.part_views(job, parts, aligned)}
-    partnet = stages.learn(
+    parts = steps.part_choice(job, candidates, objects, maps)
+    aligned = steps.alignment(job, classnet, parts)
+    kinds = {**kinds, "part": steps.part_views(job, parts, aligned)}
+    partnet = steps.learn(
         job, "partnet", kinds, {"picture": 0.2, "object": 0.3, "part": 0.5}, "part", [objects, parts, aligned],
-        classnet, heads=stages.part_heads(job),
+        classnet, heads=steps.part_heads(job),
     )  # fmt: skip
 
     # Fusion (III.D): weights from pictures that no net was trained on.
-    weights = chosen["fusion"] if chosen else stages.fusion(job, maps, kinds, objectnet, partnet)
+    weights = chosen["fusion"] if chosen else steps.fusion(job, maps, kinds, objectnet, partnet)
     return {
         "picture": classnet, "object": objectnet, "parts": partnet,
         "objects": objects, "alignment": aligned, "fusion": weights,
     }  # fmt: skip
 
 
-def announce(job: stages.Job, dataset: Dataset, steps: tuple[str, ...]) -> None:
+def announce(job: steps.Job, dataset: Dataset, names: tuple[str, ...]) -> None:
     """Say beforehand what is going to be done."""
     config, say = job.config, job.reporter.say
     base, follow, count = job.config.base_recipe(), job.config.follow_recipe(), len(job.training)
@@ -124,7 +122,7 @@ def announce(job: stages.Job, dataset: Dataset, steps: tuple[str, ...]) -> None:
         f"{config.method} with {config.net} ({config.weights}) at {config.size} px, seed {config.seed}, on "
         f"{job.hardware.device}: {count} pictures to train on, {len(job.validation)} to choose by"
     )
-    say(f"steps: {', '.join(steps)}")
+    say(f"steps: {', '.join(names)}")
     first = base.epochs * (1 + max(config.filtering.folds, 1) if config.method == "opam" else 1)
     later = 2 * follow.epochs if config.method == "opam" else 0
     job.reporter.views_left = (first + later) * count * (2 if config.refit else 1)

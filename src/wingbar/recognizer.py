@@ -108,8 +108,7 @@ class Prediction:
             "size": list(self.size),
             "object_box": list(self.object_box),
             "parts": [
-                {"box": list(part.box), "cluster": part.cluster, "scores": best(part.scores)}
-                for part in self.parts
+                {"box": list(part.box), "cluster": part.cluster, "scores": best(part.scores)} for part in self.parts
             ],
             "streams": {name: best(scores) for name, scores in self.streams.items()},
         }

@@ -71,7 +71,12 @@ class Reporter:
         if not self.live:
             yield lambda done: None
             return
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(name, total=epochs)
             yield lambda done: progress.update(task, completed=done)

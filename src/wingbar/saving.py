@@ -1,21 +1,22 @@
 """A model folder: what a prediction needs and nothing else. It moves to another machine as it is.
 
-    model/recognizer.json         classes, sizes, settings, fusion weights, licences, checksums
-    model/picture.safetensors     ClassNet (or the one net of a plain run); object and parts beside it
-    model/alignment.safetensors   clusters of neurons
+model/recognizer.json         classes, sizes, settings, fusion weights, licences, checksums
+model/picture.safetensors     ClassNet (or the one net of a plain run); object and parts beside it
+model/alignment.safetensors   clusters of neurons
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from wingbar.data.sample import Dataset
-from wingbar.stages import STREAMS, Job
+from wingbar.steps import STREAMS, Job
 from wingbar.store import Result, write_json
 
 MODEL_FORMAT = 1
@@ -59,7 +60,7 @@ def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Resu
     )
 
 
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> str:
+def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
     partial = path.with_name(path.name + ".partial")
     save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, partial)
     checksum = hashlib.sha256(partial.read_bytes()).hexdigest()

@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,7 @@ class Store:
         """The folder of a step."""
         return self.folder / "steps" / name
 
-    def step(
-        self, name: str, settings: Any, inputs: Sequence[Result], compute: Callable[[], Result]
-    ) -> Result:
+    def step(self, name: str, settings: Any, inputs: Sequence[Result], compute: Callable[[], Result]) -> Result:
         """The step's result: the kept one if its key still holds, else computed and kept."""
         key = digest(FORMAT, name, settings, [result.key for result in inputs])
         self.redoing = self.redoing or name == self.redo_from
@@ -146,10 +145,13 @@ class Store:
 def pack(ragged: Sequence[ndarray]) -> dict[str, ndarray]:
     """Arrays of different lengths as one array and its offsets."""
     offsets = np.cumsum([0, *(len(rows) for rows in ragged)], dtype=np.int64)
-    return {"rows": np.concatenate(list(ragged)) if ragged else np.zeros((0, 4), np.int32), "offsets": offsets}
+    return {
+        "rows": np.concatenate(list(ragged)) if ragged else np.zeros((0, 4), np.int32),
+        "offsets": offsets,
+    }
 
 
 def unpack(arrays: Mapping[str, ndarray]) -> list[ndarray]:
     """The reverse of `pack`."""
     offsets = arrays["offsets"]
-    return [arrays["rows"][start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [arrays["rows"][start:stop] for start, stop in pairwise(offsets)]

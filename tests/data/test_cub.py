@@ -136,9 +136,7 @@ def test_a_damaged_list_is_named_with_its_line(root: Path, case: str) -> None:
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize(
-    "name", ["images.txt", "classes.txt", "image_class_labels.txt", "train_test_split.txt"]
-)
+@pytest.mark.parametrize("name", ["images.txt", "classes.txt", "image_class_labels.txt", "train_test_split.txt"])
 def test_a_missing_list_is_named(root: Path, name: str) -> None:
     (root / name).unlink()
     with pytest.raises(DataError, match=f"{name}' is missing"):

@@ -15,8 +15,7 @@ def dataset(root: Path) -> Dataset:
     for number in range(6):
         (root / f"{number}.jpg").write_bytes(bytes([number]) * 20_000)
     samples = tuple(
-        Sample(root / f"{n}.jpg", f"{n}.jpg", label=n // 2, split="train" if n % 2 else "test")
-        for n in range(6)
+        Sample(root / f"{n}.jpg", f"{n}.jpg", label=n // 2, split="train" if n % 2 else "test") for n in range(6)
     )
     return Dataset(root, "birds", "table", ("a", "b", "c"), samples)
 

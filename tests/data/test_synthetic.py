@@ -119,13 +119,9 @@ def test_round_trip_through_load(tmp_path: Path) -> None:
 def test_a_complete_set_with_the_same_settings_is_left_alone(tmp_path: Path) -> None:
     folder, settings = tmp_path / "birds", {"classes": 2, "train": 1, "test": 1, "size": (64, 48)}
     drawn.write_dataset(folder, **settings)
-    before = {
-        file: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.rglob("*") if file.is_file()
-    }
+    before = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.rglob("*") if file.is_file()}
     drawn.write_dataset(folder, **settings)
-    after = {
-        file: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.rglob("*") if file.is_file()
-    }
+    after = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.rglob("*") if file.is_file()}
     assert before == after
     drawn.write_dataset(folder, **settings, seed=1)
     assert {file.name for file in after} == {file.name for file in folder.rglob("*") if file.is_file()}
@@ -140,9 +136,7 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"classes": 1}, {"classes": 17}, {"train": 0, "test": 0}, {"size": (10, 180)}]
-)
+@pytest.mark.parametrize("wrong", [{"classes": 1}, {"classes": 17}, {"train": 0, "test": 0}, {"size": (10, 180)}])
 def test_impossible_settings_are_refused(tmp_path: Path, wrong: dict) -> None:
     with pytest.raises(DataError):
         drawn.write_dataset(tmp_path / "birds", **wrong)

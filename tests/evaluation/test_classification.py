@@ -161,9 +161,7 @@ def test_every_stream_needs_a_weight():
 
 
 def test_a_table():
-    table = render(
-        ["method", "top-1"], [["plain", percent(0.5)], ["a|b", percent_interval(0.8333, 0.8, 0.9)]]
-    )
+    table = render(["method", "top-1"], [["plain", percent(0.5)], ["a|b", percent_interval(0.8333, 0.8, 0.9)]])
     assert table.splitlines() == [
         "| method |                 top-1 |",
         "| ------ | --------------------: |",

@@ -120,9 +120,7 @@ def slow_best_ious(saliency: np.ndarray, truth: tuple[int, ...]) -> list[float]:
         ious = [0.0]
         for region in regionprops(label(saliency > (k / 100) * saliency.max(), connectivity=2)):
             y1, x1, y2, x2 = region.bbox
-            overlap = max(min(x2, truth[2]) - max(x1, truth[0]), 0) * max(
-                min(y2, truth[3]) - max(y1, truth[1]), 0
-            )
+            overlap = max(min(x2, truth[2]) - max(x1, truth[0]), 0) * max(min(y2, truth[3]) - max(y1, truth[1]), 0)
             both = (x2 - x1) * (y2 - y1) + (truth[2] - truth[0]) * (truth[3] - truth[1]) - overlap
             ious.append(overlap / both)
         best.append(max(ious))
@@ -139,9 +137,7 @@ def test_best_ious_equal_a_slow_loop(seed: int):
 @settings(max_examples=25, deadline=None)
 @given(arrays.arrays(np.float32, (7, 9), elements=st.floats(0, 1, width=16)))
 def test_best_ious_equal_a_slow_loop_on_any_map(saliency: np.ndarray):
-    np.testing.assert_allclose(
-        best_ious(saliency, (9, 7), (2, 1, 8, 5)), slow_best_ious(saliency, (2, 1, 8, 5))
-    )
+    np.testing.assert_allclose(best_ious(saliency, (9, 7), (2, 1, 8, 5)), slow_best_ious(saliency, (2, 1, 8, 5)))
 
 
 def test_the_mean_is_over_pictures_not_maps_held_together():

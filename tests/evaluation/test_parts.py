@@ -12,13 +12,9 @@ from wingbar.evaluation.parts import PictureParts, judge_parts
 OBJECT = (0, 0, 100, 100)
 
 
-def picture(
-    boxes: list[tuple[int, int, int, int]], clusters: list[int], **keypoints: tuple[int, int]
-) -> PictureParts:
+def picture(boxes: list[tuple[int, int, int, int]], clusters: list[int], **keypoints: tuple[int, int]) -> PictureParts:
     points = [(name, float(x), float(y)) for name, (x, y) in keypoints.items()]
-    return PictureParts(
-        np.array(boxes, dtype=int).reshape(-1, 4), np.array(clusters, dtype=int), points, OBJECT
-    )
+    return PictureParts(np.array(boxes, dtype=int).reshape(-1, 4), np.array(clusters, dtype=int), points, OBJECT)
 
 
 def test_hand_computed():

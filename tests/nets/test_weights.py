@@ -155,9 +155,7 @@ def test_a_torch_file_without_a_state_dict(tmp_path: Path) -> None:
 # "imagenet"
 
 
-def test_imagenet_takes_the_named_folder_then_the_cache(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_imagenet_takes_the_named_folder_then_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cached, named = nano_state(), nano_state()
     (tmp_path / "cache/wingbar/weights").mkdir(parents=True)
     save_file(cached, tmp_path / "cache/wingbar/weights/res2net_nano.safetensors")

@@ -35,9 +35,7 @@ def same_pair_agreement(a: ndarray, b: ndarray) -> float:
     return adjusted_rand_score(a.ravel(), b.ravel())
 
 
-@pytest.mark.parametrize(
-    "scale, sigma, min_size", [(50, 0.8, 20), (200, 0.5, 50), (10, 0.0, 1), (500, 2.0, 5)]
-)
+@pytest.mark.parametrize("scale, sigma, min_size", [(50.0, 0.8, 20), (200.0, 0.5, 50), (10.0, 0.0, 1), (500.0, 2.0, 5)])
 def test_segmentation_is_that_of_scikit_image(scale: float, sigma: float, min_size: int) -> None:
     picture = scene(seed=int(scale))
     ours = felzenszwalb(picture, scale, sigma, min_size)
@@ -78,15 +76,13 @@ def grouping_by_the_book(
     colours = 3 * _grouping.COLOUR_BINS
 
     def joint(a: int, b: int) -> ndarray:
-        return np.concatenate(
-            [np.minimum(boxes[a][:2], boxes[b][:2]), np.maximum(boxes[a][2:], boxes[b][2:])]
-        )
+        return np.concatenate([np.minimum(boxes[a][:2], boxes[b][:2]), np.maximum(boxes[a][2:], boxes[b][2:])])
 
     def similarity(pair: tuple[int, int]) -> float:
         a, b = pair
         common = np.minimum(histograms[a], histograms[b])
         size = sizes[a] + sizes[b]
-        fill = 1 - (geometry.area(joint(a, b)) - size) / pixels
+        fill = 1 - (geometry.area(joint(a, b)[None])[0] - size) / pixels
         parts = (common[:colours].sum() / 3, common[colours:].sum() / 3, 1 - size / pixels, fill)
         return sum(weight * part for weight, part in zip(mix, parts, strict=True))
 

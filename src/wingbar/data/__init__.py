@@ -35,6 +35,4 @@ def load(path: Path | str) -> Dataset:
     except OSError as error:
         problem = f"{str(error.filename)!r} cannot be read: {error.strerror}"
         raise DataError(f"data set {str(root)!r}: {problem}. Check its permissions.") from error
-    raise DataError(
-        f"{str(root)!r} is neither a folder nor a .csv file. Give the data set's folder or its table."
-    )
+    raise DataError(f"{str(root)!r} is neither a folder nor a .csv file. Give the data set's folder or its table.")

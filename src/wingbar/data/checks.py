@@ -95,9 +95,7 @@ def _check_counts(dataset: Dataset, where: str, skipped: str) -> None:
     unknown = [name for label, name in enumerate(dataset.classes) if test[label] and not train[label]]
     if unknown:
         raise unknown_test_classes(where, unknown, [dataset.classes[label] for label in train], skipped)
-    small = [
-        (name, train[label]) for label, name in enumerate(dataset.classes) if train[label] < MIN_PER_CLASS
-    ]
+    small = [(name, train[label]) for label, name in enumerate(dataset.classes) if train[label] < MIN_PER_CLASS]
     if small:
         raise DataError(
             f"{where}: fewer than {MIN_PER_CLASS} training pictures in {named(name for name, _ in small)} "
@@ -106,9 +104,7 @@ def _check_counts(dataset: Dataset, where: str, skipped: str) -> None:
         )
 
 
-def unknown_test_classes(
-    where: str, unknown: Sequence[str], known: Iterable[str], note: str = ""
-) -> DataError:
+def unknown_test_classes(where: str, unknown: Sequence[str], known: Iterable[str], note: str = "") -> DataError:
     """The error for classes that are tested but never trained."""
     return DataError(
         f"{where}: no training pictures for the test classes {named(unknown)}.{suggestion(unknown[0], known)}"

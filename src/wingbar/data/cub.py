@@ -85,9 +85,7 @@ def read(root: Path) -> Dataset:
         split = _SPLITS.get(splits[image].fields[1])
         if split is None:
             raise splits[image].error(f"{splits[image].fields[1]!r} is neither 1 (training) nor 0 (test)")
-        samples.append(
-            Sample(root / key, key, labels[image], split, boxes.get(image), tuple(keypoints.get(image, ())))
-        )
+        samples.append(Sample(root / key, key, labels[image], split, boxes.get(image), tuple(keypoints.get(image, ()))))
     kept, skipped = only_pictures(samples)
     return checked(Dataset(root, root.name, "CUB-200-2011", classes, kept, skipped, keypoint_names))
 

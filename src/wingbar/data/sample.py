@@ -72,9 +72,7 @@ class Dataset:
         Raises ``DataError`` unless 2 <= count <= the number of classes.
         """
         if not 2 <= count <= len(self.classes):
-            raise DataError(
-                f"cannot take the first {count} classes of {self.name!r}: give 2 to {len(self.classes)}"
-            )
+            raise DataError(f"cannot take the first {count} classes of {self.name!r}: give 2 to {len(self.classes)}")
         kept = tuple(sample for sample in self.samples if sample.label < count)
         return replace(self, classes=self.classes[:count], samples=kept)
 

@@ -39,9 +39,7 @@ def validation_split(
     return np.setdiff1d(np.arange(len(labels)), validation), validation
 
 
-def folds(
-    labels: Int[ndarray, " n"], k: int, seed: int
-) -> list[tuple[Int[ndarray, " t"], Int[ndarray, " v"]]]:
+def folds(labels: Int[ndarray, " n"], k: int, seed: int) -> list[tuple[Int[ndarray, " t"], Int[ndarray, " v"]]]:
     """``k`` pairs (indices to train on, indices held out); the held-out sets together are all of 0..n-1.
 
     The pictures of each class are dealt out like cards, going on where the class before stopped: the

@@ -60,9 +60,7 @@ def _rows(file: Path) -> list[_Row]:
         where = f"{str(file)!r}, line {reader.line_num}"
         raise DataError(f"{where}: {error}. Save it as plain comma-separated text.") from None
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{str(file)!r} is no UTF-8 text: {error}. Save it as comma-separated UTF-8."
-        ) from error
+        raise DataError(f"{str(file)!r} is no UTF-8 text: {error}. Save it as comma-separated UTF-8.") from error
     return rows
 
 
@@ -71,9 +69,7 @@ def _header(file: Path, fields: list[str]) -> list[str]:
     columns = [field.strip().lower() for field in fields]
     where = f"{str(file)!r}, line 1"
     if not any(columns):
-        raise DataError(
-            f"{where}: no header. Begin the file with the line 'path,label' or 'path,label,split'."
-        )
+        raise DataError(f"{where}: no header. Begin the file with the line 'path,label' or 'path,label,split'.")
     for name in _COLUMNS:
         if columns.count(name) > 1:
             raise DataError(f"{where}: the column {name!r} is there twice. Keep one of them.")
@@ -103,7 +99,5 @@ def _row(line: int, header: list[str], fields: list[str]) -> _Row:
     if split in VALIDATION_NAMES:
         raise ValueError(f"{split!r} is not a split. {NO_VALIDATION.rstrip('.')}")
     if split not in ("train", "test"):
-        raise ValueError(
-            f"the split {split!r} is neither 'train' nor 'test'.{suggestion(split, ('train', 'test'))}"
-        )
+        raise ValueError(f"the split {split!r} is neither 'train' nor 'test'.{suggestion(split, ('train', 'test'))}")
     return _Row(line, listed_key(values["path"]), values["label"], cast(Split, split))

@@ -30,9 +30,7 @@ def mean_interval(
 ) -> Estimate:
     """The mean of one value a picture, with its interval. Raises ValueError without pictures."""
     values = _some(values)
-    return _estimate(
-        values.mean(), np.array([values[i].mean() for i in _draws(len(values), seed, resamples)])
-    )
+    return _estimate(values.mean(), np.array([values[i].mean() for i in _draws(len(values), seed, resamples)]))
 
 
 def paired_difference(

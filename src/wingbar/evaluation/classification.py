@@ -101,9 +101,7 @@ def label_ranks(scores: Float[ndarray, "n classes"], labels: Int[ndarray, "n"]) 
     if not np.isfinite(scores).all():
         raise ValueError("scores hold values that are no numbers")
     if len(labels) and not (labels.min() >= 0 and labels.max() < scores.shape[1]):
-        raise ValueError(
-            f"labels reach from {labels.min()} to {labels.max()}; there are {scores.shape[1]} classes"
-        )
+        raise ValueError(f"labels reach from {labels.min()} to {labels.max()}; there are {scores.shape[1]} classes")
     of_label = np.take_along_axis(scores, labels[:, None], 1)
     earlier = np.arange(scores.shape[1]) < labels[:, None]
     return ((scores > of_label) | ((scores == of_label) & earlier)).sum(1)
@@ -140,9 +138,7 @@ def _fused_top1(
     return float(correct(fuse(np.stack([scores[name] for name in group]), shares), labels).mean())
 
 
-def _confusion(
-    predicted: Int[ndarray, "n"], labels: Int[ndarray, "n"], classes: int
-) -> Int[ndarray, "true named"]:
+def _confusion(predicted: Int[ndarray, "n"], labels: Int[ndarray, "n"], classes: int) -> Int[ndarray, "true named"]:
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 

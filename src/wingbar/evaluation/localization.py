@@ -30,9 +30,7 @@ MAP_SIDE = 112
 
 def paired_iou(boxes: Real[ndarray, "n 4"], truth: Real[ndarray, "n 4"]) -> Float[ndarray, "n"]:
     """IoU of each box with the true box of the same picture."""
-    corners = np.concatenate(
-        [np.maximum(boxes[:, :2], truth[:, :2]), np.minimum(boxes[:, 2:], truth[:, 2:])], 1
-    )
+    corners = np.concatenate([np.maximum(boxes[:, :2], truth[:, :2]), np.minimum(boxes[:, 2:], truth[:, 2:])], 1)
     inter = geometry.area(corners).astype(np.float64)
     union = geometry.area(boxes) + geometry.area(truth) - inter
     return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
@@ -103,9 +101,7 @@ def max_box_acc_v2(
     return meter.result()
 
 
-def best_ious(
-    saliency: Float[ndarray, "h w"], size: tuple[int, int], truth: Box
-) -> Float[ndarray, "thresholds"]:
+def best_ious(saliency: Float[ndarray, "h w"], size: tuple[int, int], truth: Box) -> Float[ndarray, "thresholds"]:
     """The best IoU with the true box among the boxes of each CAM threshold; 0 where there is no box.
 
     One box surrounds every 8-connected region in which the map is above threshold times its maximum
@@ -135,9 +131,7 @@ class _CamBoxes:
 
 def _cam_boxes(saliency: Float[ndarray, "h w"]) -> _CamBoxes:
     if not (saliency.min() >= 0 and saliency.max() <= 1):
-        raise ValueError(
-            f"saliency reaches from {saliency.min()} to {saliency.max()}; it must stay in [0, 1]"
-        )
+        raise ValueError(f"saliency reaches from {saliency.min()} to {saliency.max()}; it must stay in [0, 1]")
     found = _reduced(saliency)
     per_level = [_region_boxes(found > level * found.max()) for level in CAM_THRESHOLDS]
     levels = np.repeat(np.arange(len(per_level)), [len(level) for level in per_level])
@@ -172,9 +166,7 @@ def _centre_boxes(sizes: Sequence[tuple[int, int]], share: float) -> Int[ndarray
     return np.concatenate([corner, corner + sides], axis=1).astype(np.int32)
 
 
-def best_centre_share(
-    sizes: Sequence[tuple[int, int]], truth: Int[ndarray, "n 4"], threshold: float = 0.5
-) -> float:
+def best_centre_share(sizes: Sequence[tuple[int, int]], truth: Int[ndarray, "n 4"], threshold: float = 0.5) -> float:
     """The share, in hundredths, whose centre boxes reach the threshold in most pictures.
 
     To be fitted on TRAINING boxes, which the recogniser never sees: the rival is as strong as it can be.

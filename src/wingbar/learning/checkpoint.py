@@ -44,9 +44,7 @@ def training_state(net: nn.Module, average: nn.Module | None, optimizer: Optimiz
     return state
 
 
-def restore_training(
-    state: dict[str, Tensor], net: nn.Module, average: nn.Module | None, optimizer: Optimizer
-) -> None:
+def restore_training(state: dict[str, Tensor], net: nn.Module, average: nn.Module | None, optimizer: Optimizer) -> None:
     """Put back what `training_state` took."""
     for prefix, module in (("net.", net), ("average.", average)):
         if module is not None:

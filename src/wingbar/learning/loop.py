@@ -108,7 +108,7 @@ def fit(
     """
     watch = watch or Watch()
     fabric, device = hardware.fabric, hardware.device
-    net = net.to(device=device, memory_format=torch.channels_last)
+    net.to(device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(net, recipe)
     average = ModelEmaV3(net, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
     kept = average.module if average is not None else net
@@ -223,9 +223,7 @@ def normalize(pixels: Tensor, net: Any) -> Tensor:
 
 
 @torch.no_grad()
-def validate(
-    net: MapNet, views: Sequence[View], size: int, recipe: Recipe, hardware: Hardware
-) -> tuple[float, float]:
+def validate(net: MapNet, views: Sequence[View], size: int, recipe: Recipe, hardware: Hardware) -> tuple[float, float]:
     """Mean cross-entropy and top-1 on ``views``; (nan, nan) without views."""
     if not views:
         return float("nan"), float("nan")

@@ -26,7 +26,7 @@ STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 def features(net: MapNet, views: Sequence[View], size: int, hardware: Hardware) -> Float[ndarray, "n channels"]:
     """The globally pooled feature map of each view and its mirror, averaged."""
     net.eval()
-    pooled = []
+    pooled = [torch.zeros(0, net.num_features)]
     for pixels, _, _ in fixed_loader(views, size, 64, hardware.workers):
         batch = normalize(pixels.to(hardware.device), net)
         with hardware.fabric.autocast():
@@ -48,7 +48,7 @@ def fit_head(
     """
     mean, deviation = train.mean(0), train.std(0) + 1e-6
     z = (train - mean) / deviation
-    best = (np.inf, 0.0, None)
+    best = None
     for strength in STRENGTHS if len(validation) else STRENGTHS[2:3]:
         model = LogisticRegression(C=strength, max_iter=200).fit(z, labels)
         loss = accuracy = 0.0
@@ -56,13 +56,14 @@ def fit_head(
             log_p = model.predict_log_proba((validation - mean) / deviation)
             loss = -float(log_p[np.arange(len(log_p)), validation_labels].mean())
             accuracy = float((log_p.argmax(1) == validation_labels).mean())
-        if loss < best[0]:
+        if best is None or loss < best[0]:
             best = (loss, accuracy, model)
-    model = best[2]
+    assert best is not None  # there is at least one strength
+    _, accuracy, model = best
     weight, bias = _two_class_rows(model.coef_, model.intercept_)
     weight = weight / deviation
     bias = bias - weight @ mean
-    return torch.from_numpy(weight).float(), torch.from_numpy(bias).float(), best[1]
+    return torch.from_numpy(weight).float(), torch.from_numpy(bias).float(), accuracy
 
 
 def _two_class_rows(weight: ndarray, bias: ndarray) -> tuple[ndarray, ndarray]:

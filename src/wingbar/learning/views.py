@@ -60,7 +60,7 @@ class Mix:
         kinds = [kind for kind, boxes in self.boxes.items() if len(boxes) and self.shares[kind] > 0]
         shares = np.array([self.shares[kind] for kind in kinds], dtype=np.float64)
         boxes = self.boxes[kinds[rng.choice(len(kinds), p=shares / shares.sum())]]
-        return View(self.path, self.label, *boxes[rng.integers(len(boxes))])
+        return View(self.path, self.label, *boxes[int(rng.integers(len(boxes)))])
 
 
 def square(path: Path, box: Sequence[float] | None, size: int) -> Image.Image:

@@ -31,9 +31,7 @@ def for_inference(net: Net) -> Net:
 
 def _pairs(net: nn.Module) -> list[tuple[str, str]]:
     """Names of convs and of the batch norms that are given their output as it is, each run once."""
-    layers = {
-        name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
-    }
+    layers = {name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)}
     calls: list[tuple[str, Tensor, Tensor]] = []
     with watching(layers, lambda *call: calls.append(call)):
         probe(net, net)

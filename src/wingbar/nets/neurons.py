@@ -33,9 +33,7 @@ def neuron_layer(net: MapNet) -> tuple[str, nn.Module]:
 
 
 @torch.no_grad()
-def layer_responses(
-    net: MapNet, name: str, x: Float[Tensor, "batch 3 h w"]
-) -> Float[Tensor, "batch neurons"]:
+def layer_responses(net: MapNet, name: str, x: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch neurons"]:
     """Mean over all places of what ``net``'s layer ``name`` gives (before norm and ReLU) for each picture."""
     layer = net.get_submodule(name)
     outputs: list[Tensor] = []

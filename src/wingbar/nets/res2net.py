@@ -47,9 +47,7 @@ class Bottle2neck(nn.Module):
 
         self.conv1 = nn.Conv2d(inplanes, self.width * scale, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(self.width * scale)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(self.width, self.width, 3, stride, 1, bias=False) for _ in range(branches)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(self.width, self.width, 3, stride, 1, bias=False) for _ in range(branches))
         self.bns = nn.ModuleList(nn.BatchNorm2d(self.width) for _ in range(branches))
         self.pool = nn.AvgPool2d(3, stride, padding=1) if first else nn.Identity()
         self.conv3 = nn.Conv2d(self.width * scale, outplanes, 1, bias=False)
@@ -104,9 +102,7 @@ class Res2Net(nn.Module):
             planes, stride = width * 2**i, 1 if i == 0 else 2
             blocks = []
             for j in range(count):
-                blocks.append(
-                    Bottle2neck(channels, planes, stride if j == 0 else 1, base_width, scale, first=j == 0)
-                )
+                blocks.append(Bottle2neck(channels, planes, stride if j == 0 else 1, base_width, scale, first=j == 0))
                 channels = planes * Bottle2neck.expansion
             self.stages.append(f"layer{i + 1}")
             self.add_module(self.stages[-1], nn.Sequential(*blocks))

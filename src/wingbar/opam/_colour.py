@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 from numba import float32
@@ -26,6 +28,7 @@ _LINEAR, _CUBE = _linear_light(), _lightness()
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def to_lab(rgb: ndarray) -> ndarray:
     """CIE L*a*b* of sRGB under D65, as 2.55 L, a + 128, b + 128."""
     _, height, width = rgb.shape
@@ -45,6 +48,7 @@ def to_lab(rgb: ndarray) -> ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def to_hsv(rgb: ndarray) -> ndarray:
     """Hue, saturation and value, each in 0 to 255."""
     _, height, width = rgb.shape
@@ -69,6 +73,7 @@ def to_hsv(rgb: ndarray) -> ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def to_chromaticity(rgb: ndarray) -> ndarray:
     """Red's and green's share of the light, which shadows leave alone, and intensity.
 
@@ -87,6 +92,7 @@ def to_chromaticity(rgb: ndarray) -> ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def to_opponent(rgb: ndarray) -> ndarray:
     """Intensity, red against green, yellow against blue."""
     _, height, width = rgb.shape

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 from numba import float32
@@ -14,8 +16,9 @@ TEXTURE_BINS = ORIENTATIONS * STRENGTHS
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def texture_bins(planes: ndarray) -> ndarray:
-    """Bin uint8 [3, height, width] of each pixel's gradient: its eighth of a turn, and its strength in four steps.
+    """Bin uint8 [3, height, width] of each pixel's gradient: which eighth of a turn, and how strong of four.
 
     Comparisons number the eighths, without a branch, so that a line is done in a few vector steps.
     """
@@ -41,9 +44,8 @@ def texture_bins(planes: ndarray) -> ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
-def describe(
-    labels: ndarray, number: int, planes: ndarray, textures: ndarray
-) -> tuple[ndarray, ndarray, ndarray]:
+@no_type_check
+def describe(labels: ndarray, number: int, planes: ndarray, textures: ndarray) -> tuple[ndarray, ndarray, ndarray]:
     """Of each region: histograms float32 [number, bins] (colour, then texture; each channel sums to 1),
     box int32 [number, 4] and size int32 [number]."""
     height, width = labels.shape
@@ -71,6 +73,7 @@ def describe(
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def neighbours(labels: ndarray, number: int) -> ndarray:
     """Which regions touch: bool [number, number]."""
     height, width = labels.shape
@@ -90,7 +93,8 @@ def neighbours(labels: ndarray, number: int) -> ndarray:
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "nsz", "contract"})
-def _overlap(a: ndarray, b: ndarray, start: int, stop: int) -> float:
+@no_type_check
+def _overlap(a: ndarray, b: ndarray, start: int, stop: int) -> np.float32:
     total = float32(0)
     for i in range(start, stop):
         total += min(a[i], b[i])
@@ -98,6 +102,7 @@ def _overlap(a: ndarray, b: ndarray, start: int, stop: int) -> float:
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def _similarity(
     histograms: ndarray, boxes: ndarray, sizes: ndarray, a: int, b: int, pixels: int, mix: ndarray
 ) -> float:
@@ -114,6 +119,7 @@ def _similarity(
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def _similarities(
     histograms: ndarray, boxes: ndarray, sizes: ndarray, touching: ndarray, pixels: int, mix: ndarray
 ) -> ndarray:
@@ -128,9 +134,8 @@ def _similarities(
 
 
 @numba.njit(nogil=True, cache=True)
-def group(
-    histograms: ndarray, boxes: ndarray, sizes: ndarray, touching: ndarray, pixels: int, mix: ndarray
-) -> ndarray:
+@no_type_check
+def group(histograms: ndarray, boxes: ndarray, sizes: ndarray, touching: ndarray, pixels: int, mix: ndarray) -> ndarray:
     """Join the two most similar neighbours until one region, the picture, is left.
 
     ``mix`` weights colour, texture, size and fill. Returns the boxes int32 [2 n - 1, 4] of all regions in the
@@ -147,8 +152,8 @@ def group(
         best[a] = np.argmax(table[a])
         peak[a] = table[a, best[a]]
     for step in range(number, 2 * number - 1):
-        a = np.argmax(peak)
-        a, b = min(a, best[a]), max(a, best[a])
+        top = np.argmax(peak)
+        a, b = min(top, best[top]), max(top, best[top])
         share = float32(sizes[b] / (sizes[a] + sizes[b]))
         histograms[a] += share * (histograms[b] - histograms[a])
         sizes[a] += sizes[b]

@@ -11,6 +11,8 @@ by what can be seen instead, all in natural logarithms (constants chosen on trai
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 from numba import float32
@@ -21,8 +23,9 @@ _LOOKED_BACK_AT = 500  # earlier boxes that a box is compared with: bounds the c
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def rank(boxes: ndarray, prior: ndarray, width: int, height: int) -> ndarray:
-    """Distinct boxes int32 [n, 4] by the key above; ``prior`` is its first two terms. Ties keep their order."""
+    """Distinct boxes int32 [n, 4] by the key above; ``prior`` is its first two terms."""
     distinct = _distinct(boxes, prior)
     boxes, key = boxes[distinct], prior[distinct]
     for i in range(len(boxes)):
@@ -38,6 +41,7 @@ def rank(boxes: ndarray, prior: ndarray, width: int, height: int) -> ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def _distinct(boxes: ndarray, prior: ndarray) -> ndarray:
     """Index of the copy of lowest ``prior`` of each box."""
     code = np.empty(len(boxes), np.int64)
@@ -52,6 +56,7 @@ def _distinct(boxes: ndarray, prior: ndarray) -> ndarray:
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
+@no_type_check
 def _earlier_overlap(boxes: ndarray) -> ndarray:
     """Largest IoU of each box with those before it."""
     corners = np.ascontiguousarray(boxes.T)

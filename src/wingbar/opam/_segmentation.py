@@ -7,6 +7,8 @@ where ``Int(C)`` is the heaviest edge inside region C so far (equations 3 to 5 o
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 from numba import float32, int32, uint64
@@ -17,6 +19,7 @@ _DIGITS = 1 << _BITS
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def _reflected(length: int, margin: int) -> ndarray:
     """Indices of a line mirrored at both ends (d c b a | a b c d | d c b a), however short it is."""
     index = np.empty(length + 2 * margin, np.int64)
@@ -27,6 +30,7 @@ def _reflected(length: int, margin: int) -> ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def smooth(planes: ndarray, sigma: float) -> ndarray:
     """Gaussian blur of float32 planes [channel, height, width], cut at 4 sigma, edges mirrored."""
     radius = int(4.0 * sigma + 0.5)
@@ -57,6 +61,7 @@ def smooth(planes: ndarray, sigma: float) -> ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def _distances(planes: ndarray) -> ndarray:
     """Colour distance from each pixel to its right, lower, lower right and lower left neighbour."""
     channels, height, width = planes.shape
@@ -76,6 +81,7 @@ def _distances(planes: ndarray) -> ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def sorted_edges(planes: ndarray, fine: bool = True) -> tuple[ndarray, ndarray]:
     """Weights of all edges, ascending, and their ids (4 * pixel + direction).
 
@@ -98,7 +104,7 @@ def sorted_edges(planes: ndarray, fine: bool = True) -> tuple[ndarray, ndarray]:
     for direction in range(4):
         for pixel in range(pixels):
             if flat[direction, pixel] < np.inf:
-                key = uint64(flat[direction, pixel] * unit)
+                key = uint64(int32(flat[direction, pixel] * unit))
                 low[key & (_DIGITS - 1)] += 1
                 high[key >> _BITS] += 1
                 entries[present] = (key << uint64(32)) | uint64(4 * pixel + direction)
@@ -115,6 +121,7 @@ def sorted_edges(planes: ndarray, fine: bool = True) -> tuple[ndarray, ndarray]:
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def _counting_pass(entries: ndarray, counts: ndarray, shift: int) -> ndarray:
     """``entries`` in the order of the digit above ``shift``, of which ``counts`` is the histogram."""
     places = np.cumsum(counts) - counts
@@ -127,14 +134,18 @@ def _counting_pass(entries: ndarray, counts: ndarray, shift: int) -> ndarray:
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
+@no_type_check
 def _root(parent: ndarray, node: int) -> int:
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
+    up = parent[node]
+    while up != node:
+        top = parent[up]
+        parent[node] = top
+        node, up = top, parent[top]
     return node
 
 
 @numba.njit(nogil=True, cache=True)
+@no_type_check
 def segment(
     weights: ndarray, ids: ndarray, height: int, width: int, scale: float, min_size: int
 ) -> tuple[ndarray, int]:
@@ -148,10 +159,7 @@ def segment(
     left = 0
     for i in range(len(ids)):
         pixel = ids[i] >> 2
-        other = pixel + offsets[ids[i] & 3]
-        if parent[pixel] == parent[other]:  # most edges end here, at half the cost
-            continue
-        a, b = _root(parent, pixel), _root(parent, other)
+        a, b = _root(parent, pixel), _root(parent, pixel + offsets[ids[i] & 3])
         if a == b:
             continue
         if weights[i] < limit[a] and weights[i] < limit[b]:

@@ -49,9 +49,7 @@ def roi_confidences(
     return net.forward_head(pooled).float().softmax(1)[:, label]
 
 
-def keep_patches(
-    confidences: Float[ndarray, "patches"], threshold: float = 0.9, cap: int = 50
-) -> Int[ndarray, "kept"]:
+def keep_patches(confidences: Float[ndarray, "patches"], threshold: float = 0.9, cap: int = 50) -> Int[ndarray, "kept"]:
     """Indices of the patches above ``threshold``, surest first, at most ``cap``; ties keep their order."""
     order = np.argsort(-confidences, kind="stable")
     return order[confidences[order] > threshold][:cap]

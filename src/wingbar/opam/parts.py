@@ -18,7 +18,7 @@ that equal sets score equally to the last bit, and ties go to the candidates tha
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, no_type_check
 
 import numba
 import numpy as np
@@ -67,10 +67,7 @@ def select_parts(
         sums = box_sums(table, boxes) / np.maximum(area(boxes), 1)
         return np.sort(feasible[np.argsort(-sums, kind="stable")[:count]])
     target = np.array(object_box, np.int64)
-    if count == 2:
-        chosen = np.array(best_pair(boxes, target, table))
-    else:
-        chosen = beam_search(boxes, target, table, count)
+    chosen = np.array(best_pair(boxes, target, table)) if count == 2 else beam_search(boxes, target, table, count)
     return np.sort(feasible[chosen])
 
 
@@ -105,9 +102,7 @@ def feasible_candidates(
     return np.arange(len(candidates))
 
 
-def passes_iou(
-    candidates: Int[ndarray, "n 4"], target: Int[ndarray, "4"], threshold: float
-) -> Bool[ndarray, "n"]:
+def passes_iou(candidates: Int[ndarray, "n 4"], target: Int[ndarray, "4"], threshold: float) -> Bool[ndarray, "n"]:
     """f_b of the paper: IoU with the object above the threshold."""
     inter = intersection(candidates, target[None])[:, 0]
     return inter > threshold * (area(candidates) + area(target[None]) - inter)
@@ -121,7 +116,7 @@ def passes_containment(
     return (inter > contained * area(candidates)) & (inter > covered * area(target[None]))
 
 
-def summed_saliency(saliency: Float[ndarray, "height width"]) -> Int[ndarray, "height+1 width+1"]:
+def summed_saliency(saliency: Float[ndarray, "height width"]) -> Int[ndarray, "rows columns"]:
     """Summed-area table of the saliency in whole 2^-24ths."""
     table = np.zeros((saliency.shape[0] + 1, saliency.shape[1] + 1), np.int64)
     units = np.round(np.asarray(saliency, np.float64) * SALIENCY_UNIT).astype(np.int64)
@@ -129,25 +124,28 @@ def summed_saliency(saliency: Float[ndarray, "height width"]) -> Int[ndarray, "h
     return table
 
 
-def box_sums(table: Int[ndarray, "height+1 width+1"], boxes: Int[ndarray, "n 4"]) -> Int[ndarray, "n"]:
+def box_sums(table: Int[ndarray, "rows columns"], boxes: Int[ndarray, "n 4"]) -> Int[ndarray, "n"]:
     """Sum of the table's values over each box."""
     x1, y1, x2, y2 = boxes.T
     return table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _sum(table, x1, y1, x2, y2):  # noqa: ANN001, ANN202
+@no_type_check
+def _sum(table: ndarray, x1: int, y1: int, x2: int, y2: int) -> int:
     if x1 >= x2 or y1 >= y2:
         return 0
     return table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _area(x1, y1, x2, y2):  # noqa: ANN001, ANN202
+@no_type_check
+def _area(x1: int, y1: int, x2: int, y2: int) -> int:
     return max(x2 - x1, 0) * max(y2 - y1, 0)
 
 
 @numba.njit(cache=True, nogil=True)
+@no_type_check
 def best_pair(boxes: ndarray, target: ndarray, table: ndarray) -> tuple[int, int]:
     """The pair (i < j) with the largest (A_U - A_I - A_O) * Mean(M over A_U), the first among equals.
 
@@ -160,9 +158,7 @@ def best_pair(boxes: ndarray, target: ndarray, table: ndarray) -> tuple[int, int
         x1, y1, x2, y2 = boxes[i]
         areas[i] = _area(x1, y1, x2, y2)
         sums[i] = _sum(table, x1, y1, x2, y2)
-        inside[i] = _area(
-            max(x1, target[0]), max(y1, target[1]), min(x2, target[2]), min(y2, target[3])
-        )
+        inside[i] = _area(max(x1, target[0]), max(y1, target[1]), min(x2, target[2]), min(y2, target[3]))
     best, first, second = 0.0, 0, min(1, n - 1)
     for i in range(n):
         for j in range(i + 1, n):
@@ -181,6 +177,7 @@ def best_pair(boxes: ndarray, target: ndarray, table: ndarray) -> tuple[int, int
 
 
 @numba.njit(cache=True, nogil=True)
+@no_type_check
 def set_value(boxes: ndarray, chosen: ndarray, target: ndarray, table: ndarray) -> float:
     """exp(Delta_part) of the chosen boxes, by inclusion and exclusion over their subsets."""
     n = len(chosen)
@@ -209,6 +206,7 @@ def set_value(boxes: ndarray, chosen: ndarray, target: ndarray, table: ndarray) 
 
 
 @numba.njit(cache=True, nogil=True)
+@no_type_check
 def beam_search(boxes: ndarray, target: ndarray, table: ndarray, count: int) -> ndarray:
     """``count`` boxes grown one by one, keeping the `BEAM` best sets of each size."""
     n = len(boxes)
@@ -217,7 +215,7 @@ def beam_search(boxes: ndarray, target: ndarray, table: ndarray, count: int) -> 
         values = np.full(len(beam) * n, -1.0)
         for row in range(len(beam)):
             for candidate in range(n):
-                if not np.any(beam[row] == candidate):
+                if not (beam[row] == candidate).any():
                     values[row * n + candidate] = set_value(boxes, _grown(beam[row], candidate), target, table)
         order = np.argsort(-values, kind="mergesort")
         kept = np.empty((min(BEAM, len(order)), size), np.int64)
@@ -226,14 +224,29 @@ def beam_search(boxes: ndarray, target: ndarray, table: ndarray, count: int) -> 
             if rows == len(kept) or values[place] < 0:
                 break
             kept[rows] = _grown(beam[place // n], place % n)
-            seen = False
-            for other in range(rows):
-                seen = seen or np.all(kept[other] == kept[rows])
-            rows += not seen
+            rows += _is_new(kept, rows)
         beam = kept[:rows]
     return beam[0]
 
 
 @numba.njit(cache=True, nogil=True)
+@no_type_check
+def _is_new(kept: ndarray, row: int) -> int:
+    for other in range(row):
+        if (kept[other] == kept[row]).all():
+            return 0
+    return 1
+
+
+@numba.njit(cache=True, nogil=True)
+@no_type_check
 def _grown(chosen: ndarray, candidate: int) -> ndarray:
-    return np.sort(np.append(chosen, candidate))
+    # In order, so that equal sets are equal arrays.
+    grown = np.empty(len(chosen) + 1, np.int64)
+    place = 0
+    while place < len(chosen) and chosen[place] < candidate:
+        grown[place] = chosen[place]
+        place += 1
+    grown[place] = candidate
+    grown[place + 1 :] = chosen[place:]
+    return grown

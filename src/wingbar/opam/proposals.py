@@ -2,14 +2,16 @@
 
     boxes = the boxes of all regions of all hierarchies, ordered by ``_ranking``
 
-A hierarchy (section 3 of the paper) starts from a graph segmentation and joins the two most similar neighbours until
-one region is left. Hierarchies differ in colour space, in the segmentation's scale and in the mix of similarities.
-Where we differ: the picture is searched on a small copy, neighbourhoods stand in ``_segmentation``, and the order is not
-random: it prefers high levels, free-standing boxes and boxes unlike those before them.
+A hierarchy (section 3 of the paper) starts from a graph segmentation and joins the two most similar
+neighbours until one region is left. Hierarchies differ in colour space, in the segmentation's scale and in
+the mix of similarities. Where we differ: a small copy of the picture is searched, since many hierarchies of
+a small copy hold better boxes than few of a large one in the same time; texture is counted from plain
+differences; and the order is not random (see ``_ranking``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +24,7 @@ from wingbar import boxes as geometry
 from wingbar.errors import ConfigError, PictureError, suggestion
 from wingbar.opam import _colour, _grouping, _ranking, _segmentation
 
-_SPACES = {
+_SPACES: dict[str, Callable[[ndarray], ndarray]] = {
     "hsv": _colour.to_hsv,
     "lab": _colour.to_lab,
     "chromaticity": _colour.to_chromaticity,
@@ -49,8 +51,8 @@ class _Preset:
 
 
 _PRESETS = {
-    "fast": _Preset(28_000, ("hsv", "lab", "chromaticity", "opponent"), (60, 120, 240)),
-    "quality": _Preset(62_000, ("hsv", "lab", "chromaticity", "opponent", "rgb"), (40, 80, 160, 320)),
+    "fast": _Preset(28_000, ("hsv", "lab", "chromaticity", "opponent"), (60.0, 120.0, 240.0)),
+    "quality": _Preset(62_000, ("hsv", "lab", "chromaticity", "opponent", "rgb"), (40.0, 80.0, 160.0, 320.0)),
 }
 _MOST_REGIONS = 1500  # of one segmentation: bounds the table of similarities on noise
 
@@ -80,9 +82,10 @@ def selective_search(
 ) -> Int32[ndarray, "boxes 4"]:
     """Boxes (xyxy, half-open, pixels of ``image``) that may hold an object or a part, likeliest first.
 
-    Boxes with a side under ``min_side`` pixels are dropped (a picture smaller than that keeps the boxes that span it),
-    so are duplicates, and the box of the whole picture is always found; at most ``limit`` are returned.
-    The same picture gives the same boxes in the same order, on any number of threads; the GIL is free meanwhile.
+    Boxes with a side under ``min_side`` pixels are dropped (a picture smaller than that keeps the boxes that
+    span it), so are duplicates, and the box of the whole picture is always found; at most ``limit`` are
+    returned. The same picture gives the same boxes in the same order, on any number of threads; the GIL is
+    free meanwhile. Corners of a large picture are as coarse as its search copy (``_PRESETS``).
     Raises `PictureError` for a picture without pixels and `ConfigError` for an unknown ``mode``.
     """
     height, width = _checked_size(image)
@@ -99,9 +102,7 @@ def selective_search(
 
 def _checked_size(image: ndarray) -> tuple[int, int]:
     if image.size == 0:
-        raise PictureError(
-            f"a picture of {image.shape[1]} x {image.shape[0]} pixels has nothing to find; leave it out"
-        )
+        raise PictureError(f"a picture of {image.shape[1]} x {image.shape[0]} pixels has nothing to find; leave it out")
     return image.shape[0], image.shape[1]
 
 
@@ -119,7 +120,7 @@ def _shrunk(image: ndarray, pixels: int) -> ndarray:
 
 
 def _hierarchies(image: ndarray, preset: _Preset) -> tuple[ndarray, ndarray]:
-    """Boxes int32 [n, 4] of all hierarchies, and of each ``log(level) + penalty``, the picture's level being 1."""
+    """Boxes int32 [n, 4] of all hierarchies, and ``log(level) + penalty`` of each; the root has level 1."""
     height, width = image.shape[:2]
     rgb = np.clip(_segmentation.smooth(_planes(image), preset.sigma), 0, 255)
     found, prior = [], []
@@ -129,7 +130,7 @@ def _hierarchies(image: ndarray, preset: _Preset) -> tuple[ndarray, ndarray]:
         textures = _grouping.texture_bins(planes)
         for scale in preset.scales:
             least = max(int(scale / 4), height * width // _MOST_REGIONS)
-            labels, number = _segmentation.segment(weights, ids, height, width, float(scale), least)
+            labels, number = _segmentation.segment(weights, ids, height, width, scale, least)
             regions = _grouping.describe(labels, number, planes, textures)
             touching = _grouping.neighbours(labels, number)
             for mix, penalty in _MIXES:

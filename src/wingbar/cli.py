@@ -1,0 +1,186 @@
+"""The command line: parses, calls, prints. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from wingbar.config import Config, read_config
+from wingbar.errors import DataError, WingbarError
+
+if TYPE_CHECKING:
+    from wingbar.recognizer import Prediction
+
+UNREADABLE = 1
+"""Exit code of a prediction in which some pictures could not be read."""
+
+
+@dataclass
+class Train:
+    """Learn from a folder of labelled pictures: CLASS/*.jpg, train/ and test/ folders, a CSV, or CUB's layout."""
+
+    data: tyro.conf.Positional[Path]
+    """The pictures."""
+    out: Path
+    """Run folder; steps already in it are not done again."""
+    settings: tyro.conf.OmitArgPrefixes[Config] = field(default_factory=Config)
+    config: Path | None = None
+    """TOML file of settings; options given here win over it."""
+    from_step: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """Step to redo, with all after it."""
+    quiet: bool = False
+    """Say nothing but errors."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.pipeline import train
+
+        train(self.data, self.out, self.settings, redo_from=self.from_step, quiet=self.quiet)
+        print(f"model: {self.out / 'model'}; judge it: wingbar evaluate {self.out}", file=sys.stderr)
+        return 0
+
+
+@dataclass
+class Evaluate:
+    """Judge a run on a test split: accuracy, streams, object boxes, parts. Writes RUN/evaluation.json."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder."""
+    data: tyro.conf.Positional[Path | None] = None
+    """Data set with a test split; by default the one that the run was trained on."""
+    batch_size: int = 16
+    """Pictures at a time."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.evaluation.judge import evaluate, table
+
+        print(table(evaluate(self.run_folder, self.data, batch_size=self.batch_size)))
+        return 0
+
+
+@dataclass
+class Predict:
+    """Name pictures, and say where the object and its telling parts are."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder, or its model folder alone."""
+    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    """Picture files; the pictures of a folder."""
+    json: bool = False
+    """One JSON object a picture, and nothing else, on standard output."""
+    top: int = 5
+    """Classes listed."""
+    batch_size: int = 16
+    """Pictures at a time."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.recognizer import load
+
+        failed = total = 0
+        for prediction in load(self.run_folder).predict_many(expand(self.pictures), self.batch_size):
+            failed, total = failed + (prediction.error is not None), total + 1
+            if self.json:
+                print(json.dumps(prediction.to_json(self.top)), flush=True)
+            elif prediction.error is not None:
+                print(f"skipped: {prediction.error}", file=sys.stderr)
+            else:
+                print(described(prediction, self.top), flush=True)
+        if failed:
+            print(f"{failed} of {total} pictures could not be read", file=sys.stderr)
+        return 0 if not failed else 2 if failed == total else UNREADABLE
+
+
+@dataclass
+class Demo:
+    """Draw birds, learn them, compare plain and OPAM, show where each looked. Under five minutes on two cores."""
+
+    out: Path = Path("demo")
+    """Folder for the drawn birds, the two runs and the pictures."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.demo import demo
+
+        print(demo(self.out))
+        return 0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command. Exit codes: 0 done, 1 some pictures unreadable, 2 a mistake of the user's, 130 stopped."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        sys.exit(parse(arguments).run())
+    except WingbarError as error:
+        if debug:
+            raise
+        print(f"wingbar: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("wingbar: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def parse(arguments: list[str]) -> Any:
+    """The command that the arguments ask for; tyro prints help and mistakes, with the nearest option."""
+    settings = Config()
+    if arguments[:1] == ["train"] and (path := config_path(arguments)):
+        settings = read_config(path)
+    train = Train(tyro.MISSING, tyro.MISSING, settings)
+    commands = (
+        Annotated[Train, tyro.conf.subcommand("train", default=train, prefix_name=False)]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate", prefix_name=False)]
+        | Annotated[Predict, tyro.conf.subcommand("predict", prefix_name=False)]
+        | Annotated[Demo, tyro.conf.subcommand("demo", prefix_name=False)]
+    )
+    return tyro.cli(
+        commands,
+        prog="wingbar",
+        description="Learns to tell look-alikes apart from pictures with one label each.",
+        args=arguments,
+    )
+
+
+def config_path(arguments: list[str]) -> Path | None:
+    """The file after ``--config``: read before the rest, because options win over it."""
+    for option, value in zip(arguments, [*arguments[1:], None], strict=True):
+        if option == "--config" and value is not None:
+            return Path(value)
+        if option.startswith("--config="):
+            return Path(option.removeprefix("--config="))
+    return None
+
+
+def expand(paths: tuple[Path, ...]) -> Iterator[Path]:
+    """The files given, and those in the folders given. Raises DataError for a path that is not there."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        elif path.exists():
+            yield path
+        else:
+            raise DataError(f"{path}: no such picture or folder.")
+
+
+def described(prediction: Prediction, top: int) -> str:
+    """A prediction as lines for people."""
+    x1, y1, x2, y2 = prediction.object_box
+    names = ", ".join(f"{label} {score:.1%}" for label, score in list(prediction.scores.items())[:top])
+    parts = "; ".join(f"part {part.cluster} at {part.box}" for part in prediction.parts)
+    return f"{prediction.path}: {names}\n  object at {(x1, y1, x2, y2)}" + (f"; {parts}" if parts else "")

@@ -1,0 +1,116 @@
+"""Steps that train nets: FilterNet, ClassNet, ObjectNet, PartNet are one function with other views."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy import ndarray
+
+from wingbar.data.splits import folds
+from wingbar.learning.loop import fit
+from wingbar.learning.probe import features, fit_head
+from wingbar.learning.views import Mix, View
+from wingbar.nets import create
+from wingbar.nets.saliency_head import MapNet
+from wingbar.steps.job import Job, Kind
+from wingbar.steps.views import views_of
+from wingbar.store import Result
+
+
+def new_net(job: Job, weights: str | None, heads: int = 1) -> MapNet:
+    """A net of the run's backbone; ``heads`` heads share one linear layer."""
+    torch.manual_seed(job.config.seed)
+    net = create(job.config.net, len(job.classes), weights, dropout=job.config.base_recipe().dropout)
+    net.head = torch.nn.Linear(net.num_features, heads * len(job.classes))
+    return net
+
+
+def net_of(job: Job, trained: Result) -> MapNet:
+    """The net that a training step left."""
+    tensors = {name: torch.from_numpy(np.array(value)) for name, value in trained.arrays.items()}
+    net = new_net(job, None, len(tensors["head.weight"]) // len(job.classes))
+    net.load_state_dict(tensors)
+    net = net.to(job.hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net.eval()
+
+
+def learn(
+    job: Job,
+    name: str,
+    kinds: Mapping[str, Kind],
+    shares: Mapping[str, float],
+    judged_by: str,
+    inputs: Sequence[Result],
+    start: Result | None = None,
+    heads: int = 1,
+    only: Int[ndarray, "t"] | None = None,
+) -> Result:
+    """Train one net on ``kinds`` of views, validated on the kind ``judged_by``.
+
+    It starts from the given weights, or from the net ``start``, whose head every one of ``heads`` copies.
+    ``only`` are the training indices to use instead of all.
+    """
+    config = job.config
+    recipe = config.base_recipe() if start is None else config.follow_recipe()
+    settings = [
+        config.net, config.weights, config.size, config.precision, config.seed,
+        dataclasses.asdict(recipe), dict(shares), judged_by, heads,
+        None if only is None else [int(i) for i in only], job.refit,
+    ]  # fmt: skip
+
+    def compute() -> Result:
+        training = job.training if only is None else only
+        mixes = [
+            Mix(job.samples[i].path, job.samples[i].label, {kind: of[i] for kind, of in kinds.items()}, shares)
+            for i in training
+        ]
+        judged = views_of(job, kinds[judged_by], job.validation)
+        if start is None:
+            net = new_net(job, None if config.weights == "none" else config.weights)
+            source = net.weights_source
+            info = {"weights": source.name, "licence": source.licence} if source else {"weights": "none"}
+            if recipe.probe_head:
+                _probe(job, net, views_of(job, kinds[judged_by], training), judged)
+        else:
+            net = new_net(job, None, heads)
+            state = net_of(job, start).state_dict()
+            state |= {key: torch.cat([state[key]] * heads) for key in ("head.weight", "head.bias")}
+            net.load_state_dict(state)
+            info = {key: start.info[key] for key in ("weights", "licence") if key in start.info}
+        state_file = job.store.path(("refit-" if job.refit else "") + name) / "training.safetensors"
+        with job.reporter.training(name, recipe.epochs, len(mixes)) as watch:
+            history = fit(
+                net, mixes, judged, recipe,
+                size=config.size, seed=config.seed, hardware=job.hardware, state_file=state_file, watch=watch,
+            )  # fmt: skip
+        arrays = {key: tensor.detach().cpu().numpy() for key, tensor in net.state_dict().items()}
+        return Result(arrays, {**info, "history": history.to_json()})
+
+    return job.step(name, settings, [*inputs, *([start] if start else [])], compute)
+
+
+def _probe(job: Job, net: MapNet, training: Sequence[View], judged: Sequence[View]) -> None:
+    net.to(job.hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    found = [features(net, views, job.config.size, job.hardware) for views in (training, judged)]
+    labels = [np.array([view.label for view in views], np.int64) for views in (training, judged)]
+    weight, bias, accuracy = fit_head(found[0], labels[0], found[1], labels[1])
+    net.head.weight.data.copy_(weight)
+    net.head.bias.data.copy_(bias)
+    job.reporter.say(f"  head fitted on frozen features: val_accuracy {accuracy:.3f}")
+
+
+def filter_nets(job: Job) -> list[tuple[str, Int[ndarray, "t"] | None, Int[ndarray, "held"]]]:
+    """Name, training indices (None: all) and pictures to score of each FilterNet.
+
+    Out of fold, each net scores the training pictures that it has not seen; pictures held out for
+    validation take no part, since no net learns from their patches.
+    """
+    count = job.config.filtering.folds
+    if not count:
+        return [("filternet", None, job.training)]
+    cuts = folds(job.labels[job.training], count, job.config.seed)
+    return [(f"filternet-{fold}", job.training[fitted], job.training[held]) for fold, (fitted, held) in enumerate(cuts)]

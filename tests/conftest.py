@@ -1,0 +1,43 @@
+"""Shared by all tests: the shared data and weights where they are, and a small drawn data set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def _folder(variable: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} is not set: no real data to test on")
+    return Path(value)
+
+
+@pytest.fixture(scope="session")
+def cub50() -> Path:
+    """50 classes of CUB-200-2011."""
+    return _folder("WINGBAR_DATA") / "cub50"
+
+
+@pytest.fixture(scope="session")
+def weights_folder() -> Path:
+    """Real ImageNet weights."""
+    return _folder("WINGBAR_WEIGHTS")
+
+
+@pytest.fixture(scope="session")
+def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three drawn classes, 12 training and 4 test pictures each."""
+    from wingbar.data.synthetic import write_dataset
+
+    folder = tmp_path_factory.mktemp("drawn") / "birds"
+    return write_dataset(folder, classes=3, train=12, test=4, size=(96, 72))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    # Sums over threads differ in the last bits, and the nets of the tests are too small to share out.
+    torch.set_num_threads(1)

@@ -1,0 +1,75 @@
+"""Fusion weights: against a general optimiser, and why they must come from held-out pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from wingbar.opam.fusion import cross_validate, fit_weights, fuse, mixture_weights
+
+
+def noisy_scores(labels: np.ndarray, classes: int, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Probabilities that favour the label by ``strength`` nats, with noise of one."""
+    logits = rng.normal(size=(len(labels), classes))
+    logits[np.arange(len(labels)), labels] += strength
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mixture_weights_are_the_maximum_of_the_likelihood(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    own = rng.beta(2, 2, size=(3, 60)) * np.array([[0.5], [1.0], [0.8]])
+    found = mixture_weights(own, steps=5000)
+
+    def loss(free: np.ndarray) -> float:
+        weights = np.exp(free) / np.exp(free).sum()
+        return -float(np.log(weights @ own).mean())
+
+    best = minimize(loss, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 5000})
+    assert -np.log(found @ own).mean() == pytest.approx(best.fun, abs=1e-6)
+
+
+def test_weights_are_on_the_simplex_and_favour_the_better_stream() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 200)
+    scores = np.stack([noisy_scores(labels, 5, s, rng) for s in (0.5, 3.0, 1.0)])
+    weights = fit_weights(scores, labels)
+    assert weights.sum() == pytest.approx(1) and (weights >= 0).all()
+    assert weights.argmax() == 1
+    assert cross_validate(scores, labels).held_out_accuracy > (scores[0].argmax(1) == labels).mean()
+
+
+def test_weights_from_training_scores_would_be_wrong() -> None:
+    """A stream that has learnt its training pictures by heart looks perfect on them and is poor elsewhere."""
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 5, 300)
+    good, poor = 3.0, 0.5
+    held_out = np.stack([noisy_scores(labels, 5, good, rng), noisy_scores(labels, 5, poor, rng)])
+    saturated = np.stack([noisy_scores(labels, 5, good, rng), noisy_scores(labels, 5, 12.0, rng)])
+    right, wrong = fit_weights(held_out, labels), fit_weights(saturated, labels)
+    assert right[0] > 0.8 and wrong[0] < 0.2
+
+    fresh_labels = rng.integers(0, 5, 2000)
+    fresh = np.stack([noisy_scores(fresh_labels, 5, good, rng), noisy_scores(fresh_labels, 5, poor, rng)])
+    accuracy = [(fuse(fresh, weights).argmax(1) == fresh_labels).mean() for weights in (right, wrong)]
+    assert accuracy[0] > accuracy[1] + 0.1
+
+
+def test_fuse_is_the_weighted_sum() -> None:
+    scores = np.random.default_rng(0).random((3, 4, 6))
+    weights = np.array([0.5, 0.3, 0.2])
+    np.testing.assert_allclose(fuse(scores, weights), 0.5 * scores[0] + 0.3 * scores[1] + 0.2 * scores[2])
+
+
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_too_few_pictures_give_equal_weights(count: int) -> None:
+    scores = np.full((3, count, 4), 0.25)
+    np.testing.assert_allclose(fit_weights(scores, np.zeros(count, int)), 1 / 3)
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 4, 50)
+    scores = np.stack([noisy_scores(labels, 4, s, rng) for s in (1.0, 1.2, 0.8)])
+    np.testing.assert_array_equal(fit_weights(scores, labels, seed=3), fit_weights(scores, labels, seed=3))

@@ -1,0 +1,58 @@
+"""Object boxes: thresholds against scikit-image, boxes against hand-drawn maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skimage.filters import threshold_otsu
+from skimage.measure import label, regionprops
+
+from wingbar.boxes import whole
+from wingbar.opam.localization import largest_region, locate_object, otsu, threshold
+
+METHODS = [("otsu", 0.0), ("fraction", 0.5), ("percentile", 60.0)]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_otsu_is_scikit_images(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    saliency = np.concatenate([rng.normal(0.3, 0.1, 500), rng.normal(0.8, 0.05, 200)]).clip(0, 1)
+    values = saliency.reshape(20, 35).astype(np.float32)
+    assert otsu(values) == pytest.approx(threshold_otsu(values), abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_largest_region_is_scikit_images(seed: int) -> None:
+    mask = np.random.default_rng(seed).random((20, 20)) > 0.7
+    areas = {region.label: region.area for region in regionprops(label(mask, connectivity=2))}
+    assert largest_region(mask).sum() == max(areas.values())
+
+
+@pytest.mark.parametrize(("method", "value"), METHODS)
+def test_box_of_a_bright_rectangle(method, value: float) -> None:
+    saliency = np.zeros((40, 60), np.float32)
+    saliency[10:30, 20:50] = 1.0
+    saliency[0:3, 0:3] = 0.9  # a smaller region does not count
+    assert locate_object(saliency, (60, 40), method, value) == (20, 10, 50, 30)
+    assert locate_object(saliency, (600, 400), method, value) == (200, 100, 500, 300)
+
+
+@pytest.mark.parametrize(("method", "value"), METHODS)
+@pytest.mark.parametrize("grey", [0.0, 0.5, 1.0])
+def test_a_constant_map_gives_the_whole_picture(method, value: float, grey: float) -> None:
+    box = locate_object(np.full((7, 9), grey, np.float32), (90, 70), method, value)
+    assert box == whole((90, 70))
+
+
+def test_thresholds() -> None:
+    saliency = np.array([[0.0, 0.2], [0.4, 0.8]], np.float32)
+    assert threshold(saliency, "fraction", 0.25) == pytest.approx(0.2)
+    assert threshold(saliency, "percentile", 50.0) == pytest.approx(np.percentile(saliency, 50))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (3, 2)])
+def test_boxes_of_tiny_pictures_are_not_empty(size: tuple[int, int]) -> None:
+    saliency = np.zeros((8, 8), np.float32)
+    saliency[7, 7] = 1.0
+    x1, y1, x2, y2 = locate_object(saliency, size)
+    assert 0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1]

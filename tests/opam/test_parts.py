@@ -1,0 +1,132 @@
+"""Part selection against an oracle that counts pixels of masks, over every pair."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from numpy import ndarray
+
+from wingbar.boxes import intersection
+from wingbar.opam import parts
+from wingbar.opam.parts import part_score, select_parts
+
+SHAPE = (13, 15)
+TARGET = (2, 2, 11, 10)
+
+
+def random_case(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
+    saliency = rng.random(SHAPE, dtype=np.float32) * (rng.random(SHAPE) > 0.4)
+    x = np.sort(rng.integers(0, SHAPE[1] + 3, (count, 2)), axis=1)
+    y = np.sort(rng.integers(0, SHAPE[0] + 3, (count, 2)), axis=1)
+    boxes = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1)
+    boxes[rng.integers(count)] = boxes[rng.integers(count)]  # identical boxes
+    return boxes.astype(np.int32), saliency.astype(np.float32)
+
+
+def mask(box: ndarray | tuple[int, ...]) -> ndarray:
+    picture = np.zeros(SHAPE, bool)
+    picture[max(box[1], 0) : max(box[3], 0), max(box[0], 0) : max(box[2], 0)] = True
+    return picture
+
+
+def delta_part(boxes: ndarray, saliency: ndarray) -> float:
+    """Delta_part as the paper writes it, from pixels."""
+    masks = [mask(box) for box in boxes]
+    union, common = np.any(masks, axis=0), np.all(masks, axis=0)
+    if len(boxes) == 1:
+        common = np.zeros_like(union)
+    gain = union.sum() - common.sum() - (union & ~mask(TARGET)).sum()
+    if gain <= 0 or saliency[union].sum() == 0:
+        return -np.inf
+    return float(np.log(gain) + np.log(saliency[union].astype(np.float64).mean()))
+
+
+def oracle(boxes: ndarray, saliency: ndarray, count: int) -> tuple[tuple[int, ...], float]:
+    best, score = tuple(range(count)), -np.inf
+    for chosen in combinations(range(len(boxes)), count):
+        value = delta_part(boxes[list(chosen)], saliency)
+        if value > score + 1e-9:
+            best, score = chosen, value
+    return best, score
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_pairs_are_the_optimum_over_all_pairs(seed: int) -> None:
+    boxes, saliency = random_case(np.random.default_rng(seed), 10)
+    chosen = select_parts(boxes, TARGET, saliency, object_constraint=False)
+    best, score = oracle(boxes, saliency, 2)
+    assert part_score(boxes[chosen], TARGET, saliency) == pytest.approx(score, rel=1e-6)
+    assert tuple(chosen) == best  # ties too: the first in the candidates' order
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+@pytest.mark.parametrize("seed", range(8))
+def test_small_sets_of_other_sizes_reach_the_optimum(seed: int, count: int) -> None:
+    boxes, saliency = random_case(np.random.default_rng(seed), 7)
+    chosen = select_parts(boxes, TARGET, saliency, count, object_constraint=False)
+    assert part_score(boxes[chosen], TARGET, saliency) == pytest.approx(oracle(boxes, saliency, count)[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_score_is_delta_part(seed: int) -> None:
+    boxes, saliency = random_case(np.random.default_rng(seed), 3)
+    want = delta_part(boxes, saliency)
+    assert part_score(boxes, TARGET, saliency) == pytest.approx(want, rel=1e-6)
+
+
+def test_score_counts_the_papers_box_constraint() -> None:
+    saliency = np.ones(SHAPE, np.float32)
+    inside = np.array([[2, 2, 11, 6], [2, 6, 11, 10]])
+    assert np.isfinite(part_score(inside, TARGET, saliency, iou_threshold=0.4))
+    assert part_score(inside, TARGET, saliency, iou_threshold=0.6) == -np.inf
+
+
+def test_the_choice_follows_the_map() -> None:
+    boxes = np.array([[0, 0, 5, 5], [5, 0, 10, 5], [0, 5, 5, 10], [5, 5, 10, 10]])
+    target = (0, 0, 10, 10)
+    for first, second in combinations(range(4), 2):
+        saliency = np.full((10, 10), 0.1, np.float32)
+        for box in boxes[[first, second]]:
+            saliency[box[1] : box[3], box[0] : box[2]] = 1.0
+        assert select_parts(boxes, target, saliency, rule="iou", iou_threshold=0.2).tolist() == [first, second]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_few_candidates_never_crash(number: int, count: int) -> None:
+    boxes = np.tile(np.array([[3, 3, 6, 6]], np.int32), (number, 1))
+    for rule in ("containment", "iou"):
+        chosen = select_parts(boxes, TARGET, np.zeros(SHAPE, np.float32), count, rule=rule)
+        assert chosen.tolist() == list(range(min(count, number)))
+
+
+def test_candidates_outside_the_picture_are_cut() -> None:
+    saliency = np.ones(SHAPE, np.float32)
+    boxes = np.array([[-5, -5, 0, 0], [20, 20, 30, 30], [2, 2, 11, 6], [2, 6, 11, 10]])
+    assert select_parts(boxes, TARGET, saliency).tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("rule", ["containment", "iou"])
+def test_a_feasible_set_beats_every_infeasible_one(rule: parts.FeasibilityRule) -> None:
+    saliency = np.zeros(SHAPE, np.float32)
+    saliency[11:, :] = 1.0  # all saliency lies below the object
+    boxes = np.array([[2, 2, 11, 6], [2, 5, 11, 10], [0, 11, 7, 13], [8, 11, 15, 13]])
+    assert select_parts(boxes, TARGET, saliency, rule=rule).tolist() == [0, 1]
+
+
+def test_the_ladder_loosens_until_enough_candidates_pass() -> None:
+    saliency = np.ones(SHAPE, np.float32)
+    target, boxes = np.array(TARGET), np.array([[2, 2, 5, 5], [6, 6, 9, 9], [12, 0, 15, 2]])
+    covered = intersection(boxes, target[None])[:, 0] / 72
+    assert (covered[:2] < 0.2).all()  # too small for the first two steps
+    assert select_parts(boxes, TARGET, saliency).tolist() == [0, 1]
+
+
+def test_without_the_part_constraint_the_most_salient_are_taken() -> None:
+    saliency = np.zeros(SHAPE, np.float32)
+    saliency[3:6, 3:6] = 1.0
+    boxes = np.array([[2, 2, 11, 10], [3, 3, 6, 6], [3, 3, 6, 7]])
+    chosen = select_parts(boxes, TARGET, saliency, object_constraint=False, part_constraint=False)
+    assert chosen.tolist() == [1, 2]

@@ -1,0 +1,72 @@
+"""Class activation maps against Zhou et al.'s definition and against gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from wingbar.nets import create
+from wingbar.opam.saliency import class_activation_maps, normalize_maps, resize_map, saliency
+
+
+@pytest.fixture(scope="module")
+def net() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return create("resnet18", 4).eval()
+
+
+def test_map_is_the_gradient_of_the_logit(net) -> None:
+    """With a pooled linear head dlogit_c/df_u = w_u^c / places, so Grad-CAM without ReLU is the same map."""
+    pixels = torch.randn(2, 3, 64, 96)
+    features = net.forward_features(pixels)
+    maps = class_activation_maps(features, net.head.weight, torch.tensor([1, 3]))
+    leaf = features.detach().requires_grad_()
+    logits = net.forward_head(leaf)
+    (logits[0, 1] + logits[1, 3]).backward()
+    places = features.shape[2] * features.shape[3]
+    torch.testing.assert_close(maps, (leaf.grad * places * leaf).sum(1), rtol=1e-4, atol=1e-5)
+
+
+def test_mean_of_the_map_is_the_logit_without_bias(net) -> None:
+    features = net.forward_features(torch.randn(3, 3, 64, 64))
+    logits = net.forward_head(features)
+    maps = class_activation_maps(features, net.head.weight, logits.argmax(1))
+    torch.testing.assert_close(maps.mean((1, 2)), logits.amax(1) - net.head.bias[logits.argmax(1)], rtol=1e-4, atol=1e-5)
+
+
+def test_maps_are_in_the_unit_interval_and_mirror_with_the_picture(net) -> None:
+    pixels = torch.randn(2, 3, 64, 64)
+    maps, logits = saliency(net, pixels)
+    mirrored, same = saliency(net, pixels.flip(3))
+    assert maps.amin() == 0 and maps.amax() == 1
+    assert not maps.requires_grad and not logits.requires_grad  # nothing keeps the graph
+    torch.testing.assert_close(mirrored.flip(2), maps, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(same, logits, rtol=1e-4, atol=1e-5)
+
+
+def test_the_map_is_of_the_predicted_class_unless_another_is_asked_for(net) -> None:
+    pixels = torch.randn(1, 3, 64, 64)
+    maps, logits = saliency(net, pixels)
+    torch.testing.assert_close(saliency(net, pixels, logits.argmax(1))[0], maps)
+    assert not torch.equal(saliency(net, pixels, logits.argmin(1))[0], maps)
+
+
+def test_batches_do_not_change_maps(net) -> None:
+    pixels = torch.randn(3, 3, 64, 64)
+    one_by_one = torch.cat([saliency(net, one[None])[0] for one in pixels])
+    torch.testing.assert_close(saliency(net, pixels)[0], one_by_one, rtol=1e-4, atol=1e-5)
+
+
+def test_a_constant_map_becomes_zero() -> None:
+    assert normalize_maps(torch.full((1, 3, 3), 2.0)).tolist() == torch.zeros(1, 3, 3).tolist()
+
+
+def test_resizing_keeps_place_and_range() -> None:
+    small = np.zeros((4, 6), np.float32)
+    small[1, 4] = 1.0
+    large = resize_map(small, (60, 40))
+    assert large.shape == (40, 60) and large.dtype == np.float32
+    assert 0 <= large.min() and large.max() <= 1
+    row, column = np.unravel_index(large.argmax(), large.shape)
+    assert (abs(row - 14.5) <= 1, abs(column - 44.5) <= 1) == (True, True)
