@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from jaxtyping import install_import_hook
+
+# Every annotation of the package, shapes included, is checked while the tests run.
+install_import_hook("wingbar", "typecheck.check")
 
 
 def _folder(variable: str) -> Path:

@@ -7,6 +7,7 @@ pixels of the original.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,13 @@ from torch import Tensor
 
 from wingbar.boxes import Box, rescale, with_context
 from wingbar.config import PartSettings, ProposalSettings
+from wingbar.errors import ConfigError
 from wingbar.images import Picture
 from wingbar.learning.loop import Hardware, normalize
 from wingbar.nets.neurons import layer_responses
 from wingbar.nets.saliency_head import MapNet
 from wingbar.opam.alignment import assign_parts, cluster_responses
-from wingbar.opam.localization import locate_object
+from wingbar.opam.localization import ThresholdMethod, locate_object
 from wingbar.opam.parts import select_parts
 from wingbar.opam.proposals import selective_search
 from wingbar.opam.saliency import resize_map, saliency
@@ -57,11 +59,25 @@ def look(
     return maps.float().cpu().numpy(), logits.float().cpu().numpy()
 
 
-def object_box(saliency_map: Float32[ndarray, "h w"], size: tuple[int, int], side: int, threshold: str) -> Box:
-    """The object's box for a threshold written as ``otsu``, ``fraction:0.3`` or ``percentile:70``."""
-    method, _, value = threshold.partition(":")
+def object_box(saliency_map: Float32[ndarray, "h w"], size: tuple[int, int], side: int, rule: str) -> Box:
+    """The object's box by a rule such as ``cam otsu``, ``principal fraction 0.5`` or ``cam percentile 70``.
+
+    ``saliency_map`` is the map that the rule's first word names. Raises ConfigError for another rule.
+    """
+    _, method, value = parse_rule(rule)
     working = resize_map(saliency_map, working_size(size, side))
-    return locate_object(working, size, method, float(value or 0))  # type: ignore[arg-type]
+    return locate_object(working, size, method, value)
+
+
+def parse_rule(rule: str) -> tuple[str, ThresholdMethod, float]:
+    """Map, threshold and its value of a localisation rule."""
+    match rule.split():
+        case [("cam" | "principal") as source, "otsu"]:
+            return source, "otsu", 0.0
+        case [("cam" | "principal") as source, ("fraction" | "percentile") as method, value]:
+            with suppress(ValueError):
+                return source, method, float(value)
+    raise ConfigError(f"localization.rules: {rule!r} is no rule; write, say, 'cam otsu' or 'principal fraction 0.5'.")
 
 
 def propose(picture: Picture, settings: ProposalSettings) -> Int32[ndarray, "n 4"]:

@@ -48,8 +48,17 @@ class FilterSettings:
 class LocalizationSettings:
     """The object's box."""
 
-    thresholds: tuple[str, ...] = ("otsu", "fraction:0.2", "fraction:0.3", "fraction:0.4", "fraction:0.5")
-    """Tried on validation pictures; the one whose crops ClassNet names best is used."""
+    rules: tuple[str, ...] = (
+        "principal otsu",
+        "principal fraction 0.5",
+        "cam otsu",
+        "cam fraction 0.3",
+        "cam fraction 0.5",
+    )
+    """Map (cam or principal), threshold (otsu, fraction F or percentile P). All are tried on validation
+    pictures; the one whose crops ClassNet names best is used."""
+    locating_size: int = 0
+    """Side of the squares that the principal map is computed at, in pixels; 0: 2.6 times `size`."""
     margin: float = 0.05
     """Context left around the object when it is cropped, as a share of its sides."""
 
@@ -89,7 +98,7 @@ class Config:
     size: int = 160
     """Side of the squares that nets are shown, in pixels."""
     test_size: int = 0
-    """Side of the squares when looking and predicting; 0: 1.2 times `size`, to the next multiple of 32."""
+    """Side of the squares when predicting, in pixels; 0: `size`."""
     recipe: str = "auto"
     """Preset of the training: finetune, scratch, paper; auto: scratch when weights is none."""
     epochs: int = 0
@@ -128,11 +137,12 @@ class Config:
         self.base_recipe()
 
     def looking_size(self) -> int:
-        """`test_size` in pixels. Crops that training enlarges at random make objects look larger there than
+        """`test_size` in pixels."""
+        return self.test_size or self.size
 
-        at the same side in a prediction; a larger side makes up for it (Touvron et al., NeurIPS 2019).
-        """
-        return self.test_size or -(-self.size * 6 // 5 // 32) * 32
+    def locating_size(self) -> int:
+        """`localization.locating_size` in pixels, by default a multiple of 32."""
+        return self.localization.locating_size or round(self.size * 2.6 / 32) * 32
 
     def base_recipe(self) -> Recipe:
         """The recipe of nets that start from the given weights."""

@@ -28,7 +28,7 @@ SETTINGS = Config(
     batch_size=16,
     learning_rate=3e-3,
     training={"scale": [0.6, 1.0], "jitter": 0.2},
-    localization=LocalizationSettings(margin=0.12),
+    localization=LocalizationSettings(margin=0.1),
     parts=PartSettings(count=2),
 )
 PICTURES = 8

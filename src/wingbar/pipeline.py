@@ -21,7 +21,7 @@ from wingbar.store import Result, Store, write_text
 
 PLAIN_STEPS = ("data", "filternet")
 OPAM_STEPS = (
-    "data", "filternet", "proposals", "patches", "classnet", "saliency", "objects",
+    "data", "filternet", "proposals", "patches", "classnet", "locator", "saliency", "objects",
     "parts", "alignment", "objectnet", "partnet", "fusion",
 )  # fmt: skip
 
@@ -90,9 +90,10 @@ def opam(job: steps.Job, chosen: dict[str, Result] | None = None) -> dict[str, R
     classnet = steps.learn(job, "classnet", kinds, {"picture": 0.5, "patch": 0.5}, "picture", [patches])
 
     # Object-level attention (III.B): saliency, then the object's box.
-    maps = steps.saliency_maps(job, classnet)
-    threshold = chosen["objects"].info["threshold"] if chosen else None
-    objects = steps.object_boxes(job, classnet, maps, threshold)
+    locator = steps.locator(job, classnet)
+    maps = steps.saliency_maps(job, classnet, locator)
+    rule = chosen["objects"].info["rule"] if chosen else None
+    objects = steps.object_boxes(job, classnet, maps, rule)
     kinds = {**pictures, "object": steps.object_views(job, objects.arrays["boxes"])}
     objectnet = steps.learn(job, "objectnet", kinds, {"picture": 0.3, "object": 0.7}, "object", [objects], classnet)
 
@@ -109,7 +110,7 @@ def opam(job: steps.Job, chosen: dict[str, Result] | None = None) -> dict[str, R
     weights = chosen["fusion"] if chosen else steps.fusion(job, maps, kinds, objectnet, partnet)
     return {
         "picture": classnet, "object": objectnet, "parts": partnet,
-        "objects": objects, "alignment": aligned, "fusion": weights,
+        "locator": locator, "objects": objects, "alignment": aligned, "fusion": weights,
     }  # fmt: skip
 
 

@@ -72,6 +72,8 @@ class Prediction:
     """picture, object, parts -> label -> probability."""
     map: Float32[ndarray, "h w"] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
     """Saliency in [0, 1] at the net's own resolution."""
+    object_map: Float32[ndarray, "h2 w2"] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
+    """The map in [0, 1] that the object's box was cut from."""
     error: str | None = None
 
     @property
@@ -157,10 +159,13 @@ class Recognizer:
     def _predict_batch(self, pictures: Sequence[Picture], paths: Sequence[str | None]) -> list[Prediction]:
         whole = self._squares(pictures, [None] * len(pictures))
         maps, logits = look(self.nets["picture"], whole, self.hardware)
-        side = self.proposals.side
+        found = maps
+        if "locator" in self.nets:
+            squares = self._squares(pictures, [None] * len(pictures), self.card["locating_size"])
+            found, _ = look(self.nets["locator"], squares, self.hardware)
         boxes = [
-            object_box(saliency_map, picture.size, side, self.card["threshold"])
-            for saliency_map, picture in zip(maps, pictures, strict=True)
+            object_box(object_map, picture.size, self.proposals.side, self.card["rule"])
+            for object_map, picture in zip(found, pictures, strict=True)
         ]
         streams = {"picture": softmax(logits)}
         parts: list[tuple[Part, ...]] = [()] * len(pictures)
@@ -173,7 +178,8 @@ class Recognizer:
         return [
             Prediction(
                 path, picture.size, self._ranked(fused[i]), boxes[i], parts[i],
-                {name: self._named(scores[i]) for name, scores in streams.items()}, maps[i],
+                {name: self._named(scores[i]) for name, scores in streams.items()},
+                maps[i], found[i],
             )
             for i, (path, picture) in enumerate(zip(paths, pictures, strict=True))
         ]  # fmt: skip
@@ -214,8 +220,10 @@ class Recognizer:
             heads = np.full(len(squares), -1)
         return softmax(judge(logits, torch.from_numpy(np.asarray(heads, np.int64)), len(self.classes)).numpy())
 
-    def _squares(self, pictures: Sequence[Picture], boxes: Sequence[Box | None]) -> UInt8[Tensor, "n 3 side side"]:
-        size = self.card["test_size"]
+    def _squares(
+        self, pictures: Sequence[Picture], boxes: Sequence[Box | None], size: int | None = None
+    ) -> UInt8[Tensor, "n 3 side side"]:
+        size = size or self.card["test_size"]
         return torch.stack([to_tensor(crop_square(p, box, size)) for p, box in zip(pictures, boxes, strict=True)])
 
     def _named(self, scores: Float32[ndarray, "classes"]) -> dict[str, float]:
@@ -241,7 +249,8 @@ def load(run: Path | str) -> Recognizer:
     except (OSError, ValueError) as error:
         raise RunError(f"{folder / 'recognizer.json'}: damaged ({error}); copy it again or train again.") from None
     try:
-        nets = {name: _net(folder, name, card) for name in card["streams"]}
+        names = [name for name in ("picture", "object", "parts", "locator") if name in card["sha256"]]
+        nets = {name: _net(folder, name, card) for name in names}
         alignment = None
         if card["neuron_layer"]:
             arrays = _arrays(folder, "alignment", card)
@@ -266,8 +275,6 @@ def _arrays(folder: Path, name: str, card: dict[str, Any]) -> dict[str, ndarray]
 
 
 def _net(folder: Path, name: str, card: dict[str, Any]) -> MapNet:
-    if name not in ("picture", "object", "parts"):
-        raise RunError(f"{folder / 'recognizer.json'}: unknown stream {name!r}; train again.")
     state = {key: torch.from_numpy(value) for key, value in _arrays(folder, name, card).items()}
     net = create(card["net"], len(card["classes"]))
     net.head = torch.nn.Linear(net.num_features, len(state["head.bias"]))

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from wingbar.attention import parse_rule
 from wingbar.data.sample import Dataset
 from wingbar.steps import STREAMS, Job
 from wingbar.store import Result, write_json
@@ -26,7 +27,10 @@ def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Resu
     """Write the model folder; `recognizer.json` comes last and vouches for the other files."""
     folder.mkdir(parents=True, exist_ok=True)
     config = job.config
+    rule = learned["objects"].info["rule"] if "objects" in learned else "cam otsu"
     arrays = {name: learned[name].arrays for name in STREAMS if name in learned}
+    if parse_rule(rule)[0] == "principal":
+        arrays["locator"] = learned["locator"].arrays
     if "alignment" in learned:
         arrays["alignment"] = {key: learned["alignment"].arrays[key] for key in ("neurons", "mean", "deviation")}
     checksums = {name: _write(folder / f"{name}.safetensors", tensors) for name, tensors in arrays.items()}
@@ -41,7 +45,8 @@ def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Resu
             "classes": list(job.classes),
             "streams": dict(zip(streams, weights, strict=True)),
             "test_size": config.looking_size(),
-            "threshold": learned["objects"].info["threshold"] if "objects" in learned else "otsu",
+            "rule": rule,
+            "locating_size": config.locating_size(),
             "margin": config.localization.margin,
             "proposals": dataclasses.asdict(config.proposals),
             "parts": dataclasses.asdict(config.parts),

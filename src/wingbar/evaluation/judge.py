@@ -88,7 +88,7 @@ def judge(
             failures.append((sample.key, prediction.error))
             continue
         if sample.box is not None:
-            boxes.add(prediction.map, prediction.size, _true_box(sample, prediction.size))
+            boxes.add(prediction.object_map, prediction.size, _true_box(sample, prediction.size))
         kept.append((sample, prediction))
     if not kept:
         raise DataError(f"{dataset.root}: none of {len(samples)} test pictures can be read: {failures[0][1]}")

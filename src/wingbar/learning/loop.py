@@ -196,7 +196,7 @@ def training_mode(net: nn.Module, recipe: Recipe) -> None:
 
 
 def judge(
-    scores: Float[Tensor, "batch heads*classes"], clusters: Int[Tensor, "batch"], classes: int
+    scores: Float[Tensor, "batch outputs"], clusters: Int[Tensor, "batch"], classes: int
 ) -> Float[Tensor, "batch classes"]:
     """Each view's logits from the head of its own cluster; cluster -1: the mean over the heads.
 

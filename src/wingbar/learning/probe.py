@@ -19,7 +19,9 @@ from wingbar.learning.loop import Hardware, normalize
 from wingbar.learning.views import View, fixed_loader
 from wingbar.nets.saliency_head import MapNet
 
-STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+STRENGTH = 3e-4
+"""Inverse regularisation on standardised features. Weak on purpose: a head that already knows its training
+pictures by heart leaves the fine-tuning no gradient (measured on cub50: 0.66 against 0.70 afterwards)."""
 
 
 @torch.no_grad()
@@ -36,34 +38,17 @@ def features(net: MapNet, views: Sequence[View], size: int, hardware: Hardware) 
 
 
 def fit_head(
-    train: Float[ndarray, "n channels"],
-    labels: Int[ndarray, "n"],
-    validation: Float[ndarray, "v channels"],
-    validation_labels: Int[ndarray, "v"],
-) -> tuple[Float[Tensor, "classes channels"], Float[Tensor, "classes"], float]:
-    """Weight, bias and validation accuracy of a multinomial logistic regression.
+    train: Float[ndarray, "n channels"], labels: Int[ndarray, "n"], strength: float = STRENGTH
+) -> tuple[Float[Tensor, "classes channels"], Float[Tensor, "classes"]]:
+    """Weight and bias of a multinomial logistic regression on standardised features.
 
-    Features are standardised, and the scaling is folded back into the weights. The strength of the
-    regularisation is the one with the least validation loss (the middle one without validation).
+    The standardisation is folded back, so that they apply to raw features.
     """
     mean, deviation = train.mean(0), train.std(0) + 1e-6
-    z = (train - mean) / deviation
-    best = None
-    for strength in STRENGTHS if len(validation) else STRENGTHS[2:3]:
-        model = LogisticRegression(C=strength, max_iter=200).fit(z, labels)
-        loss = accuracy = 0.0
-        if len(validation):
-            log_p = model.predict_log_proba((validation - mean) / deviation)
-            loss = -float(log_p[np.arange(len(log_p)), validation_labels].mean())
-            accuracy = float((log_p.argmax(1) == validation_labels).mean())
-        if best is None or loss < best[0]:
-            best = (loss, accuracy, model)
-    assert best is not None  # there is at least one strength
-    _, accuracy, model = best
+    model = LogisticRegression(C=strength, max_iter=200).fit((train - mean) / deviation, labels)
     weight, bias = _two_class_rows(model.coef_, model.intercept_)
     weight = weight / deviation
-    bias = bias - weight @ mean
-    return torch.from_numpy(weight).float(), torch.from_numpy(bias).float(), accuracy
+    return torch.from_numpy(weight).float(), torch.from_numpy(bias - weight @ mean).float()
 
 
 def _two_class_rows(weight: ndarray, bias: ndarray) -> tuple[ndarray, ndarray]:

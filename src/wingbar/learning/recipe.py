@@ -16,7 +16,7 @@ class Recipe:
     frozen features first, then everything is tuned gently (Kumar et al., ICLR 2022).
     """
 
-    epochs: int = 20
+    epochs: int = 12
     """Passes over the training pictures."""
     batch_size: int = 32
     """Pictures a step."""
@@ -24,7 +24,7 @@ class Recipe:
     """AdamW, or SGD with momentum 0.9."""
     learning_rate: float = 1e-4
     """Peak learning rate of the body."""
-    head_factor: float = 10.0
+    head_factor: float = 1.0
     """How many times faster than the body the head learns."""
     weight_decay: float = 0.05
     """Decoupled for AdamW, L2 for SGD; never on norms and biases."""
@@ -48,11 +48,11 @@ class Recipe:
     """Largest norm of the gradient; 0 turns clipping off."""
     patience: int = 0
     """Stop after this many epochs without a better validation accuracy; 0: train to the end."""
-    scale: tuple[float, float] = (0.35, 1.0)
+    scale: tuple[float, float] = (0.2, 1.0)
     """Random crops: least and largest share of the view's area."""
-    jitter: float = 0.25
+    jitter: float = 0.4
     """Random change of brightness, contrast and saturation, each up to this share."""
-    erase: float = 0.0
+    erase: float = 0.3
     """Chance that a random rectangle of the view is blanked (random erasing)."""
 
     def __post_init__(self) -> None:
@@ -67,12 +67,12 @@ class Recipe:
 FROM_SCRATCH = Recipe(
     epochs=30,
     learning_rate=2e-3,
-    head_factor=1.0,
     probe_head=False,
     frozen_norms=False,
     dropout=0.0,
     ema_decay=0.98,
     scale=(0.5, 1.0),
+    erase=0.0,
 )
 """For a net without pretrained weights."""
 
@@ -92,6 +92,7 @@ PAPER = Recipe(
     clip_norm=0.0,
     scale=(0.77, 0.77),
     jitter=0.0,
+    erase=0.0,
 )
 """The OPAM release's: SGD 0.9, 5e-4, batch 16, 1e-4 divided by ten; a 224 crop of 256, mirror."""
 

@@ -1,6 +1,6 @@
 """The steps of a run on real files and nets, each kept by the store: what `pipeline` lists."""
 
-from wingbar.steps.attention import alignment, object_boxes, part_choice, saliency_maps
+from wingbar.steps.attention import alignment, locator, object_boxes, part_choice, saliency_maps
 from wingbar.steps.fusion import fusion
 from wingbar.steps.job import STREAMS, Job, Kind, inspect
 from wingbar.steps.nets import filter_nets, learn
@@ -8,7 +8,7 @@ from wingbar.steps.patches import patches, proposals
 from wingbar.steps.views import object_views, part_heads, part_views, patch_views, whole_pictures
 
 __all__ = [
-    "STREAMS", "Job", "Kind", "alignment", "filter_nets", "fusion", "inspect", "learn", "object_boxes",
+    "STREAMS", "Job", "Kind", "alignment", "filter_nets", "fusion", "inspect", "learn", "locator", "object_boxes",
     "object_views", "part_choice", "part_heads", "part_views", "patch_views", "patches", "proposals",
     "saliency_maps", "whole_pictures",
 ]  # fmt: skip

@@ -6,60 +6,101 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
+from jaxtyping import Int
 from numpy import ndarray
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
-from wingbar.attention import Alignment, align, crop_boxes, look, object_box, part_boxes, part_responses
-from wingbar.learning.loop import predict_logits
+from wingbar.attention import Alignment, align, crop_boxes, look, object_box, parse_rule, part_boxes, part_responses
+from wingbar.learning.loop import normalize, predict_logits
 from wingbar.learning.views import View, fixed_loader
 from wingbar.nets.neurons import neuron_layer
 from wingbar.opam.alignment import cluster_neurons, cluster_responses
+from wingbar.opam.principal import principal_direction
 from wingbar.steps.job import Job
-from wingbar.steps.nets import net_of
+from wingbar.steps.nets import net_of, new_net
 from wingbar.steps.views import object_views, views_of
 from wingbar.store import Result, pack, unpack
 
+PRINCIPAL_PICTURES = 600
+"""Pictures that the principal direction is computed from, drawn at random."""
 
-def saliency_maps(job: Job, classnet: Result) -> Result:
-    """ClassNet's map of its predicted class, and logits, for every training picture."""
+
+def locator(job: Job, classnet: Result) -> Result:
+    """A net of one "class", the object: the principal direction of the starting weights' feature maps.
+
+    Without starting weights ClassNet's own features are used.
+    """
+    config = job.config
 
     def compute() -> Result:
-        net = net_of(job, classnet)
-        views = [View(sample.path, sample.label) for sample in job.samples]
-        batches = fixed_loader(views, job.config.looking_size(), 32, job.hardware.workers)
-        looked = [look(net, squares, job.hardware) for squares, _, _ in batches]
-        maps, logits = (np.concatenate(parts) for parts in zip(*looked, strict=True))
-        return Result({"maps": maps, "logits": logits})
+        net = net_of(job, classnet) if config.weights == "none" else new_net(job, config.weights)
+        net.to(job.hardware.device).to(memory_format=torch.channels_last)
+        net.eval()
+        rng = np.random.default_rng(config.seed)
+        drawn = np.sort(rng.permutation(len(job.samples))[:PRINCIPAL_PICTURES])
+        batches = whole_squares(job, config.locating_size(), drawn)
+        with torch.no_grad():
+            direction = principal_direction(
+                net.forward_features(normalize(squares.to(job.hardware.device), net)).float().cpu()
+                for squares, _, _ in batches
+            )
+        net.head = torch.nn.Linear(net.num_features, 1, bias=True)
+        net.head.weight.data, net.head.bias.data = direction[None], torch.zeros(1)
+        return Result({key: tensor.detach().cpu().numpy() for key, tensor in net.state_dict().items()})
 
-    return job.step("saliency", [job.config.looking_size()], [classnet], compute)
+    inputs = [classnet] if config.weights == "none" else []
+    return job.step("locator", [config.net, config.weights, config.locating_size(), config.seed], inputs, compute)
 
 
-def object_boxes(job: Job, classnet: Result, maps: Result, threshold: str | None = None) -> Result:
-    """Each picture's object box, by the threshold whose crops ClassNet names best on validation pictures."""
+def whole_squares(job: Job, size: int, indices: Int[ndarray, "n"] | None = None) -> DataLoader:
+    """Whole pictures as they are, in batches; all of them by default."""
+    samples = job.samples if indices is None else [job.samples[i] for i in indices]
+    return fixed_loader([View(sample.path, sample.label) for sample in samples], size, 16, job.hardware.workers)
+
+
+def saliency_maps(job: Job, classnet: Result, located: Result) -> Result:
+    """For every training picture ClassNet's map of its predicted class and logits, and the principal map."""
+    config = job.config
+
+    def compute() -> Result:
+        maps, logits = looked_at(job, classnet, config.looking_size())
+        principal, _ = looked_at(job, located, config.locating_size())
+        return Result({"cam": maps, "logits": logits, "principal": principal})
+
+    return job.step("saliency", [config.looking_size(), config.locating_size()], [classnet, located], compute)
+
+
+def looked_at(job: Job, trained: Result, size: int) -> tuple[ndarray, ndarray]:
+    """Maps and logits of all training pictures at one size."""
+    net = net_of(job, trained)
+    looked = [look(net, squares, job.hardware) for squares, _, _ in whole_squares(job, size)]
+    maps, logits = zip(*looked, strict=True)
+    return np.concatenate(maps), np.concatenate(logits)
+
+
+def object_boxes(job: Job, classnet: Result, maps: Result, rule: str | None = None) -> Result:
+    """Each picture's object box, by the rule whose crops ClassNet names best on validation pictures."""
     config = job.config
 
     def boxes_by(rule: str) -> ndarray:
-        side = config.proposals.side
-        looked = zip(maps.arrays["maps"], job.sizes, strict=True)
-        return np.array([object_box(found, size, side, rule) for found, size in looked], np.int32)
+        looked = zip(maps.arrays[parse_rule(rule)[0]], job.sizes, strict=True)
+        return np.array([object_box(found, size, config.proposals.side, rule) for found, size in looked], np.int32)
 
     def compute() -> Result:
         losses: dict[str, float] = {}
-        if threshold is None:
+        if rule is None:
             net, size = net_of(job, classnet), config.looking_size()
-            for rule in config.localization.thresholds:
-                views = views_of(job, object_views(job, boxes_by(rule)), job.validation)
-                losses[rule] = float(F.cross_entropy(*predict_logits(net, views, size, job.hardware)))
-        best = threshold or min(losses, key=losses.__getitem__)
-        job.reporter.say(f"  threshold {best}" + "".join(f"; {rule}: loss {loss:.3f}" for rule, loss in losses.items()))
-        return Result({"boxes": boxes_by(best)}, {"threshold": best, "losses": losses})
+            for tried in config.localization.rules:
+                views = views_of(job, object_views(job, boxes_by(tried)), job.validation)
+                losses[tried] = float(F.cross_entropy(*predict_logits(net, views, size, job.hardware)))
+        best = rule or min(losses, key=losses.__getitem__)
+        told = "".join(f"; {tried}: loss {loss:.3f}" for tried, loss in losses.items())
+        job.reporter.say(f"  object boxes by {best}{told}")
+        return Result({"boxes": boxes_by(best)}, {"rule": best, "losses": losses})
 
-    settings = [
-        dataclasses.asdict(config.localization),
-        config.looking_size(),
-        config.proposals.side,
-        threshold,
-    ]
+    settings = [dataclasses.asdict(config.localization), config.looking_size(), config.proposals.side, rule]
     return job.step("objects", settings, [classnet, maps], compute)
 
 
@@ -72,7 +113,7 @@ def part_choice(job: Job, candidates: Result, objects: Result, maps: Result) -> 
         return part_boxes(
             boxes,
             (x1, y1, x2, y2),
-            maps.arrays["maps"][index],
+            maps.arrays["cam"][index],
             job.sizes[index],
             config.proposals.side,
             config.parts,

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 
+from wingbar.config import Config
 from wingbar.data.splits import folds
 from wingbar.learning.loop import fit
 from wingbar.learning.probe import features, fit_head
@@ -21,18 +22,23 @@ from wingbar.steps.views import views_of
 from wingbar.store import Result
 
 
-def new_net(job: Job, weights: str | None, heads: int = 1) -> MapNet:
-    """A net of the run's backbone; ``heads`` heads share one linear layer."""
+def new_net(job: Job, weights: str | None, outputs: int | None = None) -> MapNet:
+    """A net of the run's backbone with as many ``outputs`` (by default the classes) of its linear layer."""
     torch.manual_seed(job.config.seed)
     net = create(job.config.net, len(job.classes), weights, dropout=job.config.base_recipe().dropout)
-    net.head = torch.nn.Linear(net.num_features, heads * len(job.classes))
+    net.head = torch.nn.Linear(net.num_features, outputs or len(job.classes))
     return net
+
+
+def starting_weights(config: Config) -> str | None:
+    """What `create` is given."""
+    return None if config.weights == "none" else config.weights
 
 
 def net_of(job: Job, trained: Result) -> MapNet:
     """The net that a training step left."""
     tensors = {name: torch.from_numpy(np.array(value)) for name, value in trained.arrays.items()}
-    net = new_net(job, None, len(tensors["head.weight"]) // len(job.classes))
+    net = new_net(job, None, len(tensors["head.bias"]))
     net.load_state_dict(tensors)
     net = net.to(job.hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net.eval()
@@ -70,13 +76,13 @@ def learn(
         ]
         judged = views_of(job, kinds[judged_by], job.validation)
         if start is None:
-            net = new_net(job, None if config.weights == "none" else config.weights)
+            net = new_net(job, starting_weights(config))
             source = net.weights_source
             info = {"weights": source.name, "licence": source.licence} if source else {"weights": "none"}
             if recipe.probe_head:
-                _probe(job, net, views_of(job, kinds[judged_by], training), judged)
+                _probe(job, net, views_of(job, kinds[judged_by], training))
         else:
-            net = new_net(job, None, heads)
+            net = new_net(job, None, heads * len(job.classes))
             state = net_of(job, start).state_dict()
             state |= {key: torch.cat([state[key]] * heads) for key in ("head.weight", "head.bias")}
             net.load_state_dict(state)
@@ -93,14 +99,12 @@ def learn(
     return job.step(name, settings, [*inputs, *([start] if start else [])], compute)
 
 
-def _probe(job: Job, net: MapNet, training: Sequence[View], judged: Sequence[View]) -> None:
+def _probe(job: Job, net: MapNet, training: Sequence[View]) -> None:
     net.to(job.hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    found = [features(net, views, job.config.size, job.hardware) for views in (training, judged)]
-    labels = [np.array([view.label for view in views], np.int64) for views in (training, judged)]
-    weight, bias, accuracy = fit_head(found[0], labels[0], found[1], labels[1])
+    found = features(net, training, job.config.size, job.hardware)
+    weight, bias = fit_head(found, np.array([view.label for view in training]))
     net.head.weight.data.copy_(weight)
     net.head.bias.data.copy_(bias)
-    job.reporter.say(f"  head fitted on frozen features: val_accuracy {accuracy:.3f}")
 
 
 def filter_nets(job: Job) -> list[tuple[str, Int[ndarray, "t"] | None, Int[ndarray, "held"]]]:

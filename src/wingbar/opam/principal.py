@@ -1,0 +1,45 @@
+"""What all pictures have in common: the object as the first principal component of feature vectors.
+
+In a set of look-alikes nearly every picture shows the same kind of thing, so the direction along which the
+vectors of a pretrained feature map vary most, over all places of all pictures, is object against background
+(deep descriptor transforming: Wei et al., Pattern Recognition 88, 2019). With ``u`` that direction,
+
+    M(x, y) = sum_k u_k f_k(x, y)
+
+is a class activation map whose "class" is the object: the same code computes both. OPAM does not have this. The map
+of the predicted class is drawn to the parts that tell classes apart, which serves the choice of parts better than
+the box of the object; the two are compared on validation pictures, by labels alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def principal_direction(
+    batches: Iterable[Float[Tensor, "batch channels h w"]],
+) -> Float[Tensor, "channels"]:
+    """The unit vector along which feature vectors vary most, pointing away from the pictures' borders.
+
+    Objects are rarely cut by all borders, so the side of the mean that borders lie on is called background.
+    Raises ValueError without features.
+    """
+    count = at_border = 0
+    total = products = border = torch.zeros((), dtype=torch.float64)
+    for features in batches:
+        maps = features.double()
+        vectors = maps.permute(0, 2, 3, 1).flatten(0, 2)
+        count, total, products = count + len(vectors), total + vectors.sum(0), products + vectors.T @ vectors
+        rim = torch.cat([maps[:, :, 0], maps[:, :, -1], maps[:, :, :, 0], maps[:, :, :, -1]], 2)
+        border, at_border = border + rim.sum((0, 2)), at_border + rim.shape[0] * rim.shape[2]
+    if count == 0:
+        raise ValueError("no features: give at least one batch")
+    mean = total / count
+    _, directions = torch.linalg.eigh(products / count - mean[:, None] * mean)
+    direction = directions[:, -1]
+    inwards = (mean - border / at_border) @ direction
+    return (direction if inwards >= 0 else -direction).float()

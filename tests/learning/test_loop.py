@@ -1,0 +1,145 @@
+"""The training loop: it learns, resumes to the bit, keeps its best epoch, and writes no pickle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from PIL import Image
+
+from wingbar.learning.loop import Epoch, Hardware, History, Watch, finished, fit, judge, normalize, predict_logits
+from wingbar.learning.recipe import Recipe
+from wingbar.learning.views import Mix, View
+from wingbar.nets import create
+
+RECIPE = Recipe(
+    epochs=3, batch_size=4, learning_rate=3e-3, head_factor=1.0, probe_head=False, frozen_norms=False, ema_decay=0.9
+)
+
+
+@pytest.fixture(scope="module")
+def hardware() -> Hardware:
+    return Hardware(Fabric(accelerator="cpu", devices=1), workers=0)
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory: pytest.TempPathFactory) -> list[View]:
+    """Red pictures are class 0, blue ones class 1."""
+    folder, rng = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
+    made = []
+    for number in range(16):
+        pixels = rng.integers(0, 90, (40, 50, 3), dtype=np.uint8)
+        pixels[:, :, 2 * (number % 2)] += 120
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        made.append(View(folder / f"{number}.png", number % 2))
+    return made
+
+
+def small_net() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return create("res2net_nano", 2, dropout=0.2)
+
+
+def train(views, hardware, recipe=RECIPE, validation=None, **options):
+    net = small_net()
+    mixes = [Mix(view.path, view.label, {"picture": [(None, -1)]}, {"picture": 1.0}) for view in views[:12]]
+    judged = views[12:] if validation is None else validation
+    return net, fit(net, mixes, judged, recipe, size=32, seed=5, hardware=hardware, **options)
+
+
+def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+class Stop(Exception):
+    """Stands for a power cut."""
+
+
+def test_it_learns_red_from_blue(views, hardware) -> None:
+    net, history = train(views, hardware, replace(RECIPE, epochs=8))
+    assert history.epochs[history.best].val_accuracy == 1.0
+    logits, labels = predict_logits(net, views, 32, hardware)
+    assert (logits.argmax(1) == labels).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("cut", [("epoch", 0), ("epoch", 1), ("step", 2)])
+def test_a_training_cut_off_goes_on_to_the_same_bits(tmp_path: Path, views, hardware, cut, optimizer) -> None:
+    recipe = replace(RECIPE, optimizer=optimizer)
+    whole, history = train(views, hardware, recipe)
+
+    def step(epoch: int, done: int, steps: int, rate: float) -> None:
+        if cut[0] == "step" and (epoch, done) == (cut[1], 2):
+            raise Stop
+
+    def end(epoch: Epoch) -> None:
+        if cut == ("epoch", epoch.epoch):
+            raise Stop
+
+    state = tmp_path / "training.safetensors"
+    with pytest.raises(Stop):
+        train(views, hardware, recipe, state_file=state, watch=Watch(step, end))
+    resumed, again = train(views, hardware, recipe, state_file=state)
+    assert same(whole, resumed)
+    assert [(e.train_loss, e.val_loss, e.val_accuracy) for e in again.epochs] == [
+        (e.train_loss, e.val_loss, e.val_accuracy) for e in history.epochs
+    ]
+
+
+def test_loader_workers_change_nothing(views, hardware) -> None:
+    alone, _ = train(views, hardware)
+    helped, _ = train(views, Hardware(hardware.fabric, workers=2))
+    assert same(alone, helped)
+
+
+def test_seeds_matter(views, hardware) -> None:
+    net = small_net()
+    mixes = [Mix(view.path, view.label, {"picture": [(None, -1)]}, {"picture": 1.0}) for view in views[:12]]
+    fit(net, mixes, views[12:], RECIPE, size=32, seed=6, hardware=hardware)
+    assert not same(net, train(views, hardware)[0])
+
+
+def test_without_validation_the_last_epoch_is_kept(views, hardware) -> None:
+    _, history = train(views, hardware, validation=[])
+    assert history.best == RECIPE.epochs - 1
+    assert np.isnan(history.epochs[0].val_accuracy)
+
+
+def test_history_keeps_the_first_best_and_stops_when_patience_ends() -> None:
+    history = History()
+    for number, accuracy in enumerate([0.5, 0.7, 0.6, 0.7, 0.6]):
+        history = history.add(Epoch(number, 1.0, 1.0, accuracy, 0.1, 10.0))
+    assert history.best == 1
+    assert finished(history, replace(RECIPE, epochs=9, patience=3))
+    assert not finished(history, replace(RECIPE, epochs=9, patience=4))
+    assert not finished(history, replace(RECIPE, epochs=9))
+    assert finished(history, replace(RECIPE, epochs=5))
+    assert History.from_json(history.to_json()) == history
+
+
+def test_each_view_is_judged_by_its_own_head() -> None:
+    scores = torch.arange(12.0).view(2, 6)  # two heads of three classes
+    assert judge(scores, torch.tensor([0, 1]), 3).tolist() == [[0, 1, 2], [9, 10, 11]]
+    assert judge(scores, torch.tensor([-1, -1]), 3).tolist() == [[1.5, 2.5, 3.5], [7.5, 8.5, 9.5]]
+    assert judge(scores, torch.tensor([-1, -1]), 6) is scores
+
+
+def test_frozen_norms_keep_their_statistics(views, hardware) -> None:
+    before = {k: v.clone() for k, v in small_net().state_dict().items() if "running" in k}
+    frozen, _ = train(views, hardware, replace(RECIPE, frozen_norms=True))
+    free, _ = train(views, hardware)
+    assert all(torch.equal(frozen.state_dict()[name], value) for name, value in before.items())
+    assert not all(torch.equal(free.state_dict()[name], value) for name, value in before.items())
+
+
+def test_normalize_is_torchvisions() -> None:
+    from torchvision.transforms.v2.functional import normalize as reference
+
+    net, pixels = small_net(), torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    expected = reference(pixels.float() / 255, list(net.mean), list(net.std))
+    torch.testing.assert_close(normalize(pixels, net), expected)

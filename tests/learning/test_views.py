@@ -1,0 +1,89 @@
+"""Views: what nets are shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from wingbar.learning.recipe import Recipe
+from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_view, random_crop, square, train_view
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """Grows from left to right in red and from top to bottom in green."""
+    pixels = np.zeros((60, 100, 3), np.uint8)
+    pixels[..., 0] = np.arange(100)[None] * 2
+    pixels[..., 1] = np.arange(60)[:, None] * 4
+    path = tmp_path / "ramp.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_the_whole_picture_is_squashed_and_never_cut(picture: Path) -> None:
+    pixels = np.asarray(square(picture, None, 40)).astype(int)
+    assert pixels.shape == (40, 40, 3)
+    assert pixels[:, 0, 0].max() < 6 and pixels[:, -1, 0].min() > 190
+    assert pixels[0, :, 1].max() < 8 and pixels[-1, :, 1].min() > 228
+
+
+def test_a_box_is_that_box(picture: Path) -> None:
+    pixels = fixed_view(View(picture, 0, (50, 30, 90, 60)), 32).float()
+    assert pixels.shape == (3, 32, 32)
+    assert pixels[0].mean().item() == pytest.approx(2 * 69.5, abs=1.5)
+    assert pixels[1].mean().item() == pytest.approx(4 * 44.5, abs=2.5)
+
+
+def test_a_view_depends_on_seed_epoch_and_index_alone(picture: Path) -> None:
+    mixes = [
+        Mix(picture, 3, {"picture": [(None, -1)], "part": [((0, 0, 50, 50), 1)]}, {"picture": 1.0, "part": 1.0})
+    ] * 4
+    views = TrainViews(mixes, 24, Recipe(), seed=1)
+    first, label, _ = views[(0, 2)]
+    assert label == 3 and first.dtype == torch.uint8 and first.shape == (3, 24, 24)
+    assert torch.equal(views[(0, 2)][0], first)
+    assert not torch.equal(views[(1, 2)][0], first)
+    assert not torch.equal(views[(0, 3)][0], first)
+    assert not torch.equal(TrainViews(mixes, 24, Recipe(), seed=2)[(0, 2)][0], first)
+
+
+def test_kinds_are_drawn_by_their_shares(picture: Path) -> None:
+    boxes = {"picture": [(None, -1)], "object": [((0, 0, 5, 5), -1)], "part": [], "patch": [((1, 1, 4, 4), 0)]}
+    mix = Mix(picture, 0, boxes, {"picture": 0.25, "object": 0.75, "part": 1.0, "patch": 0.0})
+    rng = np.random.default_rng(0)
+    drawn = Counter(mix.draw(rng).box for _ in range(4000))
+    assert set(drawn) == {None, (0, 0, 5, 5)}
+    assert drawn[None] / 4000 == pytest.approx(0.25, abs=0.03)
+
+
+def test_random_crops_stay_inside_with_the_area_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        x1, y1, x2, y2 = random_crop((10, 20, 60, 50), (0.3, 0.8), rng)
+        assert 10 <= x1 < x2 <= 60 + 1e-9 and 20 <= y1 < y2 <= 50 + 1e-9
+        assert 0.25 <= (x2 - x1) * (y2 - y1) / 1500 <= 0.8 + 1e-9
+
+
+def test_erasing_blanks_a_rectangle(picture: Path) -> None:
+    recipe = Recipe(erase=1.0, jitter=0.0)
+    pixels = train_view(View(picture, 0), 32, recipe, np.random.default_rng(0))
+    assert (pixels == 124).all(0).sum() > 0.03 * 32 * 32
+
+
+@pytest.mark.parametrize(("count", "batch"), [(10, 4), (3, 8), (1, 1)])
+def test_an_epoch_shows_each_picture_at_most_once(count: int, batch: int) -> None:
+    sampler = EpochSampler(count, batch, seed=0)
+    orders = []
+    for epoch in range(2):
+        sampler.epoch = epoch
+        batches = list(sampler)
+        assert len(batches) == len(sampler) and {len(b) for b in batches} == {min(batch, count)}
+        seen = [index for b in batches for _, index in b]
+        assert len(set(seen)) == len(seen) and {e for b in batches for e, _ in b} == {epoch}
+        orders.append(seen)
+    assert count < 10 or orders[0] != orders[1]
