@@ -179,7 +179,9 @@ def fill(record: T, values: dict[str, Any], where: str) -> T:
         if key not in known:
             raise ConfigError(f"{name} is no setting.{suggestion(key, known)} Known: {', '.join(known)}.")
         current = getattr(record, key)
-        if is_dataclass(current):
+        if is_dataclass(current) and isinstance(value, type(current)):
+            changes[key] = value
+        elif is_dataclass(current):
             if not isinstance(value, dict):
                 raise ConfigError(f"{name} is a section: write [{name}] and its keys below it.")
             changes[key] = fill(current, value, name)

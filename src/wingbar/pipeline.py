@@ -58,8 +58,8 @@ def train(
         announce(job, dataset, names)
         learned = opam(job) if config.method == "opam" else plain(job)
         if config.refit:
-            whole = dataclasses.replace(job, refit=True)
-            learned = opam(whole, learned) if config.method == "opam" else plain(whole)
+            job = dataclasses.replace(job, refit=True)
+            learned = opam(job, learned) if config.method == "opam" else plain(job)
         save_model(store.folder / "model", job, dataset, learned)
     return load(store.folder)
 

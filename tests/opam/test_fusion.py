@@ -1,12 +1,13 @@
-"""Fusion weights: against a general optimiser, and why they must come from held-out pictures."""
+"""Fusion weights: against random ones, and why they must come from held-out pictures."""
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 
-from wingbar.opam.fusion import cross_validate, fit_weights, fuse, mixture_weights
+from wingbar.opam.fusion import best_weights, cross_validate, fit_weights, fuse, simplex_grid
 
 
 def noisy_scores(labels: np.ndarray, classes: int, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -16,18 +17,26 @@ def noisy_scores(labels: np.ndarray, classes: int, strength: float, rng: np.rand
     return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
 
+def test_the_grid_is_the_whole_simplex() -> None:
+    grid = simplex_grid(3, steps=4)
+    whole = {w for w in product((0, 0.25, 0.5, 0.75, 1), repeat=3) if sum(w) == 1}
+    assert {tuple(w) for w in grid} == whole and len(grid) == len(whole)
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_mixture_weights_are_the_maximum_of_the_likelihood(seed: int) -> None:
+def test_best_weights_are_as_accurate_as_any_random_ones(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    own = rng.beta(2, 2, size=(3, 60)) * np.array([[0.5], [1.0], [0.8]])
-    found = mixture_weights(own, steps=5000)
+    labels = rng.integers(0, 5, 150)
+    scores = np.stack([noisy_scores(labels, 5, s, rng) for s in (1.0, 2.0, 1.5)])
+    found = (fuse(scores, best_weights(scores, labels)).argmax(1) == labels).mean()
+    tried = [(fuse(scores, w).argmax(1) == labels).mean() for w in rng.dirichlet(np.ones(3), 300)]
+    assert found >= max(tried) - 2 / 150  # the mean of the best may lose a picture or two
 
-    def loss(free: np.ndarray) -> float:
-        weights = np.exp(free) / np.exp(free).sum()
-        return -float(np.log(weights @ own).mean())
 
-    best = minimize(loss, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 5000})
-    assert -np.log(found @ own).mean() == pytest.approx(best.fun, abs=1e-6)
+def test_weights_that_all_do_equally_well_are_averaged() -> None:
+    labels = np.arange(4)
+    scores = np.stack([np.eye(4), np.eye(4), np.eye(4)])
+    np.testing.assert_allclose(best_weights(scores, labels), 1 / 3)
 
 
 def test_weights_are_on_the_simplex_and_favour_the_better_stream() -> None:
@@ -48,7 +57,7 @@ def test_weights_from_training_scores_would_be_wrong() -> None:
     held_out = np.stack([noisy_scores(labels, 5, good, rng), noisy_scores(labels, 5, poor, rng)])
     saturated = np.stack([noisy_scores(labels, 5, good, rng), noisy_scores(labels, 5, 12.0, rng)])
     right, wrong = fit_weights(held_out, labels), fit_weights(saturated, labels)
-    assert right[0] > 0.8 and wrong[0] < 0.2
+    assert right[0] > 0.6 and wrong[0] < 0.4
 
     fresh_labels = rng.integers(0, 5, 2000)
     fresh = np.stack([noisy_scores(fresh_labels, 5, good, rng), noisy_scores(fresh_labels, 5, poor, rng)])

@@ -61,8 +61,6 @@ def evaluate(
     recognizer = load(run)
     dataset = _dataset(recognizer, data)
     samples = dataset.split("test")
-    if not samples:
-        raise DataError(f"{dataset.root}: no test pictures; give a data set with a test split to judge on.")
     with (Path(run) / "test-split-read.log").open("a", encoding="utf-8") as file:
         file.write(f"{len(samples)} pictures of {dataset.name}, {len(dataset.classes)} classes\n")
     judged = judge(recognizer, samples, dataset, batch_size=batch_size, seed=seed)
@@ -112,6 +110,8 @@ def judge(
 
 def _dataset(recognizer: Recognizer, data: Path | str | Dataset | None) -> Dataset:
     dataset = data if isinstance(data, Dataset) else load_data(Path(data or recognizer.card["data"]["root"]))
+    if not dataset.split("test"):
+        raise DataError(f"{dataset.root}: no test pictures; give a data set with a test split to judge on.")
     own, given = recognizer.classes, dataset.classes
     if own != given and own == given[: len(own)]:
         return dataset.first_classes(len(own))

@@ -125,6 +125,7 @@ def fit(
         batch_sampler=sampler,
         num_workers=hardware.workers,
         persistent_workers=hardware.workers > 0,
+        generator=torch.Generator(),  # the loader's own draws must not shift dropout's
     )
     while not finished(history, recipe):
         sampler.epoch = len(history.epochs)

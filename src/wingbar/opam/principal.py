@@ -21,9 +21,11 @@ from torch import Tensor
 
 
 def principal_direction(
-    batches: Iterable[Float[Tensor, "batch channels h w"]],
+    batches: Iterable[Tensor],
 ) -> Float[Tensor, "channels"]:
     """The unit vector along which feature vectors vary most, pointing away from the pictures' borders.
+
+    ``batches`` are feature maps ``[batch, channels, h, w]``; batch sizes may differ.
 
     Objects are rarely cut by all borders, so the side of the mean that borders lie on is called background.
     Raises ValueError without features.

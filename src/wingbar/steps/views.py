@@ -29,7 +29,7 @@ def object_views(job: Job, objects: Int[ndarray, "n 4"]) -> Kind:
     """The kind ``object``: each picture's object, with context."""
     margin = job.config.localization.margin
     boxes = zip(objects, job.sizes, strict=True)
-    return [[(box, -1) for box in crop_boxes([of], size, margin)] for of, size in boxes]
+    return [[(box, -1) for box in crop_boxes(of[None], size, margin)] for of, size in boxes]
 
 
 def part_views(job: Job, parts: Result, aligned: Result) -> Kind:

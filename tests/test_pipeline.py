@@ -1,0 +1,223 @@
+"""The main job end to end on drawn birds: train, reuse, redo, refit, move, predict, evaluate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import wingbar
+from wingbar.config import Config, FilterSettings, PartSettings
+from wingbar.data import load as load_data
+from wingbar.errors import ConfigError, DataError, PictureError, RunError
+from wingbar.evaluation.judge import evaluate, table
+from wingbar.pipeline import OPAM_STEPS
+
+SMALL = Config(
+    net="res2net_nano",
+    weights="none",
+    size=48,
+    epochs=2,
+    follow_epochs=1,
+    batch_size=8,
+    workers=0,
+    filtering=FilterSettings(threshold=0.2, cap=5),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
+    """A trained OPAM run."""
+    folder = tmp_path_factory.mktemp("runs") / "opam"
+    wingbar.train(birds, folder, SMALL, quiet=True)
+    return folder
+
+
+def stamps(run: Path) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in run.glob("steps/*/result.json")}
+
+
+def model_bytes(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run / "model").glob("*.safetensors")}
+
+
+def test_every_step_leaves_a_result_and_nothing_is_pickled(run: Path) -> None:
+    assert set(stamps(run)) == set(OPAM_STEPS)
+    kinds = {path.suffix for path in run.rglob("*") if path.is_file() and "tensorboard" not in path.parts}
+    assert kinds <= {".json", ".safetensors", ".toml", ""}
+    assert (run / "tensorboard" / "classnet").is_dir()
+
+
+def test_an_unchanged_run_does_nothing_again(run: Path, birds: Path) -> None:
+    before = stamps(run)
+    wingbar.train(birds, run, SMALL, quiet=True)
+    assert stamps(run) == before
+
+
+def test_a_changed_setting_redoes_what_depends_on_it(tmp_path: Path, run: Path, birds: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    before = stamps(copy)
+    wingbar.train(birds, copy, SMALL, quiet=True, parts=PartSettings(heads="per-cluster"))
+    after = stamps(copy)
+    assert {name for name in after if after[name] != before[name]} == {"partnet", "fusion"}
+
+
+def test_redo_from_a_step(tmp_path: Path, run: Path, birds: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    before = stamps(copy)
+    wingbar.train(birds, copy, SMALL, quiet=True, redo_from="parts")
+    after = stamps(copy)
+    assert {name for name in after if after[name] != before[name]} == {"parts", "alignment", "partnet", "fusion"}
+    assert model_bytes(copy) == model_bytes(run)  # the same seed gives the same model
+    with pytest.raises(ConfigError, match="Did you mean 'parts'"):
+        wingbar.train(birds, copy, SMALL, quiet=True, redo_from="part")
+
+
+def test_a_prediction_says_all_that_it_promises(run: Path, birds: Path) -> None:
+    recognizer = wingbar.load(run)
+    sample = load_data(birds).split("test")[0]
+    prediction = recognizer.predict(sample.path)
+    assert prediction.label in recognizer.classes and prediction.score == max(prediction.scores.values())
+    assert sum(prediction.scores.values()) == pytest.approx(1, abs=1e-5)
+    assert set(prediction.streams) == {"picture", "object", "parts"}
+    for scores in (*prediction.streams.values(), *(part.scores for part in prediction.parts)):
+        assert set(scores) == set(recognizer.classes) and sum(scores.values()) == pytest.approx(1, abs=1e-5)
+    assert prediction.saliency.shape == (72, 96) and prediction.saliency.dtype == np.float32
+    assert 0 <= prediction.saliency.min() and prediction.saliency.max() <= 1
+    assert len(prediction.parts) == 2 and sorted(part.cluster for part in prediction.parts) == [0, 1]
+    for x1, y1, x2, y2 in (prediction.object_box, *(part.box for part in prediction.parts)):
+        assert 0 <= x1 < x2 <= 96 and 0 <= y1 < y2 <= 72
+    json.dumps(prediction.to_json())
+
+
+def test_any_source_of_a_picture_gives_the_same(run: Path, birds: Path) -> None:
+    recognizer, path = wingbar.load(run), load_data(birds).split("test")[1].path
+    expected = recognizer.predict(path)
+    with Image.open(path) as image:
+        sources = [str(path), path.read_bytes(), image.copy(), np.asarray(image.convert("RGB"))]
+    for source in sources:
+        assert recognizer.predict(source).scores == expected.scores
+
+
+def test_batches_and_bad_pictures_change_no_other_prediction(run: Path, birds: Path, tmp_path: Path) -> None:
+    recognizer = wingbar.load(run)
+    paths = [sample.path for sample in load_data(birds).split("test")[:4]]
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no picture")
+    told = list(recognizer.predict_many([paths[0], bad, *paths[1:]], batch_size=3))
+    assert [prediction.error is None for prediction in told] == [True, False, True, True, True]
+    assert told[1].to_json().keys() == {"path", "error"} and "bad.jpg" in str(told[1].error)
+    for path, prediction in zip(paths, [told[0], *told[2:]], strict=True):
+        alone = recognizer.predict(path)
+        assert alone.object_box == prediction.object_box
+        np.testing.assert_allclose(list(alone.scores.values()), list(prediction.scores.values()), atol=1e-5)
+    with pytest.raises(PictureError, match=r"bad\.jpg"):
+        recognizer.predict(bad)
+    assert list(recognizer.predict_many([])) == []
+
+
+def test_the_model_folder_moves_and_needs_nothing_else(tmp_path: Path, run: Path, birds: Path) -> None:
+    moved = Path(shutil.copytree(run / "model", tmp_path / "elsewhere"))
+    path = load_data(birds).split("test")[0].path
+    assert wingbar.load(moved).predict(path).scores == wingbar.load(run).predict(path).scores
+
+
+@pytest.mark.parametrize("name", ["picture", "object", "parts", "alignment"])
+def test_a_damaged_model_is_named(tmp_path: Path, run: Path, name: str) -> None:
+    folder = Path(shutil.copytree(run / "model", tmp_path / "model"))
+    path = folder / f"{name}.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=rf"{name}\.safetensors: damaged"):
+        wingbar.load(folder)
+    path.unlink()
+    with pytest.raises(RunError, match=rf"{name}\.safetensors: No such file"):
+        wingbar.load(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"classes": 3}'])
+def test_a_damaged_card_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "recognizer.json").write_text(text)
+    with pytest.raises(RunError, match=r"recognizer\.json"):
+        wingbar.load(tmp_path)
+
+
+def test_no_model_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="train one"):
+        wingbar.load(tmp_path)
+
+
+def test_evaluation_agrees_with_the_predictions(run: Path, birds: Path) -> None:
+    judged = evaluate(run)
+    samples = load_data(birds).split("test")
+    recognizer = wingbar.load(run)
+    right = [recognizer.predict(s.path).label == recognizer.classes[s.label] for s in samples]
+    assert list(judged.correct) == right
+    assert judged.classification.top1 == pytest.approx(np.mean(right))
+    assert judged.combinations["picture+object+parts"] == pytest.approx(np.mean(right))
+    assert judged.localization is not None and judged.parts is not None
+    assert json.loads((run / "evaluation.json").read_text())["correct"] == right
+    assert "centre box" in table(judged) and "top-1" in table(judged)
+    assert (run / "test-split-read.log").read_text().count("\n") >= 1
+
+
+def test_evaluation_refuses_other_classes_and_sets_without_a_test_split(tmp_path: Path, run: Path, birds: Path) -> None:
+    other = tmp_path / "other"
+    for name in ("a", "b"):
+        (other / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (20, 20), (number * 90, 40, 10)).save(other / name / f"{number}.png")
+    with pytest.raises(DataError, match="no test pictures"):
+        evaluate(run, other)
+    shutil.copytree(other, tmp_path / "split" / "train")
+    shutil.copytree(other, tmp_path / "split" / "test")
+    with pytest.raises(DataError, match="classes are not the model's"):
+        evaluate(run, tmp_path / "split")
+
+
+def test_a_bad_picture_among_many_is_skipped_and_named(tmp_path: Path, birds: Path, capsys) -> None:
+    copy = Path(shutil.copytree(birds, tmp_path / "birds"))
+    victim = load_data(copy).split("train")[3].path
+    victim.write_bytes(victim.read_bytes()[:600])
+    recognizer = wingbar.train(copy, tmp_path / "run", SMALL, method="plain", epochs=1)
+    told = capsys.readouterr().err
+    assert "skipped" in told and victim.name in told
+    assert recognizer.card["data"]["training"] + recognizer.card["data"]["validation"] == 35
+
+
+def test_a_plain_run_predicts_and_boxes_without_parts(tmp_path: Path, birds: Path) -> None:
+    recognizer = wingbar.train(birds, tmp_path / "plain", SMALL, quiet=True, method="plain", epochs=1)
+    prediction = recognizer.predict(load_data(birds).split("test")[0].path)
+    assert set(prediction.streams) == {"picture"} and prediction.parts == ()
+    assert prediction.streams["picture"] == pytest.approx(prediction.scores)
+
+
+def test_refit_learns_from_all_pictures_with_the_choices_made(tmp_path: Path, run: Path, birds: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    recognizer = wingbar.train(birds, copy, SMALL, quiet=True, refit=True)
+    assert recognizer.weights == pytest.approx(wingbar.load(run).weights)
+    assert recognizer.card["rule"] == wingbar.load(run).card["rule"]
+    assert recognizer.card["data"]["training"] == 36 and recognizer.card["data"]["validation"] == 0
+    assert "refit-partnet" in stamps(copy) and "refit-fusion" not in stamps(copy)
+    assert model_bytes(copy) != model_bytes(run)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"filtering": FilterSettings(folds=2, threshold=0.2, cap=5)},
+        {"filtering": FilterSettings(enabled=False, cap=5)},
+        {"filtering": FilterSettings(scorer="crop", threshold=0.2, cap=5), "proposals": {"limit": 20}},
+        {"parts": PartSettings(count=3, clusters=3, rule="iou", heads="per-cluster", alignment="sum")},
+    ],
+    ids=["out of fold", "unfiltered", "crops", "three parts"],
+)
+def test_the_options_run(tmp_path: Path, birds: Path, changes: dict) -> None:
+    recognizer = wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, epochs=1, **changes)
+    prediction = recognizer.predict(load_data(birds).split("test")[0].path)
+    assert len(prediction.parts) == recognizer.part_settings.count
