@@ -10,21 +10,14 @@ their seed. The test split is read at the end, once a run.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import wingbar
-from wingbar.attention import object_box
-from wingbar.config import Config, FilterSettings, LocalizationSettings, PartSettings
+from wingbar.config import Config, FilterSettings, PartSettings
 from wingbar.data import load
 from wingbar.data.sample import Dataset
-from wingbar.evaluation import classify, correct, error_reduction, mean_interval
-from wingbar.evaluation.localization import paired_iou
-from wingbar.evaluation.tables import percent, percent_interval, render
 
 SAME_COMPUTE = 320
 """Side of the pictures of the rival that spends its compute on larger pictures."""

@@ -87,7 +87,7 @@ def test_a_prediction_says_all_that_it_promises(run: Path, birds: Path) -> None:
     for scores in (*prediction.streams.values(), *(part.scores for part in prediction.parts)):
         assert set(scores) == set(recognizer.classes) and sum(scores.values()) == pytest.approx(1, abs=1e-5)
     assert prediction.saliency.shape == (72, 96) and prediction.saliency.dtype == np.float32
-    assert 0 <= prediction.saliency.min() and prediction.saliency.max() <= 1
+    assert prediction.saliency.min() >= 0 and prediction.saliency.max() <= 1
     assert len(prediction.parts) == 2 and sorted(part.cluster for part in prediction.parts) == [0, 1]
     for x1, y1, x2, y2 in (prediction.object_box, *(part.box for part in prediction.parts)):
         assert 0 <= x1 < x2 <= 96 and 0 <= y1 < y2 <= 72

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,9 +142,13 @@ def parse(arguments: list[str]) -> Any:
     settings = Config()
     if arguments[:1] == ["train"] and (path := config_path(arguments)):
         settings = read_config(path)
-    train = Train(tyro.MISSING, tyro.MISSING, settings)
+    # A command whose options start from the file's settings.
+    train = make_dataclass(
+        "Train", [("settings", tyro.conf.OmitArgPrefixes[Config], field(default=settings))], bases=(Train,)
+    )
+    train.__doc__ = Train.__doc__
     commands = (
-        Annotated[Train, tyro.conf.subcommand("train", default=train, prefix_name=False)]
+        Annotated[train, tyro.conf.subcommand("train", prefix_name=False)]  # type: ignore[valid-type] # made above
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate", prefix_name=False)]
         | Annotated[Predict, tyro.conf.subcommand("predict", prefix_name=False)]
         | Annotated[Demo, tyro.conf.subcommand("demo", prefix_name=False)]

@@ -28,7 +28,9 @@ SETTINGS = Config(
     batch_size=16,
     learning_rate=3e-3,
     training={"scale": [0.6, 1.0], "jitter": 0.2},
-    localization=LocalizationSettings(margin=0.1),
+    test_size=112,
+    # A net without pretrained weights looks at the marks alone: its boxes need room around them.
+    localization=LocalizationSettings(rules=("cam otsu", "cam fraction 0.2", "cam fraction 0.4"), margin=0.3),
     parts=PartSettings(count=2),
 )
 PICTURES = 8

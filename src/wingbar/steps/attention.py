@@ -30,9 +30,11 @@ PRINCIPAL_PICTURES = 600
 def locator(job: Job, classnet: Result) -> Result:
     """A net of one "class", the object: the principal direction of the starting weights' feature maps.
 
-    Without starting weights ClassNet's own features are used.
+    Without starting weights ClassNet's own features are used. Empty when no rule asks for the principal map.
     """
     config = job.config
+    if not asks_for_principal(job):
+        return Result()
 
     def compute() -> Result:
         net = net_of(job, classnet) if config.weights == "none" else new_net(job, config.weights)
@@ -54,6 +56,11 @@ def locator(job: Job, classnet: Result) -> Result:
     return job.step("locator", [config.net, config.weights, config.locating_size(), config.seed], inputs, compute)
 
 
+def asks_for_principal(job: Job) -> bool:
+    """Whether any localisation rule needs the principal map."""
+    return any(parse_rule(rule)[0] == "principal" for rule in job.config.localization.rules)
+
+
 def whole_squares(job: Job, size: int, indices: Int[ndarray, "n"] | None = None) -> DataLoader:
     """Whole pictures as they are, in batches; all of them by default."""
     samples = job.samples if indices is None else [job.samples[i] for i in indices]
@@ -66,8 +73,10 @@ def saliency_maps(job: Job, classnet: Result, located: Result) -> Result:
 
     def compute() -> Result:
         maps, logits = looked_at(job, classnet, config.looking_size())
-        principal, _ = looked_at(job, located, config.locating_size())
-        return Result({"cam": maps, "logits": logits, "principal": principal})
+        found = {"cam": maps, "logits": logits}
+        if asks_for_principal(job):
+            found["principal"], _ = looked_at(job, located, config.locating_size())
+        return Result(found)
 
     return job.step("saliency", [config.looking_size(), config.locating_size()], [classnet, located], compute)
 

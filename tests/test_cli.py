@@ -1,0 +1,120 @@
+"""The command line as users meet it: exit codes, messages, streams."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from wingbar.cli import described, main
+from wingbar.data import load as load_data
+from wingbar.recognizer import Prediction
+
+FAST = [
+    "--net", "res2net_nano", "--weights", "none", "--size", "48", "--epochs", "1", "--follow-epochs", "1",
+    "--batch-size", "8", "--workers", "0",
+]  # fmt: skip
+
+
+def wingbar(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert wingbar("train", birds, "--out", folder, "--quiet", *FAST) == 0
+    return folder
+
+
+def test_training_says_beforehand_what_it_does_and_how_long_it_takes(tmp_path, birds, capsys) -> None:
+    assert wingbar("train", birds, "--out", tmp_path / "run", "--method", "plain", *FAST) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    plan = err.index("3 classes, 36 training and 12 test pictures"), err.index("steps: data, filternet")
+    assert plan[0] < plan[1] < err.index("pictures/s; trainings need about")
+    assert "wingbar evaluate" in err
+
+
+def test_json_is_one_object_a_picture_and_nothing_else(run, birds, capsys) -> None:
+    paths = [sample.path for sample in load_data(birds).split("test")[:3]]
+    assert wingbar("predict", run, *paths, "--json", "--top", 2) == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = [json.loads(line) for line in lines]
+    assert [one["path"] for one in told] == [str(path) for path in paths]
+    for one in told:
+        assert len(one["scores"]) == 2 and next(iter(one["scores"])) == one["label"]
+        assert len(one["object_box"]) == 4 and len(one["parts"]) == 2
+
+
+def test_bad_pictures_are_counted_and_named(run, birds, tmp_path, capsys) -> None:
+    bad = tmp_path / "notes.txt"
+    bad.write_text("no picture")
+    good = load_data(birds).split("test")[0].path
+    assert wingbar("predict", run, bad, good) == 1
+    out, err = capsys.readouterr()
+    assert "notes.txt" in err and "1 of 2 pictures could not be read" in err and out.count(str(good)) == 1
+    assert wingbar("predict", run, bad) == 2
+
+
+def test_a_folder_stands_for_its_pictures(run, birds, capsys) -> None:
+    folder = load_data(birds).split("test")[0].path.parent
+    assert wingbar("predict", run, folder, "--json") == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(list(folder.iterdir()))
+
+
+def test_evaluation_prints_its_tables(run, capsys) -> None:
+    assert wingbar("evaluate", run) == 0
+    out = capsys.readouterr().out
+    assert "12 test pictures" in out and "centre box" in out and "picture+object+parts" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere", "--out", "x"], "nowhere"),
+        (["predict", "nowhere", "x.jpg"], "no model here"),
+        (["evaluate", "nowhere"], "no model here"),
+        (["train", ".", "--out", "x", "--config", "none.toml"], "no such configuration file"),
+    ],
+)
+def test_mistakes_end_with_two_and_no_traceback(arguments, message, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert wingbar(*arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.startswith("wingbar: ") and "Traceback" not in err
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(Exception, match="no model here"):
+        main(["evaluate", "nowhere", "--debug"])
+
+
+def test_a_mistyped_option_suggests_the_right_one(capsys) -> None:
+    assert wingbar("train", "x", "--out", "y", "--epoch", "3") == 2
+    assert "--epochs" in "".join(capsys.readouterr())
+
+
+def test_options_win_over_the_file(tmp_path, birds) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('method = "plain"\nepochs = 7\nseed = 3\n')
+    assert wingbar("train", birds, "--out", tmp_path / "run", "--quiet", "--config", settings, *FAST) == 0
+    saved = (tmp_path / "run" / "config.toml").read_text()
+    assert 'method = "plain"' in saved and "seed = 3" in saved and "\nepochs = 1\n" in saved
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "demo"])
+def test_every_option_is_documented(command: str, capsys) -> None:
+    assert wingbar(command, "--help") == 0
+    text = capsys.readouterr().out
+    options = re.findall(r"^\W*--[a-z]", text, re.MULTILINE)
+    assert 0 < len(options) <= 26
+
+
+def test_predictions_are_readable() -> None:
+    told = described(Prediction("a.jpg", (9, 9), {"wren": 0.75, "robin": 0.25}, (1, 2, 3, 4)), top=1)
+    assert told == "a.jpg: wren 75.0%\n  object at (1, 2, 3, 4)"
