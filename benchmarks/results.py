@@ -38,7 +38,9 @@ def folder(out: Path, row: str, seed: int) -> Path:
     return out / f"{row.replace(' ', '-')}-{seed}"
 
 
-def train_rows(dataset: Dataset, out: Path, rows: list[str], seeds: list[int], settings: dict[str, Any]) -> None:
+def train_rows(
+    dataset: Dataset, out: Path, rows: list[str], seeds: list[int], settings: dict[str, Any], large_epochs: int
+) -> None:
     """Train what is missing, the full run of each seed first."""
     for seed in seeds:
         for row in rows:
@@ -46,16 +48,70 @@ def train_rows(dataset: Dataset, out: Path, rows: list[str], seeds: list[int], s
             full = folder(out, "opam", seed) / "steps"
             if not run.exists() and full.exists():
                 shutil.copytree(full, run / "steps")
-            overrides = {**settings, **ROWS[row]}
-            if row == "plain at 320 px" and "plain_epochs" in settings:
-                overrides["epochs"] = settings["plain_epochs"]
-            overrides.pop("plain_epochs", None)
-            wingbar.train(dataset, run, Config(**overrides, seed=seed, workers=0))
+            changes = {**settings, **ROWS[row]}
+            if changes["size"] == SAME_COMPUTE:
+                changes["epochs"] = large_epochs
+            wingbar.train(dataset, run, Config(**changes, seed=seed, workers=0))
+
+
+def judge_rows(dataset: Dataset, out: Path, rows: list[str], seeds: list[int]) -> None:
+    """Read the test split once for each run that has not been judged yet."""
+    for seed in seeds:
+        for row in rows:
+            run = folder(out, row, seed)
+            if (run / "model" / "recognizer.json").exists() and not (run / "evaluation.json").exists():
+                evaluate(run, dataset)
+
+
+def read(out: Path, row: str, seed: int) -> dict[str, Any] | None:
+    """The evaluation of one run."""
+    path = folder(out, row, seed) / "evaluation.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def accuracy_table(out: Path, rows: list[str], seeds: list[int]) -> str:
+    """Top-1 of every row, seed by seed, pooled over seeds with a 95 % interval; errors removed against plain."""
+    lines = []
+    for row in rows:
+        judged = {seed: found for seed in seeds if (found := read(out, row, seed))}
+        if not judged:
+            continue
+        right = np.concatenate([found["correct"] for found in judged.values()])
+        plain = {seed: found["correct"] for seed in judged if (found := read(out, "plain", seed))}
+        removed = "-"
+        if row != "plain" and len(plain) == len(judged):
+            found = error_reduction(np.concatenate(list(plain.values())), right)
+            removed = percent_interval(*found) if found else "-"
+        by_seed = " / ".join(percent(found["classification"]["top1"]) for found in judged.values())
+        lines.append([row, by_seed, percent_interval(*mean_interval(right)), removed])
+    return render(["row", "top-1 by seed", "mean (95 % interval)", "errors removed against plain"], lines)
+
+
+def stream_table(out: Path, seeds: list[int]) -> str:
+    """Top-1 of each stream and combination of the full run."""
+    judged = [found for seed in seeds if (found := read(out, "opam", seed))]
+    names = judged[0]["combinations"]
+    rows = [[name, *(percent(found["combinations"][name]) for found in judged)] for name in names]
+    return render(["streams", *(f"seed {seed}" for seed in seeds[: len(judged)])], rows)
+
+
+def box_table(out: Path, seeds: list[int]) -> str:
+    """Object boxes beside the centre box."""
+    rows = []
+    for seed in seeds:
+        found = read(out, "opam", seed)
+        for name, key in (("our box", "ours"), ("centre box", "centre")) if found else ():
+            row = found["localization"][key]
+            v2 = row["max_box_acc"]
+            share = percent_interval(row["share"]["0.5"], *row["share_interval"])
+            per_iou = " / ".join(percent(v) for v in v2["per_iou"].values())
+            rows.append([name, str(seed), share, f"{percent(v2['mean'])} ({per_iou})", f"{row['mean_iou']:.3f}"])
+    return render(["box", "seed", "IoU >= 0.5", "MaxBoxAccV2 (.3 / .5 / .7)", "mean IoU"], rows)
 
 
 def main() -> None:
-    """Train and judge."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Train, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--classes", type=int, default=0, help="the first so many classes; 0: all")
@@ -65,12 +121,19 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--large-epochs", type=int, default=8, help="of the plain net on larger pictures")
+    parser.add_argument("--tables-only", action="store_true", help="judge and print what is trained")
     options = parser.parse_args()
     dataset = load(options.data)
     if options.classes:
         dataset = dataset.first_classes(options.classes)
     settings = {"net": options.net, "size": options.size, "epochs": options.epochs}
-    train_rows(dataset, options.out, options.rows, options.seeds, {**settings, "plain_epochs": options.large_epochs})
+    if not options.tables_only:
+        train_rows(dataset, options.out, options.rows, options.seeds, settings, options.large_epochs)
+    judge_rows(dataset, options.out, options.rows, options.seeds)
+    print(
+        accuracy_table(options.out, options.rows, options.seeds), stream_table(options.out, options.seeds), sep="\n\n"
+    )
+    print(f"\n{box_table(options.out, options.seeds)}")
 
 
 if __name__ == "__main__":

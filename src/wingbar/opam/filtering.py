@@ -38,15 +38,17 @@ def roi_confidences(
 ) -> Float[Tensor, "patches"]:
     """Softmax at ``label`` of each patch, pooled from ONE forward pass of the normalised picture.
 
-    ``boxes`` are xyxy in the pixels of ``picture``; each is sampled on ``cells`` x ``cells`` places.
+    ``boxes`` are xyxy in the pixels of ``picture``; each is sampled on ``cells`` x ``cells`` places. Pooling and the
+    linear head commute, so the head comes first: classes are pooled, which are far fewer than channels.
     """
-    features = net.forward_features(picture[None]).float()
+    features = net.forward_features(picture[None])
+    evidence = torch.einsum("bchw,kc->bkhw", features, net.head.weight).float()
     scale_x = features.shape[3] / picture.shape[2]
     scale_y = features.shape[2] / picture.shape[1]
     scaled = torch.from_numpy(np.asarray(boxes, np.float32)).to(features.device)
     scaled = scaled * torch.tensor([scale_x, scale_y, scale_x, scale_y], device=features.device)
-    pooled = roi_align(features, [scaled], output_size=cells, sampling_ratio=1, aligned=True)
-    return net.forward_head(pooled).float().softmax(1)[:, label]
+    pooled = roi_align(evidence, [scaled], output_size=cells, sampling_ratio=1, aligned=True)
+    return (pooled.mean((2, 3)) + net.head.bias.float()).softmax(1)[:, label]
 
 
 def keep_patches(confidences: Float[ndarray, "patches"], threshold: float = 0.9, cap: int = 50) -> Int[ndarray, "kept"]:
