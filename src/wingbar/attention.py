@@ -25,7 +25,7 @@ from wingbar.learning.loop import Hardware, normalize
 from wingbar.nets.neurons import layer_responses
 from wingbar.nets.saliency_head import MapNet
 from wingbar.opam.alignment import assign_parts, cluster_responses
-from wingbar.opam.localization import ThresholdMethod, locate_object
+from wingbar.opam.localization import ThresholdMethod, grow_to_candidate, locate_object
 from wingbar.opam.parts import select_parts
 from wingbar.opam.proposals import selective_search
 from wingbar.opam.saliency import resize_map, saliency
@@ -59,25 +59,44 @@ def look(
     return maps.float().cpu().numpy(), logits.float().cpu().numpy()
 
 
-def object_box(saliency_map: Float32[ndarray, "h w"], size: tuple[int, int], side: int, rule: str) -> Box:
-    """The object's box by a rule such as ``cam otsu``, ``principal fraction 0.5`` or ``cam percentile 70``.
+@dataclass(frozen=True)
+class Rule:
+    """How an object's box is found, read from ``MAP THRESHOLD [VALUE] [grown]``."""
 
-    ``saliency_map`` is the map that the rule's first word names. Raises ConfigError for another rule.
-    """
-    _, method, value = parse_rule(rule)
+    source: str
+    """``cam`` or ``principal``: which map."""
+    method: ThresholdMethod
+    value: float
+    grown: bool
+    """Whether the box grows to a candidate that holds it."""
+
+    @staticmethod
+    def parse(text: str) -> Rule:
+        """``cam otsu``, ``principal fraction 0.5``, ``cam percentile 70 grown``. Raises ConfigError for another."""
+        words = text.split()
+        grown = words[-1:] == ["grown"]
+        match words[: len(words) - grown]:
+            case [("cam" | "principal") as source, "otsu"]:
+                return Rule(source, "otsu", 0.0, grown)
+            case [("cam" | "principal") as source, ("fraction" | "percentile") as method, value]:
+                with suppress(ValueError):
+                    return Rule(source, method, float(value), grown)
+        raise ConfigError(
+            f"localization.rules: {text!r} is no rule; write, say, 'cam otsu' or 'principal fraction 0.5'."
+        )
+
+
+def object_box(
+    saliency_map: Float32[ndarray, "h w"],
+    size: tuple[int, int],
+    side: int,
+    rule: Rule,
+    candidates: Int32[ndarray, "n 4"],
+) -> Box:
+    """The object's box by ``rule``, from the map that it names and the picture's candidates."""
     working = resize_map(saliency_map, working_size(size, side))
-    return locate_object(working, size, method, value)
-
-
-def parse_rule(rule: str) -> tuple[str, ThresholdMethod, float]:
-    """Map, threshold and its value of a localisation rule."""
-    match rule.split():
-        case [("cam" | "principal") as source, "otsu"]:
-            return source, "otsu", 0.0
-        case [("cam" | "principal") as source, ("fraction" | "percentile") as method, value]:
-            with suppress(ValueError):
-                return source, method, float(value)
-    raise ConfigError(f"localization.rules: {rule!r} is no rule; write, say, 'cam otsu' or 'principal fraction 0.5'.")
+    box = locate_object(working, size, rule.method, rule.value)
+    return grow_to_candidate(box, candidates) if rule.grown else box
 
 
 def propose(picture: Picture, settings: ProposalSettings) -> Int32[ndarray, "n 4"]:

@@ -55,7 +55,8 @@ class LocalizationSettings:
         "cam fraction 0.3",
         "cam fraction 0.5",
     )
-    """Map (cam or principal), threshold (otsu, fraction F or percentile P). All are tried on validation
+    """Map (cam or principal), threshold (otsu, fraction F or percentile P), and perhaps `grown` (to a candidate
+    that holds the region). All are tried on validation
     pictures; the one whose crops ClassNet names best is used."""
     locating_size: int = 0
     """Side of the squares that the principal map is computed at, in pixels; 0: 2.6 times `size`."""

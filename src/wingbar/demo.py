@@ -29,8 +29,10 @@ SETTINGS = Config(
     learning_rate=3e-3,
     training={"scale": [0.6, 1.0], "jitter": 0.2},
     test_size=112,
-    # A net without pretrained weights looks at the marks alone: its boxes need room around them.
-    localization=LocalizationSettings(rules=("cam otsu", "cam fraction 0.2", "cam fraction 0.4"), margin=0.3),
+    # A net without pretrained weights looks at the marks alone: boxes have to grow to the bird.
+    localization=LocalizationSettings(
+        rules=("cam otsu grown", "cam fraction 0.3 grown", "cam fraction 0.5 grown", "cam otsu"), margin=0.15
+    ),
     parts=PartSettings(count=2),
 )
 PICTURES = 8

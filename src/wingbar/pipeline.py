@@ -93,7 +93,7 @@ def opam(job: steps.Job, chosen: dict[str, Result] | None = None) -> dict[str, R
     locator = steps.locator(job, classnet)
     maps = steps.saliency_maps(job, classnet, locator)
     rule = chosen["objects"].info["rule"] if chosen else None
-    objects = steps.object_boxes(job, classnet, maps, rule)
+    objects = steps.object_boxes(job, classnet, maps, candidates, rule)
     kinds = {**pictures, "object": steps.object_views(job, objects.arrays["boxes"])}
     objectnet = steps.learn(job, "objectnet", kinds, {"picture": 0.3, "object": 0.7}, "object", [objects], classnet)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int32, UInt8
 from lightning_fabric import Fabric
 from numpy import ndarray
 from safetensors import SafetensorError
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from wingbar.attention import (
     Alignment,
+    Rule,
     align,
     crop_boxes,
     look,
@@ -41,6 +42,7 @@ from wingbar.nets.saliency_head import MapNet
 from wingbar.opam.fusion import fuse
 from wingbar.opam.saliency import resize_map
 
+NO_BOXES = np.zeros((0, 4), np.int32)
 READ_SIDE = 800
 """Pictures are decoded at this short side at most; crops of the object are cut out of that."""
 
@@ -124,6 +126,8 @@ class Recognizer:
         self.classes: tuple[str, ...] = tuple(card["classes"])
         self.proposals = fill(ProposalSettings(), card["proposals"], "proposals")
         self.part_settings = fill(PartSettings(), card["parts"], "parts")
+        self.rule = Rule.parse(card["rule"])
+        self.needs_candidates = "parts" in nets or self.rule.grown
         self.hardware = Hardware(Fabric(accelerator="auto", devices=1), workers=0)
         for net in nets.values():
             net.to(self.hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -163,9 +167,10 @@ class Recognizer:
         if "locator" in self.nets:
             squares = self._squares(pictures, [None] * len(pictures), self.card["locating_size"])
             found, _ = look(self.nets["locator"], squares, self.hardware)
+        candidates = [propose(picture, self.proposals) if self.needs_candidates else NO_BOXES for picture in pictures]
         boxes = [
-            object_box(object_map, picture.size, self.proposals.side, self.card["rule"])
-            for object_map, picture in zip(found, pictures, strict=True)
+            object_box(object_map, picture.size, self.proposals.side, self.rule, own)
+            for object_map, picture, own in zip(found, pictures, candidates, strict=True)
         ]
         streams = {"picture": softmax(logits)}
         parts: list[tuple[Part, ...]] = [()] * len(pictures)
@@ -173,7 +178,7 @@ class Recognizer:
             crops = [crop_boxes([box], p.size, self.card["margin"])[0] for box, p in zip(boxes, pictures, strict=True)]
             streams["object"] = self._judge("object", self._squares(pictures, crops))
         if "parts" in self.nets:
-            parts, streams["parts"] = self._parts(pictures, boxes, maps)
+            parts, streams["parts"] = self._parts(pictures, boxes, maps, candidates)
         fused = fuse(np.stack(list(streams.values())), np.array([self.weights[name] for name in streams]))
         return [
             Prediction(
@@ -185,12 +190,16 @@ class Recognizer:
         ]  # fmt: skip
 
     def _parts(
-        self, pictures: Sequence[Picture], boxes: Sequence[Box], maps: Float32[ndarray, "batch h w"]
+        self,
+        pictures: Sequence[Picture],
+        boxes: Sequence[Box],
+        maps: Float32[ndarray, "batch h w"],
+        candidates: Sequence[Int32[ndarray, "n 4"]],
     ) -> tuple[list[tuple[Part, ...]], Float32[ndarray, "batch classes"]]:
         settings, side = self.part_settings, self.proposals.side
         found = [
-            part_boxes(propose(picture, self.proposals), box, saliency_map, picture.size, side, settings)
-            for picture, box, saliency_map in zip(pictures, boxes, maps, strict=True)
+            part_boxes(own, box, saliency_map, picture.size, side, settings)
+            for own, picture, box, saliency_map in zip(candidates, pictures, boxes, maps, strict=True)
         ]
         owners = [i for i, own in enumerate(found) for _ in own]
         crops = [crop for own, p in zip(found, pictures, strict=True) for crop in crop_boxes(own, p.size, 0.0)]

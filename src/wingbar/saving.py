@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from wingbar.attention import parse_rule
+from wingbar.attention import Rule
 from wingbar.data.sample import Dataset
 from wingbar.steps import STREAMS, Job
 from wingbar.store import Result, write_json
@@ -29,7 +29,7 @@ def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Resu
     config = job.config
     rule = learned["objects"].info["rule"] if "objects" in learned else "cam otsu"
     arrays = {name: learned[name].arrays for name in STREAMS if name in learned}
-    if parse_rule(rule)[0] == "principal":
+    if Rule.parse(rule).source == "principal":
         arrays["locator"] = learned["locator"].arrays
     if "alignment" in learned:
         arrays["alignment"] = {key: learned["alignment"].arrays[key] for key in ("neurons", "mean", "deviation")}

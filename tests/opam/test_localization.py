@@ -8,7 +8,7 @@ from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
 
 from wingbar.boxes import whole
-from wingbar.opam.localization import largest_region, locate_object, otsu, threshold
+from wingbar.opam.localization import grow_to_candidate, largest_region, locate_object, otsu, threshold
 
 METHODS = [("otsu", 0.0), ("fraction", 0.5), ("percentile", 60.0)]
 
@@ -56,3 +56,10 @@ def test_boxes_of_tiny_pictures_are_not_empty(size: tuple[int, int]) -> None:
     saliency[7, 7] = 1.0
     x1, y1, x2, y2 = locate_object(saliency, size)
     assert 0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1]
+
+
+def test_a_box_grows_to_the_first_candidate_that_holds_it() -> None:
+    candidates = np.array([[0, 0, 90, 90], [50, 50, 60, 60], [12, 8, 40, 30], [10, 10, 31, 30]], np.int32)
+    assert grow_to_candidate((10, 10, 30, 30), candidates) == (12, 8, 40, 30)
+    assert grow_to_candidate((10, 10, 30, 30), candidates[:2]) == (10, 10, 30, 30)
+    assert grow_to_candidate((10, 10, 30, 30), candidates[:0]) == (10, 10, 30, 30)

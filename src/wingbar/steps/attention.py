@@ -12,7 +12,7 @@ from numpy import ndarray
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from wingbar.attention import Alignment, align, crop_boxes, look, object_box, parse_rule, part_boxes, part_responses
+from wingbar.attention import Alignment, Rule, align, crop_boxes, look, object_box, part_boxes, part_responses
 from wingbar.learning.loop import normalize, predict_logits
 from wingbar.learning.views import View, fixed_loader
 from wingbar.nets.neurons import neuron_layer
@@ -58,7 +58,7 @@ def locator(job: Job, classnet: Result) -> Result:
 
 def asks_for_principal(job: Job) -> bool:
     """Whether any localisation rule needs the principal map."""
-    return any(parse_rule(rule)[0] == "principal" for rule in job.config.localization.rules)
+    return any(Rule.parse(rule).source == "principal" for rule in job.config.localization.rules)
 
 
 def whole_squares(job: Job, size: int, indices: Int[ndarray, "n"] | None = None) -> DataLoader:
@@ -89,13 +89,14 @@ def looked_at(job: Job, trained: Result, size: int) -> tuple[ndarray, ndarray]:
     return np.concatenate(maps), np.concatenate(logits)
 
 
-def object_boxes(job: Job, classnet: Result, maps: Result, rule: str | None = None) -> Result:
+def object_boxes(job: Job, classnet: Result, maps: Result, candidates: Result, rule: str | None = None) -> Result:
     """Each picture's object box, by the rule whose crops ClassNet names best on validation pictures."""
     config = job.config
 
-    def boxes_by(rule: str) -> ndarray:
-        looked = zip(maps.arrays[parse_rule(rule)[0]], job.sizes, strict=True)
-        return np.array([object_box(found, size, config.proposals.side, rule) for found, size in looked], np.int32)
+    def boxes_by(text: str) -> ndarray:
+        parsed, side = Rule.parse(text), config.proposals.side
+        looked = zip(maps.arrays[parsed.source], job.sizes, unpack(candidates.arrays), strict=True)
+        return np.array([object_box(found, size, side, parsed, boxes) for found, size, boxes in looked], np.int32)
 
     def compute() -> Result:
         losses: dict[str, float] = {}
@@ -110,7 +111,7 @@ def object_boxes(job: Job, classnet: Result, maps: Result, rule: str | None = No
         return Result({"boxes": boxes_by(best)}, {"rule": best, "losses": losses})
 
     settings = [dataclasses.asdict(config.localization), config.looking_size(), config.proposals.side, rule]
-    return job.step("objects", settings, [classnet, maps], compute)
+    return job.step("objects", settings, [classnet, maps, candidates], compute)
 
 
 def part_choice(job: Job, candidates: Result, objects: Result, maps: Result) -> Result:

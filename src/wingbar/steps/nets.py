@@ -79,6 +79,8 @@ def learn(
             net = new_net(job, starting_weights(config))
             source = net.weights_source
             info = {"weights": source.name, "licence": source.licence} if source else {"weights": "none"}
+            if source:
+                job.reporter.say(f"  starts from {source.name}, licence: {source.licence}")
             if recipe.probe_head:
                 _probe(job, net, views_of(job, kinds[judged_by], training))
         else:
