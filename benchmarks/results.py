@@ -10,14 +10,20 @@ their seed. The test split is read at the end, once a run.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import wingbar
 from wingbar.config import Config, FilterSettings, PartSettings
 from wingbar.data import load
 from wingbar.data.sample import Dataset
+from wingbar.evaluation import error_reduction, mean_interval
+from wingbar.evaluation.judge import evaluate
+from wingbar.evaluation.tables import percent, percent_interval, render
 
 SAME_COMPUTE = 320
 """Side of the pictures of the rival that spends its compute on larger pictures."""
@@ -76,12 +82,13 @@ def accuracy_table(out: Path, rows: list[str], seeds: list[int]) -> str:
         judged = {seed: found for seed in seeds if (found := read(out, row, seed))}
         if not judged:
             continue
-        right = np.concatenate([found["correct"] for found in judged.values()])
-        plain = {seed: found["correct"] for seed in judged if (found := read(out, "plain", seed))}
+        # Seeds are averaged picture by picture: the same picture under another seed is no new evidence.
+        right = np.mean([found["correct"] for found in judged.values()], axis=0)
+        plain = [found["correct"] for seed in judged if (found := read(out, "plain", seed))]
         removed = "-"
         if row != "plain" and len(plain) == len(judged):
-            found = error_reduction(np.concatenate(list(plain.values())), right)
-            removed = percent_interval(*found) if found else "-"
+            estimate = error_reduction(np.mean(plain, axis=0), right)
+            removed = percent_interval(*estimate) if estimate else "-"
         by_seed = " / ".join(percent(found["classification"]["top1"]) for found in judged.values())
         lines.append([row, by_seed, percent_interval(*mean_interval(right)), removed])
     return render(["row", "top-1 by seed", "mean (95 % interval)", "errors removed against plain"], lines)
@@ -90,6 +97,8 @@ def accuracy_table(out: Path, rows: list[str], seeds: list[int]) -> str:
 def stream_table(out: Path, seeds: list[int]) -> str:
     """Top-1 of each stream and combination of the full run."""
     judged = [found for seed in seeds if (found := read(out, "opam", seed))]
+    if not judged:
+        return ""
     names = judged[0]["combinations"]
     rows = [[name, *(percent(found["combinations"][name]) for found in judged)] for name in names]
     return render(["streams", *(f"seed {seed}" for seed in seeds[: len(judged)])], rows)

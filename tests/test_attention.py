@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wingbar.attention import Rule, object_box, part_boxes, propose, working_size
-from wingbar.config import PartSettings, ProposalSettings
+from wingbar.attention import object_box, part_boxes, propose, working_size
+from wingbar.config import PartSettings, ProposalSettings, Rule
 from wingbar.errors import ConfigError
 from wingbar.images import Picture
 
@@ -37,6 +37,8 @@ def test_working_copies_are_bounded_and_never_enlarged() -> None:
     assert working_size((4000, 3000), 300) == (400, 300)
     assert working_size((100, 80), 300) == (100, 80)
     assert working_size((5000, 1), 300) == (5000, 1)
+    width, height = working_size((300, 400_000), 300)
+    assert width * height <= 4 * 300 * 300 * 1.01
 
 
 def test_boxes_and_candidates_are_in_pixels_of_the_original() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -221,3 +222,33 @@ def test_the_options_run(tmp_path: Path, birds: Path, changes: dict) -> None:
     recognizer = wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, epochs=1, **changes)
     prediction = recognizer.predict(load_data(birds).split("test")[0].path)
     assert len(prediction.parts) == recognizer.part_settings.count
+
+
+def test_boxes_and_keypoints_do_not_reach_training(tmp_path: Path, run: Path, birds: Path) -> None:
+    """A data set without them gives the same model, bit for bit."""
+    dataset = load_data(birds)
+    blind = replace(dataset, samples=tuple(replace(s, box=None, keypoints=()) for s in dataset.samples))
+    wingbar.train(blind, tmp_path / "blind", SMALL, quiet=True)
+    assert model_bytes(tmp_path / "blind") == model_bytes(run)
+
+
+def test_a_csv_is_judged_on_its_own_split(tmp_path: Path, birds: Path) -> None:
+    samples = load_data(birds).samples
+    test = [s for s in samples if s.split == "test"][::4]
+    rows = [*(s for s in samples if s.split == "train"), *test]
+    lines = ["path,label,split", *(f"{s.path.name},{s.label},{s.split}" for s in rows)]
+    for sample in samples:
+        shutil.copy(sample.path, tmp_path / sample.path.name)
+    (tmp_path / "set.csv").write_text("\n".join(lines))
+    wingbar.train(tmp_path / "set.csv", tmp_path / "run", SMALL, quiet=True, method="plain", epochs=1)
+    assert evaluate(tmp_path / "run").classification.pictures == len(test)
+
+
+def test_sizes_that_a_net_refuses_are_told_before_any_training(tmp_path: Path, birds: Path) -> None:
+    with pytest.raises(ConfigError, match=r"takes no pictures of 48 px \(size\)"):
+        wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, net="levit_128s")
+
+
+def test_a_device_that_is_not_there_is_told(tmp_path: Path, birds: Path) -> None:
+    with pytest.raises(ConfigError, match="device 'gpuu'"):
+        wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, device="gpuu")

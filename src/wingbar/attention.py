@@ -6,8 +6,8 @@ pixels of the original.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +18,13 @@ from PIL import Image
 from torch import Tensor
 
 from wingbar.boxes import Box, rescale, with_context
-from wingbar.config import PartSettings, ProposalSettings
-from wingbar.errors import ConfigError
+from wingbar.config import PartSettings, ProposalSettings, Rule
 from wingbar.images import Picture
 from wingbar.learning.loop import Hardware, normalize
 from wingbar.nets.neurons import layer_responses
 from wingbar.nets.saliency_head import MapNet
 from wingbar.opam.alignment import assign_parts, cluster_responses
-from wingbar.opam.localization import ThresholdMethod, grow_to_candidate, locate_object
+from wingbar.opam.localization import grow_to_candidate, locate_object
 from wingbar.opam.parts import select_parts
 from wingbar.opam.proposals import selective_search
 from wingbar.opam.saliency import resize_map, saliency
@@ -44,8 +43,8 @@ class Alignment:
 
 
 def working_size(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """(width, height) of the copy that boxes are found on: short side at most ``side``."""
-    scale = min(1.0, side / min(size))
+    """(width, height) of the copy that boxes are found on: short side at most ``side``, area at most 4 side^2."""
+    scale = min(1.0, side / min(size), 2 * side / math.sqrt(size[0] * size[1]))
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
@@ -57,33 +56,6 @@ def look(
     with hardware.fabric.autocast():
         maps, logits = saliency(net, normalize(squares.to(hardware.device), net))
     return maps.float().cpu().numpy(), logits.float().cpu().numpy()
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How an object's box is found, read from ``MAP THRESHOLD [VALUE] [grown]``."""
-
-    source: str
-    """``cam`` or ``principal``: which map."""
-    method: ThresholdMethod
-    value: float
-    grown: bool
-    """Whether the box grows to a candidate that holds it."""
-
-    @staticmethod
-    def parse(text: str) -> Rule:
-        """``cam otsu``, ``principal fraction 0.5``, ``cam percentile 70 grown``. Raises ConfigError for another."""
-        words = text.split()
-        grown = words[-1:] == ["grown"]
-        match words[: len(words) - grown]:
-            case [("cam" | "principal") as source, "otsu"]:
-                return Rule(source, "otsu", 0.0, grown)
-            case [("cam" | "principal") as source, ("fraction" | "percentile") as method, value]:
-                with suppress(ValueError):
-                    return Rule(source, method, float(value), grown)
-        raise ConfigError(
-            f"localization.rules: {text!r} is no rule; write, say, 'cam otsu' or 'principal fraction 0.5'."
-        )
 
 
 def object_box(

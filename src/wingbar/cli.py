@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from wingbar.config import Config, read_config
-from wingbar.errors import DataError, WingbarError
+from wingbar.errors import WingbarError
 
 if TYPE_CHECKING:
     from wingbar.recognizer import Prediction
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"wingbar: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("wingbar: stopped; the same command goes on from here", file=sys.stderr)
+        print("wingbar: stopped; a training goes on from here with the same command", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -172,14 +172,14 @@ def config_path(arguments: list[str]) -> Path | None:
 
 
 def expand(paths: tuple[Path, ...]) -> Iterator[Path]:
-    """The files given, and those in the folders given. Raises DataError for a path that is not there."""
+    """The files given, and the pictures in the folders given; a path that is not there fails as a picture."""
+    from wingbar.data.checks import EXTENSIONS
+
     for path in paths:
         if path.is_dir():
-            yield from sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-        elif path.exists():
-            yield path
+            yield from sorted(file for file in path.iterdir() if file.suffix.lower() in EXTENSIONS)
         else:
-            raise DataError(f"{path}: no such picture or folder.")
+            yield path
 
 
 def described(prediction: Prediction, top: int) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import tomllib
 import types
 import typing
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,15 @@ from tyro.conf import Suppress
 
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.recipe import RECIPES, Recipe
+
+
+def within(record: object, section: str, **ranges: tuple[float, float]) -> None:
+    """Raise ConfigError for the first field outside its range (both ends allowed)."""
+    for key, (least, most) in ranges.items():
+        value = getattr(record, key)
+        if not least <= value <= most:
+            name = f"{section}.{key}" if section else key
+            raise ConfigError(f"{name} is {value}; it must lie between {least} and {most}.")
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,9 @@ class ProposalSettings:
     """Candidates kept of each picture, best first."""
     side: int = 320
     """Pictures are searched at this short side at most."""
+
+    def __post_init__(self) -> None:
+        within(self, "proposals", limit=(1, 10_000), side=(32, 2048))
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,38 @@ class FilterSettings:
     """Most patches kept of one picture."""
     folds: int = 0
     """Score out of fold with this many FilterNets; 0: one net that has seen the pictures."""
+
+    def __post_init__(self) -> None:
+        within(self, "filtering", threshold=(0, 1), cap=(0, 10_000), folds=(0, 50))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an object's box is found, read from ``MAP THRESHOLD [VALUE] [grown]``."""
+
+    source: str
+    """``cam`` or ``principal``: which map."""
+    method: Literal["otsu", "fraction", "percentile"]
+    value: float
+    grown: bool
+    """Whether the box grows to a candidate that holds it."""
+
+    @staticmethod
+    def parse(text: str) -> Rule:
+        """``cam otsu``, ``principal fraction 0.5``, ``cam percentile 70 grown``. Raises ConfigError for another."""
+        words = text.split()
+        grown = words[-1:] == ["grown"]
+        match words[: len(words) - grown]:
+            case [("cam" | "principal") as source, "otsu"]:
+                return Rule(source, "otsu", 0.0, grown)
+            case [("cam" | "principal") as source, ("fraction" | "percentile") as method, value]:
+                most = 1.0 if method == "fraction" else 100.0
+                with suppress(ValueError):
+                    if 0 <= float(value) <= most:
+                        return Rule(source, method, float(value), grown)
+        raise ConfigError(
+            f"localization.rules: {text!r} is no rule; write, say, 'cam otsu' or 'principal fraction 0.5'."
+        )
 
 
 @dataclass(frozen=True)
@@ -62,6 +107,13 @@ class LocalizationSettings:
     """Side of the squares that the principal map is computed at, in pixels; 0: 2.6 times `size`."""
     margin: float = 0.05
     """Context left around the object when it is cropped, as a share of its sides."""
+
+    def __post_init__(self) -> None:
+        if not self.rules:
+            raise ConfigError("localization.rules is empty; give at least one, say 'cam otsu'.")
+        for rule in self.rules:
+            Rule.parse(rule)
+        within(self, "localization", locating_size=(0, 4096), margin=(0, 2))
 
 
 @dataclass(frozen=True)
@@ -84,6 +136,9 @@ class PartSettings:
     """How a part finds its cluster: ours, or the paper's literal rule."""
     heads: Literal["shared", "per-cluster"] = "shared"
     """One PartNet head, or one for each cluster."""
+
+    def __post_init__(self) -> None:
+        within(self, "parts", count=(1, 6), iou_threshold=(0, 1), clusters=(1, 32))
 
 
 @dataclass(frozen=True)
@@ -118,8 +173,8 @@ class Config:
     """Of everything that is drawn at random."""
     workers: int = 1
     """Loader processes; 0 loads in the training process."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Numbers in forward and backward passes."""
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    """Numbers in forward and backward passes; auto: bf16-mixed on a GPU that has it, else 32-true."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
 
@@ -133,8 +188,10 @@ class Config:
     def __post_init__(self) -> None:
         if not 0 < self.validation < 1:
             raise ConfigError(f"validation is {self.validation}; it must be a share between 0 and 1.")
-        if self.size < 32 or self.looking_size() < 32:
-            raise ConfigError(f"size is {self.size}, test_size {self.test_size}; the least is 32 pixels.")
+        within(
+            self, "", size=(32, 4096), test_size=(0, 4096), seed=(0, 2**31), workers=(0, 64),
+            epochs=(0, 100_000), follow_epochs=(0, 100_000), batch_size=(0, 65_536), learning_rate=(0, 1000),
+        )  # fmt: skip
         self.base_recipe()
 
     def looking_size(self) -> int:

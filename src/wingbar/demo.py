@@ -24,15 +24,13 @@ SETTINGS = Config(
     weights="none",
     size=96,
     epochs=30,
-    follow_epochs=15,
+    follow_epochs=20,
     batch_size=16,
     learning_rate=3e-3,
     training={"scale": [0.6, 1.0], "jitter": 0.2},
     test_size=112,
     # A net without pretrained weights looks at the marks alone: boxes have to grow to the bird.
-    localization=LocalizationSettings(
-        rules=("cam otsu grown", "cam fraction 0.3 grown", "cam fraction 0.5 grown", "cam otsu"), margin=0.15
-    ),
+    localization=LocalizationSettings(rules=("cam otsu grown", "cam fraction 0.5 grown"), margin=0.4),
     parts=PartSettings(count=2),
 )
 PICTURES = 8

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 
 from wingbar import steps
@@ -22,7 +23,7 @@ from wingbar.store import Result, Store, write_text
 PLAIN_STEPS = ("data", "filternet")
 OPAM_STEPS = (
     "data", "filternet", "proposals", "patches", "classnet", "locator", "saliency", "objects",
-    "parts", "alignment", "objectnet", "partnet", "fusion",
+    "objectnet", "parts", "alignment", "partnet", "fusion",
 )  # fmt: skip
 
 
@@ -49,19 +50,31 @@ def train(
     store, reporter = Store(Path(out), redo_from), Reporter(Path(out), quiet)
     with store.locked():
         write_text(store.folder / "config.toml", to_toml(config))
-        samples, data_result, skipped = steps.inspect(dataset.split("train"), config, store, reporter)
+        samples, data_result, skipped = steps.inspect(dataset, config, store, reporter)
         for one in (*dataset.skipped, *skipped):
             reporter.say(f"skipped {str(one.path)!r}: {one.reason}")
-        fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
-        hardware = Hardware(fabric, config.workers)
+        hardware = open_hardware(config)
         job = steps.Job(config, dataset.classes, samples, data_result, store, hardware, reporter)
         announce(job, dataset, names)
+        steps.try_sizes(job)
         learned = opam(job) if config.method == "opam" else plain(job)
         if config.refit:
             job = dataclasses.replace(job, refit=True)
             learned = opam(job, learned) if config.method == "opam" else plain(job)
         save_model(store.folder / "model", job, dataset, learned)
     return load(store.folder)
+
+
+def open_hardware(config: Config) -> Hardware:
+    """The device and precision that the settings ask for. Raises ConfigError where they cannot be had."""
+    precision = config.precision
+    if precision == "auto":
+        gpu = config.device in ("auto", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        precision = "bf16-mixed" if gpu else "32-true"
+    try:
+        return Hardware(Fabric(accelerator=config.device, devices=1, precision=precision), config.workers)
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(f"device {config.device!r} with precision {config.precision}: {error}") from None
 
 
 def plain(job: steps.Job) -> dict[str, Result]:

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 import torch
 from jaxtyping import Float32, Int32, UInt8
 from lightning_fabric import Fabric
 from numpy import ndarray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
 from torch import Tensor
 
 from wingbar.attention import (
     Alignment,
-    Rule,
     align,
     crop_boxes,
     look,
@@ -32,19 +31,18 @@ from wingbar.attention import (
     softmax,
 )
 from wingbar.boxes import Box
-from wingbar.config import PartSettings, ProposalSettings, fill
-from wingbar.errors import PictureError, RunError
+from wingbar.config import PartSettings, ProposalSettings, Rule, fill
+from wingbar.errors import ConfigError, PictureError, RunError
 from wingbar.images import Picture, Source, read_picture
 from wingbar.learning.loop import Hardware, judge, normalize
-from wingbar.learning.views import crop_square, to_tensor
+from wingbar.learning.views import READ_SIDE, crop_square, to_tensor
 from wingbar.nets import create
 from wingbar.nets.saliency_head import MapNet
 from wingbar.opam.fusion import fuse
 from wingbar.opam.saliency import resize_map
 
+NETS = ("picture", "object", "parts", "locator")
 NO_BOXES = np.zeros((0, 4), np.int32)
-READ_SIDE = 800
-"""Pictures are decoded at this short side at most; crops of the object are cut out of that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +192,7 @@ class Recognizer:
         pictures: Sequence[Picture],
         boxes: Sequence[Box],
         maps: Float32[ndarray, "batch h w"],
-        candidates: Sequence[Int32[ndarray, "n 4"]],
+        candidates: Sequence[Int32[ndarray, "_ 4"]],
     ) -> tuple[list[tuple[Part, ...]], Float32[ndarray, "batch classes"]]:
         settings, side = self.part_settings, self.proposals.side
         found = [
@@ -225,8 +223,6 @@ class Recognizer:
         net = self.nets[stream]
         logits = net(normalize(squares.to(self.hardware.device), net)).float().cpu()
         heads = np.full(len(squares), -1) if clusters is None else clusters
-        if self.part_settings.heads == "shared":
-            heads = np.full(len(squares), -1)
         return softmax(judge(logits, torch.from_numpy(np.asarray(heads, np.int64)), len(self.classes)).numpy())
 
     def _squares(
@@ -258,27 +254,42 @@ def load(run: Path | str) -> Recognizer:
     except (OSError, ValueError) as error:
         raise RunError(f"{folder / 'recognizer.json'}: damaged ({error}); copy it again or train again.") from None
     try:
-        names = [name for name in ("picture", "object", "parts", "locator") if name in card["sha256"]]
-        nets = {name: _net(folder, name, card) for name in names}
+        check_card(card)
+        nets = {name: _net(folder, name, card) for name in NETS if name in card["sha256"]}
         alignment = None
-        if card["neuron_layer"]:
+        if "parts" in nets:
             arrays = _arrays(folder, "alignment", card)
+            nets["picture"].get_submodule(card["neuron_layer"])
             alignment = Alignment(card["neuron_layer"], arrays["neurons"], arrays["mean"], arrays["deviation"])
         return Recognizer(card, nets, alignment)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
         raise RunError(f"{folder / 'recognizer.json'}: lacks or misstates {error}; train again.") from None
+
+
+def check_card(card: dict[str, Any]) -> None:
+    """Raise ValueError, KeyError or TypeError for a card that no training wrote."""
+    if card["format"] != 1:
+        raise ValueError(f"format {card['format']!r} (another version of wingbar wrote it)")
+    classes, streams = card["classes"], card["streams"]
+    if not isinstance(classes, list) or len(set(classes)) < 2 or not all(isinstance(name, str) for name in classes):
+        raise ValueError("classes")
+    if "picture" not in streams or set(streams) != set(card["sha256"]) & {"picture", "object", "parts"}:
+        raise ValueError("streams")
+    for key in ("test_size", "locating_size"):
+        if not 32 <= card[key] <= 4096:
+            raise ValueError(key)
 
 
 def _arrays(folder: Path, name: str, card: dict[str, Any]) -> dict[str, ndarray]:
     path = folder / f"{name}.safetensors"
     try:
-        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}; copy the model folder again.") from None
-    if checksum != card["sha256"][name]:
+    if hashlib.sha256(content).hexdigest() != card["sha256"][name]:
         raise RunError(f"{path}: damaged or of another model (checksum); copy the model folder again.")
     try:
-        return load_file(path)
+        return safetensors.numpy.load(content)
     except SafetensorError as error:
         raise RunError(f"{path}: not a safetensors file ({error}); copy the model folder again.") from None
 

@@ -18,16 +18,14 @@ FIRST_STEPS = 8
 
 
 class Reporter:
-    """Says on standard error what is done; ``quiet`` says nothing.
-
-    ``views`` is how many training views the whole run will show its nets, for the time estimate.
-    """
+    """Says on standard error what is done; ``quiet`` says nothing."""
 
     def __init__(self, folder: Path, quiet: bool = False) -> None:
         self.folder = folder
         self.console = Console(file=sys.stderr, quiet=quiet, highlight=False)
         self.live = self.console.is_terminal and not quiet
         self.views_left = 0
+        """Training views that the whole run has still to show its nets: what the time left is told from."""
 
     def say(self, text: str) -> None:
         """One line for people."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from wingbar.attention import Rule
+from wingbar.config import Rule
 from wingbar.data.sample import Dataset
 from wingbar.steps import STREAMS, Job
 from wingbar.store import Result, write_json
@@ -34,6 +35,8 @@ def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Resu
     if "alignment" in learned:
         arrays["alignment"] = {key: learned["alignment"].arrays[key] for key in ("neurons", "mean", "deviation")}
     checksums = {name: _write(folder / f"{name}.safetensors", tensors) for name, tensors in arrays.items()}
+    if checksums != _known_checksums(folder):
+        (folder.parent / "evaluation.json").unlink(missing_ok=True)  # it would speak of the old model
     streams = [name for name in STREAMS if name in learned]
     weights = learned["fusion"].info["weights"] if "fusion" in learned else [1.0]
     write_json(
@@ -54,15 +57,20 @@ def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Resu
             "pretrained": {key: learned["picture"].info.get(key) for key in ("weights", "licence")},
             "data": {
                 "name": dataset.name,
-                "root": str(dataset.root),
+                "source": str(dataset.source),
                 "training": len(job.training),
                 "validation": len(job.validation),
-                "first_classes": len(job.classes),
             },
-            "settings": dataclasses.asdict(config),
             "sha256": checksums,
         },
     )
+
+
+def _known_checksums(folder: Path) -> dict[str, str] | None:
+    try:
+        return json.loads((folder / "recognizer.json").read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> str:

@@ -4,6 +4,7 @@
     RUN/steps/NAME/result.safetensors   arrays
     RUN/steps/NAME/result.json          the rest, with the key of inputs and settings it belongs to
     RUN/steps/NAME/training.safetensors a training under way
+    RUN/tensorboard/NAME/           scalars of each training
     RUN/model/                      what `wingbar.load` reads
 
 A step's key is a digest of its name, its settings and its inputs' keys. A result whose key differs is made
@@ -26,7 +27,8 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
 
 from wingbar.errors import RunError
 
@@ -45,7 +47,7 @@ class Result:
 
 def digest(*values: Any) -> str:
     """A short SHA-256 of JSON-able values."""
-    text = json.dumps(values, sort_keys=True, default=str)
+    text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -98,7 +100,7 @@ class Store:
     def step(self, name: str, settings: Any, inputs: Sequence[Result], compute: Callable[[], Result]) -> Result:
         """The step's result: the kept one if its key still holds, else computed and kept."""
         key = digest(FORMAT, name, settings, [result.key for result in inputs])
-        self.redoing = self.redoing or name == self.redo_from
+        self.redoing = self.redoing or name == self.redo_from or name.startswith(f"{self.redo_from}-")
         kept = None if self.redoing else self.read(name, key)
         if kept is not None:
             return kept
@@ -119,11 +121,11 @@ class Store:
         folder = self.path(name)
         try:
             record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            arrays = (folder / "result.safetensors").read_bytes()
-            if record["key"] != key or record["sha256"] != hashlib.sha256(arrays).hexdigest():
+            content = (folder / "result.safetensors").read_bytes()
+            if record["key"] != key or record["sha256"] != hashlib.sha256(content).hexdigest():
                 return None
-            return Result(load_file(folder / "result.safetensors"), record["info"], key)
-        except (OSError, ValueError, KeyError, TypeError):
+            return Result(load(content), record["info"], key)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
             return None
 
     def write(self, name: str, result: Result) -> Result:

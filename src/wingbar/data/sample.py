@@ -59,6 +59,13 @@ class Dataset:
     samples: tuple[Sample, ...]
     skipped: tuple[Skipped, ...] = ()
     keypoint_names: tuple[str, ...] = ()
+    file: Path | None = None
+    """The CSV that lists the data set, where one does."""
+
+    @property
+    def source(self) -> Path:
+        """What `wingbar.data.load` reads it from again: the CSV file, or the folder."""
+        return (self.file or self.root).resolve()
 
     def split(self, name: Split) -> tuple[Sample, ...]:
         """The samples of one split, in the data set's order."""
@@ -77,17 +84,24 @@ class Dataset:
         return replace(self, classes=self.classes[:count], samples=kept)
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of classes, keys, labels, splits and file contents: what training depends on.
+        """SHA-256 (hex) of classes, keys, labels, splits and file contents.
 
         Of each file its size and its first and last 4 KiB count: a few milliseconds per hundred
         pictures, and the same on every machine, which time stamps are not. A re-encoded or replaced
         picture changes them; an edit in the middle of an uncompressed file of equal size goes unseen.
         Raises ``DataError`` if a file has gone.
         """
+        return self._fingerprint(self.samples)
+
+    def training_fingerprint(self) -> str:
+        """`fingerprint` of the training pictures alone: what training depends on."""
+        return self._fingerprint(self.split("train"))
+
+    def _fingerprint(self, samples: tuple[Sample, ...]) -> str:
         digest = hashlib.sha256()
         for name in self.classes:
             _add(digest, name)
-        for sample in self.samples:
+        for sample in samples:
             _add(digest, sample.key, str(sample.label), sample.split)
             digest.update(_content(sample.path))
         return digest.hexdigest()

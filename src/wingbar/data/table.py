@@ -35,7 +35,7 @@ def read(file: Path) -> Dataset:
     label = {name: number for number, name in enumerate(classes)}
     samples = [Sample(file.parent / row.key, row.key, label[row.label], row.split) for row in rows]
     kept, skipped = only_pictures(samples)
-    return checked(Dataset(file.parent, file.stem, "table", classes, kept, skipped))
+    return checked(Dataset(file.parent, file.stem, "table", classes, kept, skipped, file=file))
 
 
 def _rows(file: Path) -> list[_Row]:

@@ -109,7 +109,7 @@ def judge(
 
 
 def _dataset(recognizer: Recognizer, data: Path | str | Dataset | None) -> Dataset:
-    dataset = data if isinstance(data, Dataset) else load_data(Path(data or recognizer.card["data"]["root"]))
+    dataset = data if isinstance(data, Dataset) else load_data(Path(data or recognizer.card["data"]["source"]))
     if not dataset.split("test"):
         raise DataError(f"{dataset.root}: no test pictures; give a data set with a test split to judge on.")
     own, given = recognizer.classes, dataset.classes

@@ -7,6 +7,7 @@ goes on to the very weights that an uninterrupted one reaches.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -71,12 +72,16 @@ class History:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
-        return {"best": self.best, "epochs": [vars(epoch) for epoch in self.epochs]}
+        epochs = [{k: None if v != v else v for k, v in vars(epoch).items()} for epoch in self.epochs]
+        return {"best": self.best, "epochs": epochs}
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> History:
         """The reverse of `to_json`."""
-        return History(tuple(Epoch(**epoch) for epoch in value["epochs"]), value["best"])
+        known: list[dict[str, Any]] = [
+            {k: math.nan if v is None else v for k, v in epoch.items()} for epoch in value["epochs"]
+        ]
+        return History(tuple(Epoch(**epoch) for epoch in known), value["best"])
 
 
 @dataclass
@@ -176,7 +181,7 @@ def run_epoch(
         optimizer.zero_grad()
         hardware.fabric.backward(loss)
         if recipe.clip_norm:
-            hardware.fabric.clip_gradients(net, optimizer, max_norm=recipe.clip_norm)
+            hardware.fabric.clip_gradients(net, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False)
         optimizer.step()
         if average is not None:
             average.update(net.module, step=epoch * steps + step)

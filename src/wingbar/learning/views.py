@@ -28,6 +28,10 @@ from wingbar.learning.recipe import Recipe
 OVERSAMPLING = 1.25
 
 
+READ_SIDE = 1024
+"""Pictures are decoded at this short side at most, in training as in prediction."""
+
+
 @dataclass(frozen=True)
 class View:
     """One box of one picture, with the picture's label."""
@@ -70,8 +74,8 @@ def square(path: Path, box: Sequence[float] | None, size: int) -> Image.Image:
     """
     width, height = picture_size(path)
     sides = (width, height) if box is None else (box[2] - box[0], box[3] - box[1])
-    short = math.ceil(OVERSAMPLING * size * min(width, height) / max(min(sides), 1))
-    return crop_square(read_picture(path, short_side=short), box, size)
+    wanted = math.ceil(OVERSAMPLING * size * min(width, height) / max(min(sides), 1))
+    return crop_square(read_picture(path, short_side=min(wanted, READ_SIDE)), box, size)
 
 
 def crop_square(picture: Picture, box: Sequence[float] | None, size: int) -> Image.Image:

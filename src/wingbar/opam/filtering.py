@@ -1,7 +1,8 @@
 """Patch filtering (OPAM, section III.A): which candidate patches show the object.
 
-A patch's confidence is FilterNet's softmax at the picture's OWN label; patches above a threshold are kept and
-train ClassNet together with the whole pictures.
+    keep p  if  softmax(FilterNet(p))_c > threshold,   c: the label of the picture that p was cut from
+
+Patches that are kept train ClassNet together with the whole pictures.
 
 Where we differ: the paper forwards every patch as a picture of its own (`crop_confidences`). By default we
 forward the picture once, enlarged, and pool each patch out of the feature map by RoIAlign into the same head

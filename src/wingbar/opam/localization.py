@@ -1,6 +1,8 @@
 """The object's box from a saliency map (OPAM, section III.B): binarise, take the region, box it.
 
-The paper says no more than that. Three thresholds are offered, and which is used is chosen on validation
+    b = bounding box of the largest connected region of {(x, y) : M(x, y) > t}
+
+The paper says no more than "binarise". Three thresholds are offered, and which is used is chosen on validation
 pictures by their labels alone: Otsu's, a fixed fraction of the map's maximum, or a percentile of its values.
 """
 

@@ -12,14 +12,15 @@ from numpy import ndarray
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from wingbar.attention import Alignment, Rule, align, crop_boxes, look, object_box, part_boxes, part_responses
+from wingbar.attention import Alignment, align, crop_boxes, look, object_box, part_boxes, part_responses
+from wingbar.config import Rule
 from wingbar.learning.loop import normalize, predict_logits
 from wingbar.learning.views import View, fixed_loader
 from wingbar.nets.neurons import neuron_layer
 from wingbar.opam.alignment import cluster_neurons, cluster_responses
 from wingbar.opam.principal import principal_direction
 from wingbar.steps.job import Job
-from wingbar.steps.nets import net_of, new_net
+from wingbar.steps.nets import net_of, new_net, starting_point
 from wingbar.steps.views import object_views, views_of
 from wingbar.store import Result, pack, unpack
 
@@ -33,10 +34,11 @@ def locator(job: Job, classnet: Result) -> Result:
     Without starting weights ClassNet's own features are used. Empty when no rule asks for the principal map.
     """
     config = job.config
-    if not asks_for_principal(job):
-        return Result()
+    wanted = asks_for_principal(job)
 
     def compute() -> Result:
+        if not wanted:
+            return Result()
         net = net_of(job, classnet) if config.weights == "none" else new_net(job, config.weights)
         net.to(job.hardware.device).to(memory_format=torch.channels_last)
         net.eval()
@@ -53,7 +55,8 @@ def locator(job: Job, classnet: Result) -> Result:
         return Result({key: tensor.detach().cpu().numpy() for key, tensor in net.state_dict().items()})
 
     inputs = [classnet] if config.weights == "none" else []
-    return job.step("locator", [config.net, config.weights, config.locating_size(), config.seed], inputs, compute)
+    settings = [wanted, config.net, starting_point(config), config.locating_size(), config.seed]
+    return job.step("locator", settings, inputs, compute)
 
 
 def asks_for_principal(job: Job) -> bool:

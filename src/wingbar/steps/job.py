@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy import ndarray
 
 from wingbar.boxes import Box
 from wingbar.config import Config
-from wingbar.data.sample import Sample, Skipped
+from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.data.splits import validation_split
 from wingbar.errors import DataError, PictureError
 from wingbar.images import read_picture
@@ -36,14 +37,14 @@ class Job:
     samples: tuple[Sample, ...]
     """The readable training pictures."""
     data: Result
-    """Their fingerprint, sizes and validation split."""
+    """Their sizes and validation split, under a key made of their contents and labels."""
     store: Store
     hardware: Hardware
     reporter: Reporter
     refit: bool = False
     """Train on all pictures, with everything already chosen."""
 
-    @property
+    @cached_property
     def labels(self) -> Int[ndarray, "n"]:
         """Label of each sample."""
         return np.array([sample.label for sample in self.samples], np.int64)
@@ -53,32 +54,35 @@ class Job:
         """Indices that choices are made on; none in a refit."""
         return self.data.arrays["validation"][:0] if self.refit else self.data.arrays["validation"]
 
-    @property
+    @cached_property
     def training(self) -> Int[ndarray, "t"]:
         """Indices that nets are trained on."""
         return np.setdiff1d(np.arange(len(self.samples)), self.validation)
 
-    @property
+    @cached_property
     def sizes(self) -> list[tuple[int, int]]:
         """(width, height) of each sample's picture."""
         return [(int(w), int(h)) for w, h in self.data.arrays["sizes"]]
 
+    def named(self, name: str) -> str:
+        """The name under which a step's result is kept: a refit has its own."""
+        return f"refit-{name}" if self.refit else name
+
     def step(self, name: str, settings: Any, inputs: Sequence[Result], compute: Callable[[], Result]) -> Result:
         """Announce and keep one step."""
-        prefix = "refit-" if self.refit else ""
 
         def announced() -> Result:
-            self.reporter.say(f"{prefix}{name}")
+            self.reporter.say(self.named(name))
             return compute()
 
-        return self.store.step(prefix + name, settings, [self.data, *inputs], announced)
+        return self.store.step(self.named(name), settings, [self.data, *inputs], announced)
 
 
 def inspect(
-    samples: Sequence[Sample], config: Config, store: Store, reporter: Reporter
+    dataset: Dataset, config: Config, store: Store, reporter: Reporter
 ) -> tuple[tuple[Sample, ...], Result, tuple[Skipped, ...]]:
     """Decode every training picture once; the unreadable ones are set aside, counted and named."""
-    listing = [(sample.key, sample.label, sample.path.stat().st_size) for sample in samples]
+    samples = dataset.split("train")
 
     def compute() -> Result:
         reporter.say(f"reading {len(samples)} training pictures")
@@ -89,8 +93,9 @@ def inspect(
         counts = np.bincount([sample.label for sample in good], minlength=1 + max(s.label for s in samples))
         for label, count in enumerate(counts):
             if count < 2:
-                named = next(s.path.parent.name for s in samples if s.label == label)
-                raise DataError(f"class {named!r} has {count} readable training pictures; at least 2 are needed.")
+                raise DataError(
+                    f"class {dataset.classes[label]!r} has {count} readable training pictures; at least 2 are needed."
+                )
         labels = np.array([sample.label for sample in good])
         _, validation = validation_split(labels, config.validation, config.seed)
         return Result(
@@ -98,7 +103,7 @@ def inspect(
             {"bad": bad},
         )
 
-    result = store.step("data", [listing, config.validation, config.seed], [], compute)
+    result = store.step("data", [dataset.training_fingerprint(), config.validation, config.seed], [], compute)
     bad = result.info["bad"]
     kept = tuple(sample for sample in samples if sample.key not in bad)
     skipped = tuple(Skipped(sample.path, bad[sample.key]) for sample in samples if sample.key in bad)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,14 +14,19 @@ from numpy import ndarray
 
 from wingbar.config import Config
 from wingbar.data.splits import folds
+from wingbar.errors import ConfigError
 from wingbar.learning.loop import fit
 from wingbar.learning.probe import features, fit_head
 from wingbar.learning.views import Mix, View
 from wingbar.nets import create
 from wingbar.nets.saliency_head import MapNet
+from wingbar.nets.weights import find
 from wingbar.steps.job import Job, Kind
 from wingbar.steps.views import views_of
 from wingbar.store import Result
+
+MAP_SCALE = 2
+"""For RoI scoring pictures are forwarded at this many times the side that nets are trained at."""
 
 
 def new_net(job: Job, weights: str | None, outputs: int | None = None) -> MapNet:
@@ -30,9 +37,35 @@ def new_net(job: Job, weights: str | None, outputs: int | None = None) -> MapNet
     return net
 
 
+@torch.no_grad()
+def try_sizes(job: Job) -> None:
+    """Show the net one picture of every size it will meet, so that a net that refuses one does so now.
+
+    Raises ConfigError naming the size.
+    """
+    config = job.config
+    sizes = {config.looking_size(): "test_size", config.size: "size"}
+    if config.method == "opam":
+        sizes = {MAP_SCALE * config.size: "twice the size", config.locating_size(): "locating_size", **sizes}
+    net = new_net(job, None).eval()
+    for size, name in sizes.items():
+        try:
+            net(torch.zeros(1, 3, size, size))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"{config.net} takes no pictures of {size} px ({name}): {error}") from None
+
+
 def starting_weights(config: Config) -> str | None:
     """What `create` is given."""
     return None if config.weights == "none" else config.weights
+
+
+def starting_point(config: Config) -> str:
+    """The starting weights by content where they are a file, by name where timm's registry has them."""
+    path = find(config.net) if config.weights == "imagenet" else Path(config.weights)
+    if config.weights == "none" or path is None or not path.is_file():
+        return config.weights
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def net_of(job: Job, trained: Result) -> MapNet:
@@ -63,7 +96,7 @@ def learn(
     config = job.config
     recipe = config.base_recipe() if start is None else config.follow_recipe()
     settings = [
-        config.net, config.weights, config.size, config.precision, config.seed,
+        config.net, starting_point(config), config.size, config.precision, config.seed,
         dataclasses.asdict(recipe), dict(shares), judged_by, heads,
         None if only is None else [int(i) for i in only], job.refit,
     ]  # fmt: skip
@@ -89,8 +122,8 @@ def learn(
             state |= {key: torch.cat([state[key]] * heads) for key in ("head.weight", "head.bias")}
             net.load_state_dict(state)
             info = {key: start.info[key] for key in ("weights", "licence") if key in start.info}
-        state_file = job.store.path(("refit-" if job.refit else "") + name) / "training.safetensors"
-        with job.reporter.training(name, recipe.epochs, len(mixes)) as watch:
+        state_file = job.store.path(job.named(name)) / "training.safetensors"
+        with job.reporter.training(job.named(name), recipe.epochs, len(mixes)) as watch:
             history = fit(
                 net, mixes, judged, recipe,
                 size=config.size, seed=config.seed, hardware=job.hardware, state_file=state_file, watch=watch,
@@ -116,6 +149,8 @@ def filter_nets(job: Job) -> list[tuple[str, Int[ndarray, "t"] | None, Int[ndarr
     validation take no part, since no net learns from their patches.
     """
     count = job.config.filtering.folds
+    if not job.config.filtering.enabled:
+        return []
     if not count:
         return [("filternet", None, job.training)]
     cuts = folds(job.labels[job.training], count, job.config.seed)

@@ -19,11 +19,8 @@ from wingbar.learning.views import View, fixed_loader, fixed_view
 from wingbar.nets.saliency_head import MapNet
 from wingbar.opam.filtering import crop_confidences, keep_patches, roi_confidences
 from wingbar.steps.job import Job
-from wingbar.steps.nets import net_of
+from wingbar.steps.nets import MAP_SCALE, net_of
 from wingbar.store import Result, pack, unpack
-
-MAP_SCALE = 2
-"""For RoI scoring pictures are forwarded at this many times the side that nets are trained at."""
 
 
 def proposals(job: Job) -> Result:
