@@ -55,6 +55,8 @@ def train_rows(
             if not run.exists() and full.exists():
                 shutil.copytree(full, run / "steps")
             changes = {**settings, **ROWS[row]}
+            if row == "plain":  # as many epochs as PartNet's weights have seen, ClassNet's included
+                changes["epochs"] += changes["epochs"] // 2
             if changes["size"] == SAME_COMPUTE:
                 changes["epochs"] = large_epochs
             wingbar.train(dataset, run, Config(**changes, seed=seed, workers=0))

@@ -12,7 +12,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "wingbar"
 ROWS = [
-    ["errors", "boxes", "images"],
+    ["errors", "boxes", "files", "images"],
     ["data"],
     ["nets"],
     ["opam"],

@@ -14,11 +14,12 @@ from wingbar.config import Config, fill, to_toml
 from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
+from wingbar.files import write_text
 from wingbar.learning.loop import Hardware
 from wingbar.recognizer import Recognizer, load
 from wingbar.reporting import Reporter
 from wingbar.saving import save_model
-from wingbar.store import Result, Store, write_text
+from wingbar.store import Result, Store
 
 PLAIN_STEPS = ("data", "filternet")
 OPAM_STEPS = (

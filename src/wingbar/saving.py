@@ -14,19 +14,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from wingbar.config import Rule
 from wingbar.data.sample import Dataset
+from wingbar.files import write_bytes, write_json
 from wingbar.steps import STREAMS, Job
-from wingbar.store import Result, write_json
+from wingbar.store import Result
 
 MODEL_FORMAT = 1
 
 
 def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Result]) -> None:
     """Write the model folder; `recognizer.json` comes last and vouches for the other files."""
-    folder.mkdir(parents=True, exist_ok=True)
     config = job.config
     rule = learned["objects"].info["rule"] if "objects" in learned else "cam otsu"
     arrays = {name: learned[name].arrays for name in STREAMS if name in learned}
@@ -74,8 +74,6 @@ def _known_checksums(folder: Path) -> dict[str, str] | None:
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
-    partial = path.with_name(path.name + ".partial")
-    save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, partial)
-    checksum = hashlib.sha256(partial.read_bytes()).hexdigest()
-    partial.replace(path)
-    return checksum
+    content = save({key: np.ascontiguousarray(value) for key, value in arrays.items()})
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()

@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save_file
+from safetensors.numpy import load, save
 
 from wingbar.errors import RunError
+from wingbar.files import write_bytes, write_json, write_text
 
 FORMAT = 1
 """Raised when a step computes something else from the same settings, so that old results are made anew."""
@@ -49,21 +50,6 @@ def digest(*values: Any) -> str:
     """A short SHA-256 of JSON-able values."""
     text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file: complete, or not there."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file: complete, or not there."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 class Store:
@@ -131,14 +117,9 @@ class Store:
     def write(self, name: str, result: Result) -> Result:
         """Keep a step's result; the JSON comes last and vouches for the arrays."""
         folder = self.path(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = folder / "result.safetensors"
-        partial = arrays.with_name(arrays.name + ".partial")
-        save_file({key: np.ascontiguousarray(value) for key, value in result.arrays.items()}, partial)
-        checksum = hashlib.sha256(partial.read_bytes()).hexdigest()
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(arrays)
+        content = save({key: np.ascontiguousarray(value) for key, value in result.arrays.items()})
+        write_bytes(folder / "result.safetensors", content)
+        checksum = hashlib.sha256(content).hexdigest()
         write_json(folder / "result.json", {"key": result.key, "sha256": checksum, "info": result.info})
         (folder / "training.safetensors").unlink(missing_ok=True)
         return result

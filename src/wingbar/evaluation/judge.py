@@ -18,9 +18,9 @@ from wingbar.evaluation.classification import ClassificationReport, classify, co
 from wingbar.evaluation.localization import LocalizationReport, MaxBoxAcc, best_centre_share, localize
 from wingbar.evaluation.parts import PartsReport, PictureParts, judge_parts
 from wingbar.evaluation.tables import percent, percent_interval, render
+from wingbar.files import write_json
 from wingbar.images import picture_size
 from wingbar.recognizer import Prediction, Recognizer, load
-from wingbar.store import write_json
 
 
 @dataclass(frozen=True, eq=False)
