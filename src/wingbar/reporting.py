@@ -37,32 +37,32 @@ class Reporter:
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(str(self.folder / "tensorboard" / name))
-        started = time.monotonic()
+        started, seen = time.monotonic(), 0
+        best = (-1, float("nan"))
         with self._bar(name, epochs) as advance:
 
             def step(epoch: int, done: int, steps: int, rate: float) -> None:
+                nonlocal seen
                 advance(epoch + done / steps)
-                if epoch == 0 and done == min(FIRST_STEPS, steps) and self.views_left:
-                    minutes = self.views_left / rate / 60
-                    self.say(f"  {rate:.0f} pictures/s; trainings need about {minutes:.0f} min from here")
+                seen += 1
+                if seen == min(FIRST_STEPS, steps):
+                    minutes = (self.views_left - epoch * pictures) / rate / 60
+                    self.say(f"  {rate:.0f} pictures/s; trainings need about {max(minutes, 0):.0f} min from here")
 
             def end(epoch: Epoch) -> None:
+                nonlocal best
                 for key in ("train_loss", "val_loss", "val_accuracy", "learning_rate", "pictures_per_second"):
                     writer.add_scalar(key, getattr(epoch, key), epoch.epoch)
                 writer.flush()
-                self.views_left -= pictures
-                if not self.live:
-                    self.say(
-                        f"  {name} epoch {epoch.epoch + 1}/{epochs}: train_loss {epoch.train_loss:.3f}, "
-                        f"val_loss {epoch.val_loss:.3f}, val_accuracy {epoch.val_accuracy:.3f}, "
-                        f"{epoch.pictures_per_second:.0f} pictures/s"
-                    )
+                if not epoch.val_accuracy <= best[1]:
+                    best = (epoch.epoch, epoch.val_accuracy)
 
             try:
                 yield Watch(step, end)
             finally:
                 writer.close()
-        self.say(f"  {name}: {time.monotonic() - started:.0f} s")
+        told = f"best epoch {best[0] + 1} of {epochs}, val_accuracy {best[1]:.3f}, "
+        self.say(f"  {name}: {told if best[1] == best[1] else ''}{time.monotonic() - started:.0f} s")
 
     @contextmanager
     def _bar(self, name: str, epochs: int):  # type: ignore[no-untyped-def]

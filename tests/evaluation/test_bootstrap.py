@@ -106,3 +106,9 @@ def test_no_pictures():
 
 def test_an_estimate_is_a_list_in_json():
     assert json.loads(json.dumps(mean_interval(np.ones(3)))) == [1, 1, 1]
+
+
+def test_error_reduction_takes_shares_over_several_trainings() -> None:
+    baseline, ours = np.array([0.5, 1.0, 0.0, 0.5]), np.array([1.0, 1.0, 0.5, 0.5])
+    found = error_reduction(baseline, ours)
+    assert found is not None and found.value == pytest.approx(1 - 1.0 / 2.0)

@@ -131,7 +131,9 @@ def learn(
         arrays = {key: tensor.detach().cpu().numpy() for key, tensor in net.state_dict().items()}
         return Result(arrays, {**info, "history": history.to_json()})
 
-    return job.step(name, settings, [*inputs, *([start] if start else [])], compute)
+    result = job.step(name, settings, [*inputs, *([start] if start else [])], compute)
+    job.reporter.views_left -= recipe.epochs * len(job.training if only is None else only)
+    return result
 
 
 def _probe(job: Job, net: MapNet, training: Sequence[View]) -> None:
