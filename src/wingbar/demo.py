@@ -18,13 +18,13 @@ from wingbar.images import read_picture
 from wingbar.pipeline import train
 from wingbar.recognizer import Recognizer
 
-DRAWN = {"classes": 8, "train": 80, "test": 40, "size": (240, 180)}
+DRAWN = {"classes": 8, "train": 80, "test": 30, "size": (240, 180)}
 SETTINGS = Config(
     net="res2net_nano",
     weights="none",
     size=96,
-    epochs=30,
-    follow_epochs=20,
+    epochs=24,
+    follow_epochs=15,
     batch_size=16,
     learning_rate=3e-3,
     training={"scale": [0.6, 1.0], "jitter": 0.2},
