@@ -22,7 +22,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python benchmarks/proposals.py
+	$(BIN)/python benchmarks/proposals.py --data "$${WINGBAR_DATA:?name the folder that holds cub50}/cub50"
 
 clean:
 	rm -rf .venv demo
