@@ -128,7 +128,7 @@ class Recognizer:
         self.needs_candidates = "parts" in nets or self.rule.grown
         self.hardware = Hardware(Fabric(accelerator="auto", devices=1), workers=0)
         for net in nets.values():
-            net.to(self.hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            net.to(self.hardware.device).to(memory_format=torch.channels_last)
             net.eval()
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,7 +65,7 @@ class Reporter:
         self.say(f"  {name}: {told if best[1] == best[1] else ''}{time.monotonic() - started:.0f} s")
 
     @contextmanager
-    def _bar(self, name: str, epochs: int):  # type: ignore[no-untyped-def]
+    def _bar(self, name: str, epochs: int) -> Iterator[Callable[[float], None]]:
         if not self.live:
             yield lambda done: None
             return

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 
-from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from wingbar.learning.recipe import Recipe
+from wingbar.nets.saliency_head import MapNet
 
 
-def make_optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
+def make_optimizer(net: MapNet, recipe: Recipe) -> Optimizer:
     """AdamW or SGD over four groups: body and head, each with and without weight decay.
 
     Norms and biases (everything with fewer than two dimensions) are not decayed.
     """
     groups = []
-    head = {id(parameter) for parameter in net.head.parameters()}  # type: ignore[union-attr]
+    head = {id(parameter) for parameter in net.head.parameters()}
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     for in_head in (False, True):
         for decayed in (False, True):

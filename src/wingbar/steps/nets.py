@@ -73,7 +73,7 @@ def net_of(job: Job, trained: Result) -> MapNet:
     tensors = {name: torch.from_numpy(np.array(value)) for name, value in trained.arrays.items()}
     net = new_net(job, None, len(tensors["head.bias"]))
     net.load_state_dict(tensors)
-    net = net.to(job.hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.to(job.hardware.device).to(memory_format=torch.channels_last)
     return net.eval()
 
 
@@ -137,7 +137,7 @@ def learn(
 
 
 def _probe(job: Job, net: MapNet, training: Sequence[View]) -> None:
-    net.to(job.hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.to(job.hardware.device).to(memory_format=torch.channels_last)
     found = features(net, training, job.config.size, job.hardware)
     weight, bias = fit_head(found, np.array([view.label for view in training]))
     net.head.weight.data.copy_(weight)
