@@ -27,7 +27,7 @@ from wingbar.opam.alignment import assign_parts, cluster_responses
 from wingbar.opam.localization import grow_to_candidate, locate_object
 from wingbar.opam.parts import select_parts
 from wingbar.opam.proposals import selective_search
-from wingbar.opam.saliency import resize_map, saliency
+from wingbar.opam.saliency import evidence, predicted, resize_map
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,13 @@ def working_size(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 def look(
     net: MapNet, squares: UInt8[Tensor, "batch 3 side side"], hardware: Hardware
-) -> tuple[Float32[ndarray, "batch h w"], Float32[ndarray, "batch classes"]]:
-    """Saliency maps in [0, 1] at the net's resolution, and logits, of whole pictures as squares."""
+) -> tuple[Float32[ndarray, "batch h w"], Float32[ndarray, "batch classes"], Float32[ndarray, "batch classes h w"]]:
+    """Saliency in [0, 1], logits, and each class's evidence, at the net's resolution, of whole pictures as squares."""
     net.eval()
     with hardware.fabric.autocast():
-        maps, logits = saliency(net, normalize(squares.to(hardware.device), net))
-    return maps.float().cpu().numpy(), logits.float().cpu().numpy()
+        maps = evidence(net, normalize(squares.to(hardware.device), net))
+    saliency, logits = predicted(maps, net.head.bias.float())
+    return saliency.cpu().numpy(), logits.cpu().numpy(), maps.cpu().numpy()
 
 
 def object_box(

@@ -74,6 +74,8 @@ class Prediction:
     """Saliency in [0, 1] at the net's own resolution."""
     object_map: Float32[ndarray, "h2 w2"] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
     """The map in [0, 1] that the object's box was cut from."""
+    evidence: Float32[ndarray, "classes h w"] = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
+    """What speaks for each class where, in logits, in the order of `Recognizer.classes`; `map` is the best class's."""
     error: str | None = None
 
     @property
@@ -160,11 +162,11 @@ class Recognizer:
 
     def _predict_batch(self, pictures: Sequence[Picture], paths: Sequence[str | None]) -> list[Prediction]:
         whole = self._squares(pictures, [None] * len(pictures))
-        maps, logits = look(self.nets["picture"], whole, self.hardware)
+        maps, logits, evidence = look(self.nets["picture"], whole, self.hardware)
         found = maps
         if "locator" in self.nets:
             squares = self._squares(pictures, [None] * len(pictures), self.card["locating_size"])
-            found, _ = look(self.nets["locator"], squares, self.hardware)
+            found, _, _ = look(self.nets["locator"], squares, self.hardware)
         candidates = [propose(picture, self.proposals) if self.needs_candidates else NO_BOXES for picture in pictures]
         boxes = [
             object_box(object_map, picture.size, self.proposals.side, self.rule, own)
@@ -182,7 +184,7 @@ class Recognizer:
             Prediction(
                 path, picture.size, self._ranked(fused[i]), boxes[i], parts[i],
                 {name: self._named(scores[i]) for name, scores in streams.items()},
-                maps[i], found[i],
+                maps[i], found[i], evidence[i],
             )
             for i, (path, picture) in enumerate(zip(paths, pictures, strict=True))
         ]  # fmt: skip

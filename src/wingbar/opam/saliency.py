@@ -21,13 +21,11 @@ from torch import Tensor
 from wingbar.nets.saliency_head import MapNet
 
 
-def class_activation_maps(
-    features: Float[Tensor, "batch channels h w"],
-    weight: Float[Tensor, "classes channels"],
-    classes: Int[Tensor, "batch"],
-) -> Float[Tensor, "batch h w"]:
-    """M_c for one class a picture, not normalised."""
-    return torch.einsum("bchw,bc->bhw", features, weight[classes])
+def class_evidence(
+    features: Float[Tensor, "batch channels h w"], weight: Float[Tensor, "classes channels"]
+) -> Float[Tensor, "batch classes h w"]:
+    """M_c for every class c, not normalised: its mean over the places is the logit without its bias."""
+    return torch.einsum("bchw,kc->bkhw", features, weight)
 
 
 def normalize_maps(maps: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch h w"]:
@@ -37,19 +35,32 @@ def normalize_maps(maps: Float[Tensor, "batch h w"]) -> Float[Tensor, "batch h w
 
 
 @torch.no_grad()
+def evidence(net: MapNet, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes h w"]:
+    """Every class's map of normalised pictures, not normalised: the mean of the picture's and its mirror's.
+
+    The maps have the resolution of the net's last feature map: `resize_map` carries them to the picture.
+    """
+    features = net.forward_features(pixels) + net.forward_features(pixels.flip(3)).flip(3)
+    return class_evidence(features / 2, net.head.weight).float()
+
+
+def predicted(
+    evidence: Float[Tensor, "batch classes h w"],
+    bias: Float[Tensor, "classes"],
+    classes: Int[Tensor, "batch"] | None = None,
+) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch classes"]]:
+    """Maps in [0, 1] of the predicted classes, or of ``classes``, and logits."""
+    logits = evidence.mean((2, 3)) + bias
+    chosen = logits.argmax(1) if classes is None else classes
+    return normalize_maps(evidence[torch.arange(len(evidence)), chosen]), logits
+
+
+@torch.no_grad()
 def saliency(
     net: MapNet, pixels: Float[Tensor, "batch 3 height width"], classes: Int[Tensor, "batch"] | None = None
 ) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch classes"]]:
-    """Maps in [0, 1] and logits (mean of picture and mirror) of normalised pictures.
-
-    ``classes`` asks for other classes than the predicted ones. The maps have the resolution of the net's
-    last feature map: `resize_map` carries them to the picture.
-    """
-    direct, mirrored = net.forward_features(pixels), net.forward_features(pixels.flip(3)).flip(3)
-    logits = (net.forward_head(direct) + net.forward_head(mirrored)) / 2
-    chosen = logits.argmax(1) if classes is None else classes
-    maps = class_activation_maps(direct + mirrored, net.head.weight, chosen)
-    return normalize_maps(maps.float()), logits.float()
+    """Maps in [0, 1] and logits of normalised pictures; ``classes`` asks for others than the predicted ones."""
+    return predicted(evidence(net, pixels), net.head.bias.float(), classes)
 
 
 def resize_map(saliency_map: Float[ndarray, "h w"], size: tuple[int, int]) -> Float[ndarray, "height width"]:

@@ -88,7 +88,7 @@ def looked_at(job: Job, trained: Result, size: int) -> tuple[ndarray, ndarray]:
     """Maps and logits of all training pictures at one size."""
     net = net_of(job, trained)
     looked = [look(net, squares, job.hardware) for squares, _, _ in whole_squares(job, size)]
-    maps, logits = zip(*looked, strict=True)
+    maps, logits, _ = zip(*looked, strict=True)
     return np.concatenate(maps), np.concatenate(logits)
 
 
