@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from wingbar.attention import object_box, part_boxes, propose, working_size
+from wingbar.attention import box_from_corners, box_from_map, own_heads, part_boxes, propose, softmax, working_size
 from wingbar.config import PartSettings, ProposalSettings, Rule
 from wingbar.errors import ConfigError
 from wingbar.images import Picture
@@ -44,7 +45,7 @@ def test_working_copies_are_bounded_and_never_enlarged() -> None:
 def test_boxes_and_candidates_are_in_pixels_of_the_original() -> None:
     saliency = np.zeros((10, 10), np.float32)
     saliency[4:8, 2:6] = 1.0
-    x1, y1, x2, y2 = object_box(saliency, (4000, 3000), 300, Rule.parse("cam otsu"), NONE)
+    x1, y1, x2, y2 = box_from_map(saliency, (4000, 3000), 300, Rule.parse("cam otsu"), NONE)
     assert np.allclose([x1, y1, x2, y2], [800, 1200, 2400, 2400], atol=160)
     pixels = np.full((300, 400, 3), 90, np.uint8)
     pixels[100:200, 100:250] = (220, 30, 30)
@@ -58,3 +59,27 @@ def test_parts_are_candidates_and_the_object_stands_in_for_none() -> None:
     found = part_boxes(candidates, (0, 0, 100, 100), saliency, (100, 100), 50, PartSettings())
     assert found.tolist() == candidates[:2].tolist()
     assert part_boxes(NONE, (1, 2, 3, 4), saliency, (100, 100), 50, PartSettings()).tolist() == [[1, 2, 3, 4]]
+
+
+def test_corners_become_a_box_inside_the_picture() -> None:
+    assert box_from_corners(np.array([0.1, 0.2, 0.5, 0.6]), (200, 100)) == (20, 20, 100, 60)
+    assert box_from_corners(np.array([-0.3, 0.2, 1.4, 0.6]), (200, 100)) == (0, 20, 200, 60)
+
+
+@pytest.mark.parametrize("corners", [[0.7, 0.7, 0.3, 0.3], [2, 2, 3, 3], [-3, -3, -2, -2], [0.5, 0.5, 0.5, 0.5]])
+@pytest.mark.parametrize("size", [(200, 100), (1, 1), (3, 5000)])
+def test_no_corners_give_a_box_without_area_or_outside(corners: list[float], size: tuple[int, int]) -> None:
+    x1, y1, x2, y2 = box_from_corners(np.array(corners, float), size)
+    assert 0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1]
+
+
+def test_each_part_is_judged_by_its_own_head_where_there_are_several() -> None:
+    logits = np.arange(12.0).reshape(2, 6)
+    assert own_heads(logits, np.array([1, 0]), 3).tolist() == [[3, 4, 5], [6, 7, 8]]
+    assert own_heads(logits[:, :3], np.array([1, 0]), 3).tolist() == logits[:, :3].tolist()
+
+
+def test_softmax_is_torchs() -> None:
+    logits = np.array([[1000.0, 0.0, -3.0], [0.1, 0.2, 0.3]])
+    expected = torch.from_numpy(logits).softmax(-1).float().numpy()
+    np.testing.assert_allclose(softmax(logits), expected, rtol=1e-6)

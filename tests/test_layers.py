@@ -12,14 +12,14 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "wingbar"
 ROWS = [
-    ["errors", "boxes", "files", "images"],
+    ["errors", "boxes", "files", "images", "maps", "runtime"],
     ["data"],
     ["nets"],
     ["opam"],
     ["learning.recipe"],
     ["config"],
     ["learning"],
-    ["attention", "store", "reporting"],
+    ["attention", "store", "reporting", "model", "prediction"],
     ["steps"],
     ["saving", "recognizer"],
     ["pipeline"],

@@ -9,14 +9,15 @@ if TYPE_CHECKING:
     from wingbar.config import Config
     from wingbar.errors import WingbarError
     from wingbar.pipeline import train
-    from wingbar.recognizer import Prediction, Recognizer, load
+    from wingbar.prediction import Prediction
+    from wingbar.recognizer import Recognizer, load
 
 __version__ = "0.1.0"
 
 # Names are imported when first used, so that `import wingbar` and `wingbar --help` do not wait for torch.
 _HOMES = {
     "Config": "wingbar.config",
-    "Prediction": "wingbar.recognizer",
+    "Prediction": "wingbar.prediction",
     "Recognizer": "wingbar.recognizer",
     "WingbarError": "wingbar.errors",
     "load": "wingbar.recognizer",

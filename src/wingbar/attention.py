@@ -1,7 +1,7 @@
 """Where a trained ClassNet looks: saliency, the object's box, its parts. One path for training and prediction.
 
-Boxes are found on a working copy of the picture (short side at most `ProposalSettings.side`) and handed out in
-pixels of the original.
+Arrays in, arrays out: nets run behind `wingbar.runtime`. Boxes are found on a working copy of the picture (short side
+at most `ProposalSettings.side`) and handed out in pixels of the original.
 """
 
 from __future__ import annotations
@@ -11,23 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32, Int, Int32, UInt8
 from numpy import ndarray
 from PIL import Image
-from torch import Tensor
 
 from wingbar.boxes import Box, rescale, with_context
 from wingbar.config import PartSettings, ProposalSettings, Rule
-from wingbar.images import Picture
-from wingbar.learning.loop import Hardware, normalize
-from wingbar.nets.neurons import layer_responses
-from wingbar.nets.saliency_head import MapNet
+from wingbar.images import Picture, crop_square
+from wingbar.maps import pool_boxes, resize_map
 from wingbar.opam.alignment import assign_parts, cluster_responses
 from wingbar.opam.localization import grow_to_candidate, locate_object
 from wingbar.opam.parts import select_parts
 from wingbar.opam.proposals import selective_search
-from wingbar.opam.saliency import evidence, predicted, resize_map
+
+LEAST_SIDE = 0.1
+"""An object's box that was read off features has at least this share of the picture's sides."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +46,13 @@ def working_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
-def look(
-    net: MapNet, squares: UInt8[Tensor, "batch 3 side side"], hardware: Hardware
-) -> tuple[Float32[ndarray, "batch h w"], Float32[ndarray, "batch classes"], Float32[ndarray, "batch classes h w"]]:
-    """Saliency in [0, 1], logits, and each class's evidence, at the net's resolution, of whole pictures as squares."""
-    net.eval()
-    with hardware.fabric.autocast():
-        maps = evidence(net, normalize(squares.to(hardware.device), net))
-    saliency, logits = predicted(maps, net.head.bias.float())
-    return saliency.cpu().numpy(), logits.cpu().numpy(), maps.cpu().numpy()
+def squares(pictures: Sequence[Picture], boxes: Sequence[Box | None], side: int) -> UInt8[ndarray, "n 3 {side} {side}"]:
+    """What nets are shown: each box of its picture (None: the whole), resized."""
+    cut = [np.asarray(crop_square(p, box, side)) for p, box in zip(pictures, boxes, strict=True)]
+    return np.stack(cut).transpose(0, 3, 1, 2)
 
 
-def object_box(
+def box_from_map(
     saliency_map: Float32[ndarray, "h w"],
     size: tuple[int, int],
     side: int,
@@ -70,6 +63,20 @@ def object_box(
     working = resize_map(saliency_map, working_size(size, side))
     box = locate_object(working, size, rule.method, rule.value)
     return grow_to_candidate(box, candidates) if rule.grown else box
+
+
+def box_from_corners(corners: Float[ndarray, "4"], size: tuple[int, int]) -> Box:
+    """The object's box in pixels from corners in shares, inside the picture and not without area."""
+    x1, x2 = _interval(float(corners[0]), float(corners[2]), size[0])
+    y1, y2 = _interval(float(corners[1]), float(corners[3]), size[1])
+    return (x1, y1, x2, y2)
+
+
+def _interval(start: float, stop: float, length: int) -> tuple[int, int]:
+    middle, half = (start + stop) / 2, max((stop - start) / 2, LEAST_SIDE / 2)
+    start, stop = min(max(middle - half, 0.0), 1 - LEAST_SIDE), max(min(middle + half, 1.0), LEAST_SIDE)
+    first = min(round(start * length), length - 1)
+    return first, min(max(round(stop * length), first + 1), length)
 
 
 def propose(picture: Picture, settings: ProposalSettings) -> Int32[ndarray, "n 4"]:
@@ -108,20 +115,16 @@ def part_boxes(
     return candidates[chosen]
 
 
-def part_responses(
-    net: MapNet, squares: UInt8[Tensor, "batch 3 side side"], layer: str, hardware: Hardware
-) -> Float[ndarray, "batch neurons"]:
-    """Mean activation of each neuron of ``layer`` on each part crop."""
-    net.eval()
-    with hardware.fabric.autocast():
-        return layer_responses(net, layer, normalize(squares.to(hardware.device), net)).float().cpu().numpy()
-
-
 def align(
-    responses: Float[ndarray, "parts neurons"], alignment: Alignment, settings: PartSettings
+    neurons_map: Float[ndarray, "neurons h w"],
+    boxes: Int[ndarray, "parts 4"],
+    size: tuple[int, int],
+    alignment: Alignment,
+    settings: PartSettings,
 ) -> Int[ndarray, "parts"]:
-    """The cluster of each part of one picture."""
-    answers = cluster_responses(responses, alignment.neurons, settings.clusters, settings.alignment)
+    """The cluster of each part of one picture, by the neurons' responses within it."""
+    pooled = pool_boxes(neurons_map, boxes, size)
+    answers = cluster_responses(pooled, alignment.neurons, settings.clusters, settings.alignment)
     return assign_parts(answers, alignment.mean, alignment.deviation, settings.alignment)
 
 
@@ -130,6 +133,14 @@ def crop_boxes(boxes: Sequence[Box] | Int[ndarray, "n 4"], size: tuple[int, int]
     return [with_context((int(b[0]), int(b[1]), int(b[2]), int(b[3])), size, margin) for b in boxes]
 
 
+def own_heads(
+    logits: Float[ndarray, "n outputs"], clusters: Int[ndarray, "n"], classes: int
+) -> Float[ndarray, "n classes"]:
+    """Each part's logits from the head of its own cluster, where there is more than one head."""
+    return logits.reshape(len(logits), -1, classes)[np.arange(len(logits)), clusters * (logits.shape[1] > classes)]
+
+
 def softmax(logits: Float[ndarray, "*n classes"]) -> Float32[ndarray, "*n classes"]:
     """Probabilities of logits."""
-    return torch.from_numpy(np.asarray(logits, np.float32)).softmax(-1).numpy()
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return (powers / powers.sum(-1, keepdims=True)).astype(np.float32)

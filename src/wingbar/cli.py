@@ -16,7 +16,7 @@ from wingbar.config import Config, read_config
 from wingbar.errors import WingbarError
 
 if TYPE_CHECKING:
-    from wingbar.recognizer import Prediction
+    from wingbar.prediction import Prediction
 
 UNREADABLE = 1
 """Exit code of a prediction in which some pictures could not be read."""

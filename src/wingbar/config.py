@@ -101,8 +101,9 @@ class LocalizationSettings:
         "cam fraction 0.5",
     )
     """Map (cam or principal), threshold (otsu, fraction F or percentile P), and perhaps `grown` (to a candidate
-    that holds the region). All are tried on validation
-    pictures; the one whose crops ClassNet names best is used."""
+    that holds the region). All are tried on validation pictures; the one whose crops ClassNet names best is used."""
+    learn: bool = True
+    """Learn from these boxes to read the object's box off ClassNet's features; off: the map's box is the object's."""
     locating_size: int = 0
     """Side of the squares that the principal map is computed at, in pixels; 0: 2.6 times `size`."""
     margin: float = 0.05
@@ -111,8 +112,9 @@ class LocalizationSettings:
     def __post_init__(self) -> None:
         if not self.rules:
             raise ConfigError("localization.rules is empty; give at least one, say 'cam otsu'.")
-        for rule in self.rules:
-            Rule.parse(rule)
+        sources = {Rule.parse(rule).source for rule in self.rules}
+        if not self.learn and sources != {"cam"}:
+            raise ConfigError("localization.learn is off, so localization.rules may name 'cam' maps only.")
         within(self, "localization", locating_size=(0, 4096), margin=(0, 2))
 
 

@@ -8,7 +8,7 @@ from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
 from wingbar.images import Picture
-from wingbar.recognizer import Prediction
+from wingbar.prediction import Prediction
 
 PANEL_SIDE = 480
 """Height of a panel's pictures, in pixels."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -31,6 +31,8 @@ from wingbar.errors import PictureError
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 120_000_000
 MAX_BYTES = 1 << 30
+READ_SIDE = 1024
+"""Pictures are decoded at this short side at most, in training as in prediction."""
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -88,6 +90,16 @@ def read_picture(source: Source, short_side: int | None = None) -> Picture:
         rgb = rgb.transpose(_TURNS[orientation])
     # np.array, not asarray: torch wants memory it may write to
     return Picture(np.array(rgb), _swapped(stored) if orientation in _SIDEWAYS else stored)
+
+
+def crop_square(picture: Picture, box: Sequence[float] | None, size: int) -> Image.Image:
+    """The box (pixels of the original) of a picture already read, as a square."""
+    pixels = Image.fromarray(picture.pixels)
+    region = (0.0, 0.0, float(pixels.width), float(pixels.height))
+    if box is not None:
+        sx, sy = pixels.width / picture.size[0], pixels.height / picture.size[1]
+        region = (box[0] * sx, box[1] * sy, min(box[2] * sx, pixels.width), min(box[3] * sy, pixels.height))
+    return pixels.resize((size, size), Image.Resampling.BICUBIC, box=region, reducing_gap=2.0)
 
 
 def picture_size(path: Path | str) -> tuple[int, int]:

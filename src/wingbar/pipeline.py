@@ -25,7 +25,7 @@ from wingbar.store import Result, Store
 
 PLAIN_STEPS = ("data", "filternet")
 OPAM_STEPS = (
-    "data", "filternet", "proposals", "patches", "classnet", "locator", "saliency", "objects",
+    "data", "filternet", "proposals", "patches", "classnet", "saliency", "principal", "map-boxes", "objects",
     "objectnet", "parts", "alignment", "partnet", "fusion",
 )  # fmt: skip
 
@@ -119,11 +119,11 @@ def opam(job: steps.Job, chosen: dict[str, Result] | None = None) -> dict[str, R
     kinds = {**pictures, "patch": steps.patch_views(job, patches)}
     classnet = steps.learn(job, "classnet", kinds, {"picture": 0.5, "patch": 0.5}, "picture", [patches])
 
-    # Object-level attention (III.B): saliency, then the object's box.
-    locator = steps.locator(job, classnet)
-    maps = steps.saliency_maps(job, classnet, locator)
-    rule = chosen["objects"].info["rule"] if chosen else None
-    objects = steps.object_boxes(job, classnet, maps, candidates, rule)
+    # Object-level attention (III.B): saliency, then the object's box, first cut from a map, then learnt.
+    maps, principal = steps.saliency_maps(job, classnet), steps.principal_maps(job, classnet)
+    rule = chosen["map-boxes"].info["rule"] if chosen else None
+    cut = steps.map_boxes(job, classnet, maps, principal, candidates, rule)
+    objects = steps.object_boxes(job, classnet, cut)
     kinds = {**pictures, "object": steps.object_views(job, objects.arrays["boxes"])}
     objectnet = steps.learn(job, "objectnet", kinds, {"picture": 0.3, "object": 0.7}, "object", [objects], classnet)
 
@@ -140,7 +140,7 @@ def opam(job: steps.Job, chosen: dict[str, Result] | None = None) -> dict[str, R
     weights = chosen["fusion"] if chosen else steps.fusion(job, maps, kinds, objectnet, partnet)
     return {
         "picture": classnet, "object": objectnet, "parts": partnet,
-        "locator": locator, "objects": objects, "alignment": aligned, "fusion": weights,
+        "map-boxes": cut, "objects": objects, "alignment": aligned, "fusion": weights,
     }  # fmt: skip
 
 

@@ -16,22 +16,19 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from wingbar.config import Rule
 from wingbar.data.sample import Dataset
 from wingbar.files import write_bytes, write_json
-from wingbar.steps import STREAMS, Job
+from wingbar.model import FORMAT, STREAMS
+from wingbar.steps import Job
 from wingbar.store import Result
-
-MODEL_FORMAT = 1
 
 
 def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Result]) -> None:
     """Write the model folder; `recognizer.json` comes last and vouches for the other files."""
     config = job.config
-    rule = learned["objects"].info["rule"] if "objects" in learned else "cam otsu"
     arrays = {name: learned[name].arrays for name in STREAMS if name in learned}
-    if Rule.parse(rule).source == "principal":
-        arrays["locator"] = learned["locator"].arrays
+    if "objects" in learned and config.localization.learn:
+        arrays["locator"] = {key: learned["objects"].arrays[key] for key in ("weight", "bias")}
     if "alignment" in learned:
         arrays["alignment"] = {key: learned["alignment"].arrays[key] for key in ("neurons", "mean", "deviation")}
     checksums = {name: _write(folder / f"{name}.safetensors", tensors) for name, tensors in arrays.items()}
@@ -42,14 +39,13 @@ def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Resu
     write_json(
         folder / "recognizer.json",
         {
-            "format": MODEL_FORMAT,
+            "format": FORMAT,
             "method": config.method,
             "net": config.net,
             "classes": list(job.classes),
             "streams": dict(zip(streams, weights, strict=True)),
             "test_size": config.looking_size(),
-            "rule": rule,
-            "locating_size": config.locating_size(),
+            "rule": learned["map-boxes"].info["rule"] if "map-boxes" in learned else "cam otsu",
             "margin": config.localization.margin,
             "proposals": dataclasses.asdict(config.proposals),
             "parts": dataclasses.asdict(config.parts),

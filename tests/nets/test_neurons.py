@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from wingbar.errors import ConfigError
-from wingbar.nets import MapNet, create, layer_responses, neuron_layer
+from wingbar.nets import MapNet, create, neuron_layer, response_map
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_which_layer_it_is(name: str, layer: str, neurons: int) -> None:
     assert net.training
 
 
-def test_responses_are_the_mean_of_the_layers_output() -> None:
+def test_responses_are_the_layers_output_in_the_pass_that_gives_the_map() -> None:
     net = create("res2net_nano", 3).eval()
     x = torch.randn(3, 3, 96, 64)
     name, conv = neuron_layer(net)
@@ -39,18 +39,20 @@ def test_responses_are_the_mean_of_the_layers_output() -> None:
     handle = conv.register_forward_hook(lambda *call: kept.append(call[-1].detach()))
     net(x)
     handle.remove()
-    torch.testing.assert_close(layer_responses(net, name, x), kept[0].mean((2, 3)))
+    features, responses = response_map(net, name, x)
+    torch.testing.assert_close(responses, kept[0])
+    torch.testing.assert_close(features, net.forward_features(x))
     assert not conv._forward_hooks
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
-def test_responses_of_a_transformer_are_per_picture(name: str) -> None:
+def test_responses_of_a_transformer_are_a_map_of_each_picture(name: str) -> None:
     net = create(name, 3).eval()
     x = torch.randn(2, 3, 224, 160)
     layer, module = neuron_layer(net)
-    both = layer_responses(net, layer, x)
-    assert both.shape == (2, len(module.weight))
-    torch.testing.assert_close(both[1:], layer_responses(net, layer, x[1:]), rtol=1e-4, atol=1e-5)
+    features, both = response_map(net, layer, x)
+    assert both.shape == (2, len(module.weight), *features.shape[2:])
+    torch.testing.assert_close(both[1:], response_map(net, layer, x[1:])[1], rtol=1e-4, atol=1e-5)
 
 
 def test_the_hook_goes_even_when_the_net_fails() -> None:
@@ -58,7 +60,7 @@ def test_the_hook_goes_even_when_the_net_fails() -> None:
     name, conv = neuron_layer(net)
     net.backbone.layer3 = nn.Sequential(net.backbone.layer3[0], nn.Linear(1, 1))
     with pytest.raises(RuntimeError):
-        layer_responses(net, name, torch.randn(1, 3, 64, 64))
+        response_map(net, name, torch.randn(1, 3, 64, 64))
     assert not conv._forward_hooks
 
 

@@ -20,7 +20,8 @@ from wingbar.evaluation.parts import PartsReport, PictureParts, judge_parts
 from wingbar.evaluation.tables import percent, percent_interval, render
 from wingbar.files import write_json
 from wingbar.images import picture_size
-from wingbar.recognizer import Prediction, Recognizer, load
+from wingbar.prediction import Prediction
+from wingbar.recognizer import Recognizer, load
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,7 @@ def judge(
             failures.append((sample.key, prediction.error))
             continue
         if sample.box is not None:
-            boxes.add(prediction.object_map, prediction.size, _true_box(sample, prediction.size))
+            boxes.add(prediction.map, prediction.size, _true_box(sample, prediction.size))
         kept.append((sample, prediction))
     if not kept:
         raise DataError(f"{dataset.root}: none of {len(samples)} test pictures can be read: {failures[0][1]}")
@@ -212,5 +213,6 @@ def _localization_table(report: LocalizationReport) -> str:
     for name, row in (("our box", report.ours), ("centre box", report.centre)):
         v2 = row.max_box_acc.mean if row.max_box_acc else None
         share = percent_interval(row.share["0.5"], *row.share_interval)
-        rows.append([name, share, percent(v2), f"{row.mean_iou:.3f}"])
-    return render(["object box", "IoU >= 0.5", "MaxBoxAccV2", "mean IoU"], rows)
+        over = " / ".join(percent(value) for value in row.share.values())
+        rows.append([name, share, over, f"{row.mean_iou:.3f}", percent(v2)])
+    return render(["object box", "IoU >= 0.5", "IoU >= .3 / .5 / .7", "mean IoU", "MaxBoxAccV2 of the map"], rows)

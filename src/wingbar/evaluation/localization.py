@@ -211,7 +211,7 @@ class LocalizationRow:
     """Bootstrap 95 % interval of the share at 0.5."""
     mean_iou: float
     max_box_acc: MaxBoxAccV2 | None
-    """None without saliency maps."""
+    """Of the saliency maps, which the box need not be cut from; None without maps."""
 
 
 @dataclass(frozen=True)

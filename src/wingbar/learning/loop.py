@@ -27,7 +27,7 @@ from wingbar.learning.checkpoint import load_tensors, restore_training, save_ten
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.schedule import make_optimizer, rate_at
 from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader
-from wingbar.nets.saliency_head import MapNet
+from wingbar.nets.saliency_head import MapNet, normalize
 
 
 @dataclass(frozen=True)
@@ -219,13 +219,6 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
     """Give every group the body's rate times the group's own factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
-
-
-def normalize(pixels: Tensor, net: Any) -> Tensor:
-    """uint8 pixels [batch, 3, h, w] -> float32 by the net's own mean and deviation, channels last."""
-    mean = torch.tensor(net.mean, device=pixels.device).view(1, 3, 1, 1)
-    std = torch.tensor(net.std, device=pixels.device).view(1, 3, 1, 1)
-    return (pixels.float() / 255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()

@@ -15,9 +15,9 @@ from numpy import ndarray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from wingbar.learning.loop import Hardware, normalize
+from wingbar.learning.loop import Hardware
 from wingbar.learning.views import View, fixed_loader
-from wingbar.nets.saliency_head import MapNet
+from wingbar.nets.saliency_head import MapNet, normalize
 
 STRENGTH = 3e-4
 """Inverse regularisation on standardised features. Weak on purpose: a head that already knows its training

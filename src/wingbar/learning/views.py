@@ -21,15 +21,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wingbar.boxes import Box
-from wingbar.images import Picture, picture_size, read_picture
+from wingbar.images import READ_SIDE, crop_square, picture_size, read_picture
 from wingbar.learning.recipe import Recipe
 
 # A crop is decoded with this much more than the pixels it needs, so that the last resize is a clean one.
 OVERSAMPLING = 1.25
-
-
-READ_SIDE = 1024
-"""Pictures are decoded at this short side at most, in training as in prediction."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +72,6 @@ def square(path: Path, box: Sequence[float] | None, size: int) -> Image.Image:
     sides = (width, height) if box is None else (box[2] - box[0], box[3] - box[1])
     wanted = math.ceil(OVERSAMPLING * size * min(width, height) / max(min(sides), 1))
     return crop_square(read_picture(path, short_side=min(wanted, READ_SIDE)), box, size)
-
-
-def crop_square(picture: Picture, box: Sequence[float] | None, size: int) -> Image.Image:
-    """The box (pixels of the original) of a picture already read, as a square."""
-    pixels = Image.fromarray(picture.pixels)
-    region = (0.0, 0.0, float(pixels.width), float(pixels.height))
-    if box is not None:
-        sx, sy = pixels.width / picture.size[0], pixels.height / picture.size[1]
-        region = (box[0] * sx, box[1] * sy, min(box[2] * sx, pixels.width), min(box[3] * sy, pixels.height))
-    return pixels.resize((size, size), Image.Resampling.BICUBIC, box=region, reducing_gap=2.0)
 
 
 def random_crop(

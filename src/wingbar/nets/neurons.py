@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from wingbar.errors import ConfigError
-from wingbar.nets.saliency_head import MapNet
+from wingbar.nets.saliency_head import MapNet, token_grid
 from wingbar.nets.tracing import probe, watching
 
 
@@ -32,16 +31,27 @@ def neuron_layer(net: MapNet) -> tuple[str, nn.Module]:
     return names[-2], dense[names[-2]]
 
 
-@torch.no_grad()
-def layer_responses(net: MapNet, name: str, x: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch neurons"]:
-    """Mean over all places of what ``net``'s layer ``name`` gives (before norm and ReLU) for each picture."""
+def response_map(
+    net: MapNet, name: str, x: Float[Tensor, "batch 3 h w"]
+) -> tuple[Float[Tensor, "batch channels gh gw"], Float[Tensor, "batch neurons nh nw"]]:
+    """The net's feature map, and what its layer ``name`` gave (before norm and ReLU) in the same pass.
+
+    Responses that form no map (a layer within windows) are averaged to one place.
+    """
     layer = net.get_submodule(name)
     outputs: list[Tensor] = []
     with watching({name: layer}, lambda _, __, output: outputs.append(output)):
-        net.forward_features(x)
+        features = net.forward_features(x)
+    found = outputs[-1]
     if isinstance(layer, nn.Conv2d):
-        return outputs[-1].mean((2, 3))
-    return outputs[-1].reshape(len(x), -1, outputs[-1].shape[-1]).mean(1)
+        return features, found
+    if found.ndim == 4 and len(found) == len(x):
+        return features, found.permute(0, 3, 1, 2)
+    prefix = int(getattr(net.backbone, "num_prefix_tokens", 0))
+    if found.ndim == 3 and len(found) == len(x) and found.shape[1] - prefix > 1:
+        tokens = found[:, prefix:].transpose(1, 2)
+        return features, tokens.unflatten(2, token_grid(tokens.shape[2], x.shape[2], x.shape[3]))
+    return features, found.reshape(len(x), -1, found.shape[-1]).mean(1)[:, :, None, None]
 
 
 def _dense(module: nn.Module) -> bool:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from wingbar.errors import ConfigError
@@ -73,6 +74,10 @@ class MapNet(nn.Module):
         """Logits of a map: global average pooling, dropout, linear."""
         return self.head(self.dropout(fmap.mean((2, 3))))
 
+    def forward_evidence(self, fmap: Float[Tensor, "batch channels gh gw"]) -> Float[Tensor, "batch classes gh gw"]:
+        """Class activation maps of every class, not normalised: their means over the places are logits less bias."""
+        return torch.einsum("bchw,kc->bkhw", fmap, self.head.weight)
+
     def forward(self, x: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch classes"]:
         """Logits ``[batch, num_classes]``."""
         return self.forward_head(self.forward_features(x))
@@ -83,6 +88,13 @@ class MapNet(nn.Module):
             raise ConfigError(f"Network {self.name!r} gives no patch tokens, so no map. Choose another one.")
         grid = token_grid(patches.shape[1], height, width)
         return patches.transpose(1, 2).unflatten(2, grid)
+
+
+def normalize(pixels: UInt8[Tensor, "batch 3 h w"], net: Any) -> Float[Tensor, "batch 3 h w"]:
+    """uint8 pixels -> float32 by the net's own mean and deviation, channels last."""
+    mean = torch.tensor(net.mean, device=pixels.device).view(1, 3, 1, 1)
+    std = torch.tensor(net.std, device=pixels.device).view(1, 3, 1, 1)
+    return (pixels.float() / 255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
 def token_grid(count: int, height: int, width: int) -> tuple[int, int]:

@@ -19,7 +19,6 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from wingbar.nets.saliency_head import MapNet
-from wingbar.opam.saliency import class_evidence
 
 
 @torch.no_grad()
@@ -44,7 +43,7 @@ def roi_confidences(
     linear head commute, so the head comes first: classes are pooled, which are far fewer than channels.
     """
     features = net.forward_features(picture[None])
-    evidence = class_evidence(features, net.head.weight).float()
+    evidence = net.forward_evidence(features).float()
     scale_x = features.shape[3] / picture.shape[2]
     scale_y = features.shape[2] / picture.shape[1]
     scaled = torch.from_numpy(np.asarray(boxes, np.float32)).to(features.device)

@@ -30,18 +30,47 @@ def principal_direction(
     Objects are rarely cut by all borders, so the side of the mean that borders lie on is called background.
     Raises ValueError without features.
     """
-    count = at_border = 0
-    total = products = border = torch.zeros((), dtype=torch.float64)
+    at_border, border = 0, torch.zeros((), dtype=torch.float64)
+    moments = Moments()
     for features in batches:
         maps = features.double()
-        vectors = maps.permute(0, 2, 3, 1).flatten(0, 2)
-        count, total, products = count + len(vectors), total + vectors.sum(0), products + vectors.T @ vectors
+        moments.add(maps)
         rim = torch.cat([maps[:, :, 0], maps[:, :, -1], maps[:, :, :, 0], maps[:, :, :, -1]], 2)
         border, at_border = border + rim.sum((0, 2)), at_border + rim.shape[0] * rim.shape[2]
-    if count == 0:
-        raise ValueError("no features: give at least one batch")
-    mean = total / count
-    _, directions = torch.linalg.eigh(products / count - mean[:, None] * mean)
-    direction = directions[:, -1]
-    inwards = (mean - border / at_border) @ direction
+    direction = moments.directions(1)[0]
+    inwards = (moments.mean - border / at_border) @ direction
     return (direction if inwards >= 0 else -direction).float()
+
+
+def principal_directions(batches: Iterable[Tensor], count: int) -> Float[Tensor, "_ channels"]:
+    """The ``count`` orthonormal directions along which feature vectors vary most (all, if there are fewer)."""
+    moments = Moments()
+    for features in batches:
+        moments.add(features.double())
+    return moments.directions(count).float()
+
+
+class Moments:
+    """Mean and covariance of feature vectors, gathered batch by batch in float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = self.products = torch.zeros((), dtype=torch.float64)
+
+    def add(self, maps: Float[Tensor, "batch channels h w"]) -> None:
+        """Count the vectors of all places of all pictures."""
+        vectors = maps.permute(0, 2, 3, 1).flatten(0, 2)
+        self.count += len(vectors)
+        self.total, self.products = self.total + vectors.sum(0), self.products + vectors.T @ vectors
+
+    @property
+    def mean(self) -> Float[Tensor, "channels"]:
+        """Mean vector."""
+        return self.total / self.count
+
+    def directions(self, count: int) -> Float[Tensor, "_ channels"]:
+        """Eigenvectors of the covariance, largest variance first. Raises ValueError without features."""
+        if self.count == 0:
+            raise ValueError("no features: give at least one batch")
+        _, vectors = torch.linalg.eigh(self.products / self.count - self.mean[:, None] * self.mean)
+        return vectors.flip(1)[:, :count].T

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,31 +10,38 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
-from wingbar.attention import Alignment, align, crop_boxes, look, object_box, part_boxes, part_responses
+from wingbar.attention import box_from_corners, box_from_map, part_boxes
 from wingbar.config import Rule
-from wingbar.learning.loop import normalize, predict_logits
+from wingbar.learning.loop import predict_logits
 from wingbar.learning.views import View, fixed_loader
+from wingbar.maps import pool_boxes, stretch
+from wingbar.nets.looking import BoxHead, TorchRuntime
 from wingbar.nets.neurons import neuron_layer
-from wingbar.opam.alignment import cluster_neurons, cluster_responses
-from wingbar.opam.principal import principal_direction
+from wingbar.nets.saliency_head import MapNet, normalize
+from wingbar.opam.alignment import assign_parts, cluster_neurons, cluster_responses
+from wingbar.opam.box_regression import fit_corners
+from wingbar.opam.principal import principal_direction, principal_directions
+from wingbar.runtime import Look
 from wingbar.steps.job import Job
 from wingbar.steps.nets import net_of, new_net, starting_point
 from wingbar.steps.views import object_views, views_of
 from wingbar.store import Result, pack, unpack
 
 PRINCIPAL_PICTURES = 600
-"""Pictures that the principal direction is computed from, drawn at random."""
+"""Pictures that principal directions are computed from, drawn at random."""
+BOX_PICTURES = 2000
+"""Pictures that boxes are learnt from, drawn at random."""
+BOX_COMPONENTS = 64
+"""Principal directions of the features that boxes are learnt from."""
 
 
-def locator(job: Job, classnet: Result) -> Result:
-    """A net of one "class", the object: the principal direction of the starting weights' feature maps.
+def principal_maps(job: Job, classnet: Result) -> Result:
+    """Every training picture's map along the principal direction of the starting weights' features, in [0, 1].
 
     Without starting weights ClassNet's own features are used. Empty when no rule asks for the principal map.
     """
-    config = job.config
-    wanted = asks_for_principal(job)
+    config, wanted = job.config, asks_for_principal(job)
 
     def compute() -> Result:
         if not wanted:
@@ -42,21 +49,15 @@ def locator(job: Job, classnet: Result) -> Result:
         net = net_of(job, classnet) if config.weights == "none" else new_net(job, config.weights)
         net.to(job.hardware.device).to(memory_format=torch.channels_last)
         net.eval()
-        rng = np.random.default_rng(config.seed)
-        drawn = np.sort(rng.permutation(len(job.samples))[:PRINCIPAL_PICTURES])
-        batches = whole_squares(job, config.locating_size(), drawn)
-        with torch.no_grad():
-            direction = principal_direction(
-                net.forward_features(normalize(squares.to(job.hardware.device), net)).float().cpu()
-                for squares, _, _ in batches
-            )
-        net.head = torch.nn.Linear(net.num_features, 1, bias=True)
+        size = config.locating_size()
+        direction = principal_direction(own for own, _ in feature_maps(job, net, size, drawn(job, PRINCIPAL_PICTURES)))
+        net.head = torch.nn.Linear(net.num_features, 1)
         net.head.weight.data, net.head.bias.data = direction[None], torch.zeros(1)
-        return Result({key: tensor.detach().cpu().numpy() for key, tensor in net.state_dict().items()})
+        return Result({"maps": np.concatenate([stretch(seen.evidence[:, 0]) for seen in looks(job, net, size)])})
 
     inputs = [classnet] if config.weights == "none" else []
     settings = [wanted, config.net, starting_point(config), config.locating_size(), config.seed]
-    return job.step("locator", settings, inputs, compute)
+    return job.step("principal", settings, inputs, compute)
 
 
 def asks_for_principal(job: Job) -> bool:
@@ -64,42 +65,56 @@ def asks_for_principal(job: Job) -> bool:
     return any(Rule.parse(rule).source == "principal" for rule in job.config.localization.rules)
 
 
-def whole_squares(job: Job, size: int, indices: Int[ndarray, "n"] | None = None) -> DataLoader:
-    """Whole pictures as they are, in batches; all of them by default."""
-    samples = job.samples if indices is None else [job.samples[i] for i in indices]
-    return fixed_loader([View(sample.path, sample.label) for sample in samples], size, 16, job.hardware.workers)
+def drawn(job: Job, count: int) -> Int[ndarray, "n"]:
+    """At most ``count`` training pictures, ascending."""
+    return np.sort(np.random.default_rng(job.config.seed).permutation(len(job.samples))[:count])
 
 
-def saliency_maps(job: Job, classnet: Result, located: Result) -> Result:
-    """For every training picture ClassNet's map of its predicted class and logits, and the principal map."""
-    config = job.config
+def feature_maps(
+    job: Job, net: MapNet, size: int, indices: Int[ndarray, "n"], mirrored: bool = False
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Feature maps of whole pictures and, if asked for, of their mirrors, in batches on the CPU."""
+    views = [View(job.samples[i].path, job.samples[i].label) for i in indices]
+    for pixels, _, _ in fixed_loader(views, size, 16, job.hardware.workers):
+        batch = normalize(pixels.to(job.hardware.device), net)
+        with torch.no_grad():
+            own = net.forward_features(batch).float().cpu()
+            yield own, net.forward_features(batch.flip(3)).float().cpu() if mirrored else own
+
+
+def looks(job: Job, net: MapNet, size: int, boxes: BoxHead | None = None, layer: str | None = None) -> Iterator[Look]:
+    """What prediction would see of every training picture, in batches."""
+    runtime = TorchRuntime({"picture": net}, boxes, layer, job.hardware.device)
+    views = [View(sample.path, sample.label) for sample in job.samples]
+    for pixels, _, _ in fixed_loader(views, size, 16, job.hardware.workers):
+        yield runtime.look(pixels.numpy())
+
+
+def saliency_maps(job: Job, classnet: Result) -> Result:
+    """For every training picture ClassNet's map of its predicted class, and its logits."""
+    size = job.config.looking_size()
 
     def compute() -> Result:
-        maps, logits = looked_at(job, classnet, config.looking_size())
-        found = {"cam": maps, "logits": logits}
-        if asks_for_principal(job):
-            found["principal"], _ = looked_at(job, located, config.locating_size())
-        return Result(found)
+        maps, logits = [], []
+        for seen in looks(job, net_of(job, classnet), size):
+            maps.append(stretch(seen.evidence[np.arange(len(seen.logits)), seen.logits.argmax(1)]))
+            logits.append(seen.logits)
+        return Result({"cam": np.concatenate(maps), "logits": np.concatenate(logits)})
 
-    return job.step("saliency", [config.looking_size(), config.locating_size()], [classnet, located], compute)
-
-
-def looked_at(job: Job, trained: Result, size: int) -> tuple[ndarray, ndarray]:
-    """Maps and logits of all training pictures at one size."""
-    net = net_of(job, trained)
-    looked = [look(net, squares, job.hardware) for squares, _, _ in whole_squares(job, size)]
-    maps, logits, _ = zip(*looked, strict=True)
-    return np.concatenate(maps), np.concatenate(logits)
+    return job.step("saliency", [size], [classnet], compute)
 
 
-def object_boxes(job: Job, classnet: Result, maps: Result, candidates: Result, rule: str | None = None) -> Result:
-    """Each picture's object box, by the rule whose crops ClassNet names best on validation pictures."""
+def map_boxes(
+    job: Job, classnet: Result, maps: Result, principal: Result, candidates: Result, rule: str | None = None
+) -> Result:
+    """Each picture's object box cut from a map, by the rule whose crops ClassNet names best on validation pictures."""
     config = job.config
 
     def boxes_by(text: str) -> ndarray:
         parsed, side = Rule.parse(text), config.proposals.side
-        looked = zip(maps.arrays[parsed.source], job.sizes, unpack(candidates.arrays), strict=True)
-        return np.array([object_box(found, size, side, parsed, boxes) for found, size, boxes in looked], np.int32)
+        source = maps.arrays["cam"] if parsed.source == "cam" else principal.arrays["maps"]
+        looked = zip(source, job.sizes, unpack(candidates.arrays), strict=True)
+        return np.array([box_from_map(found, size, side, parsed, boxes) for found, size, boxes in looked], np.int32)
 
     def compute() -> Result:
         losses: dict[str, float] = {}
@@ -113,8 +128,38 @@ def object_boxes(job: Job, classnet: Result, maps: Result, candidates: Result, r
         job.reporter.say(f"  object boxes by {best}{told}")
         return Result({"boxes": boxes_by(best)}, {"rule": best, "losses": losses})
 
-    settings = [dataclasses.asdict(config.localization), config.looking_size(), config.proposals.side, rule]
-    return job.step("objects", settings, [classnet, maps, candidates], compute)
+    settings = [config.localization.rules, config.localization.margin, config.looking_size(), config.proposals.side]
+    return job.step("map-boxes", [*settings, rule], [classnet, maps, principal, candidates], compute)
+
+
+def object_boxes(job: Job, classnet: Result, teachers: Result) -> Result:
+    """Each picture's object box as ClassNet's features tell it, learnt from the boxes ``teachers``.
+
+    Where nothing is to be learnt (`LocalizationSettings.learn`), the teachers' boxes themselves.
+    """
+    config = job.config
+
+    def compute() -> Result:
+        if not config.localization.learn:
+            return Result({"boxes": teachers.arrays["boxes"]})
+        net, size = net_of(job, classnet), config.looking_size()
+        used = drawn(job, BOX_PICTURES)
+        few = feature_maps(job, net, size, used[:: max(len(used) // PRINCIPAL_PICTURES, 1)])
+        directions = principal_directions((own for own, _ in few), BOX_COMPONENTS)
+        projected = [
+            [torch.einsum("bchw,kc->bkhw", features, directions).numpy() for features in both]
+            for both in feature_maps(job, net, size, used, mirrored=True)
+        ]
+        own, mirrored = (np.concatenate(maps) for maps in zip(*projected, strict=True))
+        shares = teachers.arrays["boxes"] / np.tile(job.sizes, 2)
+        weight, bias = fit_corners(own, mirrored, shares[used])
+        head = BoxHead(torch.einsum("vkhw,kc->vchw", torch.from_numpy(weight), directions), torch.from_numpy(bias))
+        corners = np.concatenate([seen.corners for seen in looks(job, net, size, head)])
+        boxes = [box_from_corners(found, size) for found, size in zip(corners, job.sizes, strict=True)]
+        return Result({"boxes": np.array(boxes, np.int32), **{k: v.numpy() for k, v in head.state_dict().items()}})
+
+    settings = [config.localization.learn, config.looking_size(), config.seed]
+    return job.step("objects", settings, [classnet, teachers], compute)
 
 
 def part_choice(job: Job, candidates: Result, objects: Result, maps: Result) -> Result:
@@ -151,26 +196,17 @@ def alignment(job: Job, classnet: Result, parts: Result) -> Result:
         layer, module = neuron_layer(net)
         weight = module.get_parameter("weight").detach().flatten(1).float().cpu().numpy()
         neurons = cluster_neurons(weight, config.parts.clusters, config.seed)
-        boxes = unpack(parts.arrays)
-        views = [
-            View(sample.path, sample.label, box)
-            for sample, of, size in zip(job.samples, boxes, job.sizes, strict=True)
-            for box in crop_boxes(of, size, 0.0)
+        responses = (own for seen in looks(job, net, config.looking_size(), layer=layer) for own in seen.neurons)
+        pooled = [
+            pool_boxes(own, boxes, size)
+            for own, boxes, size in zip(responses, unpack(parts.arrays), job.sizes, strict=True)
         ]
-        batches = fixed_loader(views, config.looking_size(), 32, job.hardware.workers)
-        responses = np.concatenate([part_responses(net, squares, layer, job.hardware) for squares, _, _ in batches])
-        answers = cluster_responses(responses, neurons, config.parts.clusters, config.parts.alignment)
-        aligned = Alignment(layer, neurons, answers.mean(0), answers.std(0))
-        rows = [
-            align(responses[start:stop], aligned, config.parts)
-            for start, stop in zip(parts.arrays["offsets"][:-1], parts.arrays["offsets"][1:], strict=True)
-        ]
-        arrays = {"neurons": neurons, "mean": aligned.mean, "deviation": aligned.deviation}
-        return Result({**arrays, "clusters": np.concatenate(rows)}, {"layer": layer})
+        answers = [cluster_responses(one, neurons, config.parts.clusters, config.parts.alignment) for one in pooled]
+        every = np.concatenate(answers)
+        mean, deviation = every.mean(0), every.std(0)
+        rows = [assign_parts(one, mean, deviation, config.parts.alignment) for one in answers]
+        arrays = {"neurons": neurons, "mean": mean, "deviation": deviation, "clusters": np.concatenate(rows)}
+        return Result(arrays, {"layer": layer})
 
-    return job.step(
-        "alignment",
-        [config.parts.clusters, config.parts.alignment, config.seed, config.looking_size()],
-        [classnet, parts],
-        compute,
-    )
+    settings = [config.parts.clusters, config.parts.alignment, config.seed, config.looking_size()]
+    return job.step("alignment", settings, [classnet, parts], compute)

@@ -9,8 +9,9 @@ from numpy import ndarray
 
 from wingbar.attention import softmax
 from wingbar.learning.loop import predict_logits
+from wingbar.model import STREAMS
 from wingbar.opam.fusion import cross_validate
-from wingbar.steps.job import STREAMS, Job, Kind
+from wingbar.steps.job import Job, Kind
 from wingbar.steps.nets import net_of
 from wingbar.steps.views import views_of
 from wingbar.store import Result

@@ -22,8 +22,6 @@ from wingbar.learning.loop import Hardware
 from wingbar.reporting import Reporter
 from wingbar.store import Result, Store
 
-STREAMS = ("picture", "object", "parts")
-
 Kind = list[list[tuple[Box | None, int]]]
 """For each picture the views of one kind: box (None: the whole) and the cluster whose head judges it (-1: all)."""
 

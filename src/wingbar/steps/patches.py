@@ -14,9 +14,8 @@ from numpy import ndarray
 from wingbar.attention import crop_boxes, propose
 from wingbar.data.sample import Sample
 from wingbar.images import read_picture
-from wingbar.learning.loop import normalize
 from wingbar.learning.views import View, fixed_loader, fixed_view
-from wingbar.nets.saliency_head import MapNet
+from wingbar.nets.saliency_head import MapNet, normalize
 from wingbar.opam.filtering import crop_confidences, keep_patches, roi_confidences
 from wingbar.steps.job import Job
 from wingbar.steps.nets import MAP_SCALE, net_of

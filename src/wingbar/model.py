@@ -1,0 +1,98 @@
+"""A model folder read back: safetensors and JSON only, each file checked against its checksum; no code runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+from numpy import ndarray
+from safetensors import SafetensorError
+
+from wingbar.errors import RunError
+from wingbar.runtime import Runtime
+
+FORMAT = 2
+STREAMS = ("picture", "object", "parts")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder and its card (`recognizer.json`)."""
+
+    folder: Path
+    card: dict[str, Any]
+
+    def arrays(self, name: str) -> dict[str, ndarray]:
+        """The arrays of one file. Raises RunError where it is missing, damaged or another model's."""
+        path = self.folder / f"{name}.safetensors"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise RunError(f"{path}: {error.strerror}; copy the model folder again.") from None
+        if hashlib.sha256(content).hexdigest() != self.card["sha256"][name]:
+            raise RunError(f"{path}: damaged or of another model (checksum); copy the model folder again.")
+        try:
+            return safetensors.numpy.load(content)
+        except SafetensorError as error:
+            raise RunError(f"{path}: not a safetensors file ({error}); copy the model folder again.") from None
+
+
+def read_model(run: Path | str) -> Model:
+    """The model of a run folder, or a ``model`` folder moved elsewhere. Raises RunError."""
+    folder = Path(run)
+    if not (folder / "recognizer.json").is_file():
+        folder = folder / "model"
+    path = folder / "recognizer.json"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        check_card(card)
+    except FileNotFoundError:
+        raise RunError(f"{run}: no model here (model/recognizer.json); train one with `wingbar train`.") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunError(f"{path}: damaged ({error}); copy it again or train again.") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise RunError(f"{path}: lacks or misstates {error}; train again.") from None
+    return Model(folder, card)
+
+
+def check_card(card: dict[str, Any]) -> None:
+    """Raise ValueError, KeyError or TypeError for a card that no training wrote."""
+    if card["format"] != FORMAT:
+        raise ValueError(f"format {card['format']!r} (another version of wingbar wrote it)")
+    classes, streams = card["classes"], card["streams"]
+    if not isinstance(classes, list) or len(set(classes)) < 2 or not all(isinstance(name, str) for name in classes):
+        raise ValueError("classes")
+    if "picture" not in streams or set(streams) != set(card["sha256"]) & set(STREAMS):
+        raise ValueError("streams")
+    if not 32 <= card["test_size"] <= 4096:
+        raise ValueError("test_size")
+
+
+def torch_runtime(model: Model) -> Runtime:
+    """The model's nets in torch. Raises RunError where they do not fit the card."""
+    import torch
+
+    from wingbar.nets import create
+    from wingbar.nets.looking import BoxHead, TorchRuntime
+
+    card, nets = model.card, {}
+    for name in card["streams"]:
+        state = {key: torch.from_numpy(value) for key, value in model.arrays(name).items()}
+        net = create(card["net"], len(card["classes"]))
+        net.head = torch.nn.Linear(net.num_features, len(state["head.bias"]))
+        try:
+            net.load_state_dict(state)
+        except RuntimeError as error:
+            raise RunError(f"{model.folder / name}.safetensors: does not fit {card['net']}: {error}") from None
+        nets[name] = net
+    boxes = None
+    if "locator" in card["sha256"]:
+        arrays = model.arrays("locator")
+        boxes = BoxHead(torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"]))
+    if "parts" in nets:
+        nets["picture"].get_submodule(card["neuron_layer"])
+    return TorchRuntime(nets, boxes, card["neuron_layer"])

@@ -1,0 +1,55 @@
+"""The object's box read off ClassNet's features: a regression learnt from boxes that nobody drew.
+
+Boxes cut from maps are noisy, and the maps that give the best ones cost a large forward pass a picture. So these
+boxes are taken as teachers on training pictures only, and a linear function of ClassNet's whole feature map
+
+    corners = W . f + b        f: [channels, h, w],  W: [4, channels, h, w]
+
+learns to give them (pseudo-supervised object localisation: Zhang, Cao, Wu, "Rethinking the Route Towards Weakly
+Supervised Object Localization", CVPR 2020, who fine-tune a net of its own). It averages the teachers' noise out and
+costs nothing at prediction. W is found in closed form, by ridge regression on the principal components of the
+feature vectors; its strength by cross-validation against the teachers, mirrors kept with their pictures.
+OPAM does not have this: its box is the binarised map's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Float32
+from numpy import ndarray
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, GroupKFold
+
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
+"""Tried strengths, in units of the features' mean variance along a direction of the data."""
+FOLDS = 5
+
+
+def fit_corners(
+    own: Float[ndarray, "n components h w"],
+    mirrored: Float[ndarray, "n components h w"],
+    corners: Float[ndarray, "n 4"],
+) -> tuple[Float32[ndarray, "4 components h w"], Float32[ndarray, "4"]]:
+    """W and b for maps ``own`` of pictures and ``mirrored`` of their mirrors (as the net gives them).
+
+    ``corners`` are the teachers' boxes (x1, y1, x2, y2) in shares of the pictures. Raises ValueError for fewer
+    than two pictures.
+    """
+    count = len(own)
+    if count < 2:
+        raise ValueError(f"{count} pictures are too few to learn boxes from")
+    features = np.concatenate([own, mirrored]).reshape(2 * count, -1).astype(np.float64)
+    targets = np.concatenate([corners, mirror_boxes(corners)])
+    unit = features.var(0).sum()
+    search = GridSearchCV(
+        Ridge(), {"alpha": [strength * unit for strength in STRENGTHS]}, scoring="neg_mean_absolute_error",
+        cv=GroupKFold(min(FOLDS, count)),
+    )  # fmt: skip
+    search.fit(features, targets, groups=np.tile(np.arange(count), 2))
+    found = search.best_estimator_
+    return found.coef_.reshape(4, *own.shape[1:]).astype(np.float32), found.intercept_.astype(np.float32)
+
+
+def mirror_boxes(corners: Float[ndarray, "n 4"]) -> Float[ndarray, "n 4"]:
+    """Boxes in shares of pictures, as they lie in the pictures' mirrors."""
+    return np.stack([1 - corners[:, 2], corners[:, 1], 1 - corners[:, 0], corners[:, 3]], 1)

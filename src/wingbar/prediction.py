@@ -1,0 +1,85 @@
+"""What a recogniser says of one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from wingbar.boxes import Box
+from wingbar.errors import PictureError
+from wingbar.maps import resize_map
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One telling part."""
+
+    box: Box
+    cluster: int
+    """Which group of neurons it excites: parts of one cluster show the same place of different objects."""
+    scores: dict[str, float]
+    """Label -> probability, by this part alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a recogniser says of one picture. A picture that cannot be read has only ``path`` and ``error``."""
+
+    path: str | None
+    size: tuple[int, int] = (0, 0)
+    """(width, height) of the original picture, upright."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """Label -> fused probability, the likeliest first."""
+    object_box: Box = (0, 0, 0, 0)
+    """x1, y1, x2, y2 in pixels of the original, half-open."""
+    parts: tuple[Part, ...] = ()
+    streams: dict[str, dict[str, float]] = field(default_factory=dict)
+    """picture, object, parts -> label -> probability."""
+    map: Float32[ndarray, "h w"] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
+    """Saliency in [0, 1] at the net's own resolution."""
+    evidence: Float32[ndarray, "classes h w"] = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
+    """What speaks for each class where, in logits, in the order of `Recognizer.classes`; `map` is the best class's."""
+    error: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The likeliest class. Raises PictureError for a picture that could not be read."""
+        if self.error is not None:
+            raise PictureError(self.error)
+        return next(iter(self.scores))
+
+    @property
+    def score(self) -> float:
+        """Probability of `label`."""
+        return self.scores[self.label]
+
+    @property
+    def saliency(self) -> Float32[ndarray, "height width"]:
+        """Where the net looked, in [0, 1], at the picture's size."""
+        return resize_map(self.map, self.size)
+
+    def to_json(self, top: int = 5) -> dict[str, Any]:
+        """Plain values: the ``top`` likeliest classes, boxes, and each stream's vote."""
+        if self.error is not None:
+            return {"path": self.path, "error": self.error}
+
+        def best(scores: dict[str, float]) -> dict[str, float]:
+            ranked = sorted(scores.items(), key=lambda item: -item[1])[:top]
+            return {label: round(score, 6) for label, score in ranked}
+
+        return {
+            "path": self.path,
+            "label": self.label,
+            "score": round(self.score, 6),
+            "scores": best(self.scores),
+            "size": list(self.size),
+            "object_box": list(self.object_box),
+            "parts": [
+                {"box": list(part.box), "cluster": part.cluster, "scores": best(part.scores)} for part in self.parts
+            ],
+            "streams": {name: best(scores) for name, scores in self.streams.items()},
+        }
