@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from wingbar.boxes import intersection
 from wingbar.opam import parts
+from wingbar.opam._sets import set_value
 from wingbar.opam.parts import part_score, select_parts
 
 SHAPE = (13, 15)
@@ -59,6 +60,58 @@ def test_pairs_are_the_optimum_over_all_pairs(seed: int) -> None:
     best, score = oracle(boxes, saliency, 2)
     assert part_score(boxes[chosen], TARGET, saliency) == pytest.approx(score, rel=1e-6)
     assert tuple(chosen) == best  # ties too: the first in the candidates' order
+
+
+def first_best(boxes: ndarray, saliency: ndarray, count: int) -> list[int]:
+    """The first set with the largest exp(Delta_part), from the pixels of every set, in whole 2^-24ths."""
+    sets = np.array(list(combinations(range(len(boxes)), count)))
+    masks = np.stack([mask(box).ravel() for box in boxes])[sets]
+    union, common = masks.any(1), masks.all(1)
+    gain = union.sum(1) - common.sum(1) - (union & ~mask(TARGET).ravel()).sum(1)
+    total = union @ np.round(saliency.astype(np.float64) * 2**24).astype(np.int64).ravel()
+    values = np.where(gain > 0, gain * (total / np.maximum(union.sum(1), 1)), 0.0)
+    return list(sets[np.argmax(values)])
+
+
+MAPS = {
+    "random": lambda rng: rng.random(SHAPE),
+    "ties": lambda rng: rng.integers(0, 2, SHAPE) / 2,
+    "flat": lambda rng: np.ones(SHAPE),
+    "nothing": lambda rng: np.zeros(SHAPE),
+}
+
+
+@pytest.mark.parametrize("kind", MAPS)
+@pytest.mark.parametrize(("count", "number"), [(2, 300), (3, 50)])
+def test_bounds_lose_no_set_and_no_tie(count: int, number: int, kind: str) -> None:
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        boxes = random_case(rng, number)[0]
+        saliency = MAPS[kind](rng).astype(np.float32)
+        chosen = select_parts(boxes, TARGET, saliency, count, object_constraint=False)
+        assert chosen.tolist() == first_best(boxes, saliency, count)
+
+
+def test_bounds_hold_over_many_blocks() -> None:
+    """Triples of more boxes than a block holds: the beam is no better, and both score as `part_score` says."""
+    rng = np.random.default_rng(0)
+    boxes, saliency = np.tile(np.array([0, 0, 2, 2]), (290, 1)), np.ones(SHAPE, np.float32)
+    boxes[[3, 140, 288]] = [[2, 2, 11, 5], [2, 5, 11, 8], [2, 8, 11, 10]]  # together the whole object
+    boxes = boxes[order := rng.permutation(290)]
+    chosen = select_parts(boxes, TARGET, saliency, 3, object_constraint=False)
+    assert set(order[chosen]) == {3, 140, 288}
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_bounds_hold_on_pictures_too_large_for_float32(count: int) -> None:
+    saliency = np.zeros((2100, 2100), np.float32)
+    saliency[:1500, 500:] = 0.25
+    boxes = np.random.default_rng(1).integers(0, 1000, (40, 4)) + np.array([0, 0, 1000, 1000])
+    target = (100, 100, 2000, 1900)
+    chosen = select_parts(boxes, target, saliency, count, object_constraint=False)
+    table = parts.summed_saliency(saliency)
+    sets = [np.array(one) for one in combinations(range(40), count)]
+    assert chosen.tolist() == max(sets, key=lambda one: set_value(boxes, one, np.array(target), table)).tolist()
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])

@@ -11,21 +11,23 @@ Mean(M over A_U): the mean saliency over the union.
 
 Where we differ: Delta_box is a hard filter (a feasible set with a negative score beats every infeasible one);
 the log of nothing is -inf; one part alone has no intersection. When fewer than n candidates pass, the
-constraint is loosened step by step. No candidate is left out at random: for two parts the result is the
-optimum over all pairs, for more parts it is found by a beam search. Saliency is summed in whole 2^-24ths, so
-that equal sets score equally to the last bit, and ties go to the candidates that come first.
+constraint is loosened step by step. No candidate is left out at random: the result is the optimum over all
+pairs, or over all triples of up to a thousand candidates; larger sets are found by a beam search (`_search`).
+Saliency is summed in whole 2^-24ths, so that equal sets score equally to the last bit, and ties go to the
+candidates that come first.
 """
 
 from __future__ import annotations
 
-from typing import Literal, no_type_check
+from typing import Literal
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from wingbar.boxes import Box, area, clip, intersection
+from wingbar.opam._search import best_set
+from wingbar.opam._sets import SALIENCY_UNIT, set_value
 
 FeasibilityRule = Literal["containment", "iou"]
 
@@ -33,8 +35,6 @@ CONTAINMENT_LADDER = ((0.7, 0.4), (0.7, 0.2), (0.5, 0.1), (0.0, 0.0))
 """(share of the part inside the object, share of the object covered), each more lenient; then: anything."""
 IOU_LADDER = (1.0, 0.5, 0.25, 0.0)
 """Factors of the IoU threshold, each more lenient; then: anything."""
-SALIENCY_UNIT = 2.0**24
-BEAM = 64
 
 
 def select_parts(
@@ -67,8 +67,7 @@ def select_parts(
         sums = box_sums(table, boxes) / np.maximum(area(boxes), 1)
         return np.sort(feasible[np.argsort(-sums, kind="stable")[:count]])
     target = np.array(object_box, np.int64)
-    chosen = np.array(best_pair(boxes, target, table)) if count == 2 else beam_search(boxes, target, table, count)
-    return np.sort(feasible[chosen])
+    return np.sort(feasible[best_set(boxes, target, table, count)])
 
 
 def part_score(
@@ -128,125 +127,3 @@ def box_sums(table: Int[ndarray, "rows columns"], boxes: Int[ndarray, "n 4"]) ->
     """Sum of the table's values over each box."""
     x1, y1, x2, y2 = boxes.T
     return table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-@no_type_check
-def _sum(table: ndarray, x1: int, y1: int, x2: int, y2: int) -> int:
-    if x1 >= x2 or y1 >= y2:
-        return 0
-    return table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-@no_type_check
-def _area(x1: int, y1: int, x2: int, y2: int) -> int:
-    return max(x2 - x1, 0) * max(y2 - y1, 0)
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def best_pair(boxes: ndarray, target: ndarray, table: ndarray) -> tuple[int, int]:
-    """The pair (i < j) with the largest (A_U - A_I - A_O) * Mean(M over A_U), the first among equals.
-
-    The product orders pairs as Delta_part does, and is positive exactly where Delta_part is finite.
-    """
-    n = len(boxes)
-    inside, areas = np.empty(n, np.int64), np.empty(n, np.int64)
-    sums = np.empty(n, np.int64)
-    for i in range(n):
-        x1, y1, x2, y2 = boxes[i]
-        areas[i] = _area(x1, y1, x2, y2)
-        sums[i] = _sum(table, x1, y1, x2, y2)
-        inside[i] = _area(max(x1, target[0]), max(y1, target[1]), min(x2, target[2]), min(y2, target[3]))
-    best, first, second = 0.0, 0, min(1, n - 1)
-    for i in range(n):
-        for j in range(i + 1, n):
-            x1, y1 = max(boxes[i, 0], boxes[j, 0]), max(boxes[i, 1], boxes[j, 1])
-            x2, y2 = min(boxes[i, 2], boxes[j, 2]), min(boxes[i, 3], boxes[j, 3])
-            common = _area(x1, y1, x2, y2)
-            union = areas[i] + areas[j] - common
-            both = _area(max(x1, target[0]), max(y1, target[1]), min(x2, target[2]), min(y2, target[3]))
-            gain = inside[i] + inside[j] - both - common  # A_U - A_O - A_I
-            if gain <= 0:
-                continue
-            value = gain * ((sums[i] + sums[j] - _sum(table, x1, y1, x2, y2)) / union)
-            if value > best:
-                best, first, second = value, i, j
-    return first, second
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def set_value(boxes: ndarray, chosen: ndarray, target: ndarray, table: ndarray) -> float:
-    """exp(Delta_part) of the chosen boxes, by inclusion and exclusion over their subsets."""
-    n = len(chosen)
-    union = inside = total = common = 0
-    for subset in range(1, 2**n):
-        x1, y1, x2, y2 = boxes[chosen[0]]
-        started, sign = False, -1
-        for k in range(n):
-            if subset >> k & 1:
-                b = boxes[chosen[k]]
-                if started:
-                    x1, y1, x2, y2 = max(x1, b[0]), max(y1, b[1]), min(x2, b[2]), min(y2, b[3])
-                else:
-                    x1, y1, x2, y2 = b[0], b[1], b[2], b[3]
-                started, sign = True, -sign
-        size = _area(x1, y1, x2, y2)
-        union += sign * size
-        total += sign * _sum(table, x1, y1, x2, y2)
-        inside += sign * _area(max(x1, target[0]), max(y1, target[1]), min(x2, target[2]), min(y2, target[3]))
-        if subset == 2**n - 1 and n > 1:
-            common = size
-    gain = inside - common
-    if gain <= 0 or union <= 0:
-        return 0.0
-    return gain * (total / union) / SALIENCY_UNIT
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def beam_search(boxes: ndarray, target: ndarray, table: ndarray, count: int) -> ndarray:
-    """``count`` boxes grown one by one, keeping the `BEAM` best sets of each size."""
-    n = len(boxes)
-    beam = np.zeros((1, 0), np.int64)
-    for size in range(1, count + 1):
-        values = np.full(len(beam) * n, -1.0)
-        for row in range(len(beam)):
-            for candidate in range(n):
-                if not (beam[row] == candidate).any():
-                    values[row * n + candidate] = set_value(boxes, _grown(beam[row], candidate), target, table)
-        order = np.argsort(-values, kind="mergesort")
-        kept = np.empty((min(BEAM, len(order)), size), np.int64)
-        rows = 0
-        for place in order:
-            if rows == len(kept) or values[place] < 0:
-                break
-            kept[rows] = _grown(beam[place // n], place % n)
-            rows += _is_new(kept, rows)
-        beam = kept[:rows]
-    return beam[0]
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def _is_new(kept: ndarray, row: int) -> int:
-    for other in range(row):
-        if (kept[other] == kept[row]).all():
-            return 0
-    return 1
-
-
-@numba.njit(cache=True, nogil=True)
-@no_type_check
-def _grown(chosen: ndarray, candidate: int) -> ndarray:
-    # In order, so that equal sets are equal arrays.
-    grown = np.empty(len(chosen) + 1, np.int64)
-    place = 0
-    while place < len(chosen) and chosen[place] < candidate:
-        grown[place] = chosen[place]
-        place += 1
-    grown[place] = candidate
-    grown[place + 1 :] = chosen[place:]
-    return grown
