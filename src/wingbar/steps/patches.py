@@ -8,18 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float32, Int, UInt8
 from numpy import ndarray
 
-from wingbar.attention import crop_boxes, propose
+from wingbar.attention import crop_boxes, propose, squares
 from wingbar.data.sample import Sample
-from wingbar.images import read_picture
-from wingbar.learning.views import View, fixed_loader, fixed_view
+from wingbar.images import READ_SIDE, Picture, read_picture
+from wingbar.learning.views import View, fixed_view
 from wingbar.nets.saliency_head import MapNet, normalize
 from wingbar.opam.filtering import crop_confidences, keep_patches, roi_confidences
 from wingbar.steps.job import Job
 from wingbar.steps.nets import MAP_SCALE, net_of
 from wingbar.store import Result, pack, unpack
+
+CROPS_AT_ONCE = 64
 
 
 def proposals(job: Job) -> Result:
@@ -65,16 +67,37 @@ def patches(job: Job, candidates: Result, filternets: Sequence[tuple[Result, Int
     return job.step("patches", [dataclasses.asdict(settings), job.config.size], inputs, chosen)
 
 
-@torch.no_grad()
 def _confidences(job: Job, net: MapNet, index: int, boxes: Int[ndarray, "n 4"]) -> ndarray:
-    sample, size, device = job.samples[index], job.config.size, job.hardware.device
+    sample, size = job.samples[index], job.config.size
     if job.config.filtering.scorer == "crop":
-        views = [View(sample.path, sample.label, box) for box in crop_boxes(boxes, job.sizes[index], 0.0)]
-        batches = fixed_loader(views, size, 64, 0)
-        scores = [crop_confidences(net, normalize(pixels.to(device), net), sample.label) for pixels, _, _ in batches]
-        return torch.cat(scores).cpu().numpy()
-    side = MAP_SCALE * size
-    picture = normalize(fixed_view(View(sample.path, sample.label), side)[None].to(device), net)[0]
-    width, height = job.sizes[index]
-    scaled = boxes * np.array([side / width, side / height] * 2)
-    return roi_confidences(net, picture, scaled, sample.label).cpu().numpy()
+        return crop_scores(net, read_picture(sample.path, short_side=READ_SIDE), boxes, sample.label, size)
+    picture = fixed_view(View(sample.path, sample.label), MAP_SCALE * size)
+    return roi_scores(net, picture, job.sizes[index], boxes, sample.label)
+
+
+@torch.no_grad()
+def crop_scores(
+    net: MapNet, picture: Picture, boxes: Int[ndarray, "n 4"], label: int, size: int
+) -> Float32[ndarray, "n"]:
+    """Each patch cut out and forwarded as a picture of its own."""
+    device = next(net.parameters()).device
+    scores = []
+    for start in range(0, len(boxes), CROPS_AT_ONCE):
+        cut = crop_boxes(boxes[start : start + CROPS_AT_ONCE], picture.size, 0.0)
+        pixels = torch.from_numpy(squares([picture] * len(cut), cut, size)).to(device)
+        scores.append(crop_confidences(net, normalize(pixels, net), label).cpu().numpy())
+    return np.concatenate(scores)
+
+
+@torch.no_grad()
+def roi_scores(
+    net: MapNet,
+    square: UInt8[torch.Tensor, "3 side side"],
+    size: tuple[int, int],
+    boxes: Int[ndarray, "n 4"],
+    label: int,
+) -> Float32[ndarray, "n"]:
+    """Every patch pooled from one forward pass of the whole picture (``size``), squashed to a square."""
+    device = next(net.parameters()).device
+    scaled = boxes * np.tile(np.array(square.shape[1:]) / size, 2)
+    return roi_confidences(net, normalize(square[None].to(device), net)[0], scaled, label).cpu().numpy()
