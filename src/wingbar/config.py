@@ -161,8 +161,11 @@ class Config:
     """Preset of the training: finetune, scratch, paper; auto: scratch when weights is none."""
     epochs: int = 0
     """Epochs of the nets that start from the given weights; 0: the recipe's."""
+    crops_start: Literal["auto", "weights", "classnet"] = "auto"
+    """What ObjectNet and PartNet start from: the given weights, or ClassNet as in the paper; auto: ClassNet when
+    weights is none."""
     follow_epochs: int = 0
-    """Epochs of the nets that start from ClassNet; 0: half of the others'."""
+    """Epochs of nets that start from ClassNet; 0: half of the others'."""
     batch_size: int = 0
     """Pictures a step; 0: the recipe's."""
     learning_rate: float = 0.0
@@ -203,6 +206,10 @@ class Config:
     def locating_size(self) -> int:
         """`localization.locating_size` in pixels, by default a multiple of 32."""
         return self.localization.locating_size or round(self.size * 2.6 / 32) * 32
+
+    def crops_start_from_classnet(self) -> bool:
+        """`crops_start`, with auto resolved."""
+        return self.crops_start == "classnet" or (self.crops_start == "auto" and self.weights == "none")
 
     def base_recipe(self) -> Recipe:
         """The recipe of nets that start from the given weights."""

@@ -125,7 +125,8 @@ def opam(job: steps.Job, chosen: dict[str, Result] | None = None) -> dict[str, R
     cut = steps.map_boxes(job, classnet, maps, principal, candidates, rule)
     objects = steps.object_boxes(job, classnet, cut)
     kinds = {**pictures, "object": steps.object_views(job, objects.arrays["boxes"])}
-    objectnet = steps.learn(job, "objectnet", kinds, {"picture": 0.3, "object": 0.7}, "object", [objects], classnet)
+    start = classnet if job.config.crops_start_from_classnet() else None
+    objectnet = steps.learn(job, "objectnet", kinds, {"picture": 0.3, "object": 0.7}, "object", [objects], start)
 
     # Part-level attention (III.C): the telling parts, aligned by clusters of neurons.
     parts = steps.part_choice(job, candidates, objects, maps)
@@ -133,7 +134,7 @@ def opam(job: steps.Job, chosen: dict[str, Result] | None = None) -> dict[str, R
     kinds = {**kinds, "part": steps.part_views(job, parts, aligned)}
     partnet = steps.learn(
         job, "partnet", kinds, {"picture": 0.2, "object": 0.3, "part": 0.5}, "part", [objects, parts, aligned],
-        classnet, heads=steps.part_heads(job),
+        start, heads=steps.part_heads(job),
     )  # fmt: skip
 
     # Fusion (III.D): weights from pictures that no net was trained on.
@@ -155,5 +156,6 @@ def announce(job: steps.Job, dataset: Dataset, names: tuple[str, ...]) -> None:
     )
     say(f"steps: {', '.join(names)}")
     first = base.epochs * (1 + max(config.filtering.folds, 1) if config.method == "opam" else 1)
-    later = 2 * follow.epochs if config.method == "opam" else 0
+    crops = follow if config.crops_start_from_classnet() else base
+    later = 2 * crops.epochs if config.method == "opam" else 0
     job.reporter.views_left = (first + later) * count * (2 if config.refit else 1)

@@ -90,7 +90,8 @@ def learn(
 ) -> Result:
     """Train one net on ``kinds`` of views, validated on the kind ``judged_by``.
 
-    It starts from the given weights, or from the net ``start``, whose head every one of ``heads`` copies.
+    It starts from the given weights and a head fitted on those views, or from the net ``start``; every one of
+    ``heads`` begins as a copy.
     ``only`` are the training indices to use instead of all.
     """
     config = job.config
@@ -109,13 +110,13 @@ def learn(
         ]
         judged = views_of(job, kinds[judged_by], job.validation)
         if start is None:
-            net = new_net(job, starting_weights(config))
+            net = new_net(job, starting_weights(config), heads * len(job.classes))
             source = net.weights_source
             info = {"weights": source.name, "licence": source.licence} if source else {"weights": "none"}
             if source:
                 job.reporter.say(f"  starts from {source.name}, licence: {source.licence}")
             if recipe.probe_head:
-                _probe(job, net, views_of(job, kinds[judged_by], training))
+                _probe(job, net, views_of(job, kinds[judged_by], training), heads)
         else:
             net = new_net(job, None, heads * len(job.classes))
             state = net_of(job, start).state_dict()
@@ -136,12 +137,12 @@ def learn(
     return result
 
 
-def _probe(job: Job, net: MapNet, training: Sequence[View]) -> None:
+def _probe(job: Job, net: MapNet, training: Sequence[View], heads: int) -> None:
     net.to(job.hardware.device).to(memory_format=torch.channels_last)
     found = features(net, training, job.config.size, job.hardware)
     weight, bias = fit_head(found, np.array([view.label for view in training]))
-    net.head.weight.data.copy_(weight)
-    net.head.bias.data.copy_(bias)
+    net.head.weight.data.copy_(weight.repeat(heads, 1))
+    net.head.bias.data.copy_(bias.repeat(heads))
 
 
 def filter_nets(job: Job) -> list[tuple[str, Int[ndarray, "t"] | None, Int[ndarray, "held"]]]:
