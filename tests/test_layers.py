@@ -12,7 +12,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "wingbar"
 ROWS = [
-    ["errors", "boxes", "files", "images"],
+    ["errors", "boxes", "files", "images", "names"],
     ["data"],
     ["nets"],
     ["opam"],
@@ -21,9 +21,10 @@ ROWS = [
     ["learning"],
     ["attention", "store", "reporting"],
     ["steps"],
-    ["saving", "recognizer"],
+    ["saving", "recognizer", "explain"],
     ["pipeline"],
-    ["evaluation", "explain"],
+    ["evaluation"],
+    ["guide"],
     ["demo"],
     ["cli", "__main__"],
 ]
