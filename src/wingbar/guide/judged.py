@@ -62,7 +62,7 @@ def read_evaluation(run: Path, classes: tuple[str, ...]) -> Judged | None:
         raise RunError(f"{path}: lacks or misstates {error}; run `wingbar evaluate` again.") from None
 
 
-def _judged(record: dict[str, Any], classes: tuple[str, ...]) -> Judged:
+def _judged(record: Any, classes: tuple[str, ...]) -> Judged:
     number = {name: label for label, name in enumerate(classes)}
     if tuple(own["name"] for own in record["classification"]["per_class"]) != classes:
         raise ValueError("the model's classes")

@@ -27,7 +27,8 @@ from wingbar.guide.looking import Looked
 from wingbar.guide.thumbnails import Thumbnail, Thumbnails
 from wingbar.names import display_names, printable
 
-EXAMPLES, CROPS, MISTAKES, COMPARED, ALIKE = 8, 6, 12, 4, 3
+EXAMPLES, CROPS, MISTAKES, COMPARED, ALIKE, PAIRS = 8, 6, 12, 4, 3, 8
+"""Most that a page shows of each kind."""
 OBJECT = -1
 """Stands for the whole object where parts have the number of their cluster."""
 
@@ -129,11 +130,10 @@ def class_values(guide: Guide, thumbnails: Thumbnails, label: int) -> dict[str, 
     """One class: examples, field marks, what it is taken for, what went wrong."""
     looked, name = guide.looked[label], guide.names[label]
     wrong = [own for own in guide.judged.mistakes if own.label == label] if guide.judged else []
+    shown = [example(looked, place, label, name, thumbnails) for place in best(looked.scores[:, label], EXAMPLES)]
     return {
         "label": label,
-        "examples": [
-            example(looked, place, label, name, thumbnails) for place in best(looked.scores[:, label], EXAMPLES)
-        ],
+        "examples": [figure for figure in shown if figure],
         "marks": [(mark, crops(guide, thumbnails, label, mark, None, CROPS)) for mark in guide.marks],
         "facts": facts(guide, label),
         "taken_for": counted(guide.confused[label], label),
@@ -172,7 +172,7 @@ def index_values(guide: Guide, thumbnails: Thumbnails) -> dict[str, Any]:
     return {
         "covers": covers,
         "facts": [facts(guide, label) for label in range(len(guide.names))],
-        "pairs": [pair for pair in confused if pair[2]][:10],
+        "pairs": [pair for pair in confused if pair[2]][:PAIRS],
         "pictures": sum(len(looked.samples) for looked in guide.looked),
     }
 
@@ -270,6 +270,6 @@ def pair_page(a: int, b: int) -> str:
     return f"pairs/{min(a, b) + 1:04d}-{max(a, b) + 1:04d}.html"
 
 
-def percent(share: float) -> str:
+def percent(share: float | np.floating) -> str:
     """``83 %``, with a space that does not break."""
     return f"{100 * share:.0f}\u00a0%"
