@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from wingbar.cli import described, main
 from wingbar.data import load as load_data
-from wingbar.recognizer import Prediction
+from wingbar.prediction import Prediction
 
 FAST = [
     "--net", "res2net_nano", "--weights", "none", "--size", "48", "--epochs", "1", "--follow-epochs", "1",
@@ -67,6 +68,31 @@ def test_a_folder_stands_for_its_pictures(run, birds, capsys) -> None:
     assert len(capsys.readouterr().out.splitlines()) == len(list(folder.iterdir()))
 
 
+def test_explanations_have_safe_names_and_bad_pictures_are_counted(run, birds, tmp_path, capsys) -> None:
+    good = load_data(birds).split("test")[0].path
+    hostile = [tmp_path / name / "x.jpg" for name in ("a", "b")] + [tmp_path / "-rf ; <b>\n鳥.jpg"]
+    for path in hostile:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(good.read_bytes())
+    bad = tmp_path / "notes.txt"
+    bad.write_text("no picture")
+    assert wingbar("explain", run, hostile[0], bad, *hostile[1:], "--out", tmp_path / "out") == 1
+    out, err = capsys.readouterr()
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["0001-x.png", "0003-x.png", "0004-rf-b.png"]
+    assert "notes.txt" in err and "1 of 4 pictures could not be read" in err
+    assert len(out.splitlines()) == 3 and all("rather than" in line for line in out.splitlines())
+    with Image.open(tmp_path / "out" / "0001-x.png") as sheet:
+        assert sheet.width == 1200
+    assert wingbar("explain", run, bad, "--out", tmp_path / "none") == 2
+
+
+def test_the_guide_is_written_into_the_run(run, capsys) -> None:
+    assert wingbar("guide", run, "--per-class", 2) == 0
+    out, err = capsys.readouterr()
+    assert out.strip() == str(run / "guide" / "index.html") and (run / "guide" / "index.html").is_file()
+    assert "looking at 6 of 36 training pictures" in err
+
+
 def test_evaluation_prints_its_tables(run, capsys) -> None:
     assert wingbar("evaluate", run) == 0
     out = capsys.readouterr().out
@@ -79,6 +105,8 @@ def test_evaluation_prints_its_tables(run, capsys) -> None:
         (["train", "nowhere", "--out", "x"], "nowhere"),
         (["predict", "nowhere", "x.jpg"], "no model here"),
         (["evaluate", "nowhere"], "no model here"),
+        (["explain", "nowhere", "x.jpg", "--out", "y"], "no model here"),
+        (["guide", "nowhere"], "no model here"),
         (["train", ".", "--out", "x", "--config", "none.toml"], "no such configuration file"),
     ],
 )
@@ -107,7 +135,7 @@ def test_options_win_over_the_file(tmp_path, birds) -> None:
     assert 'method = "plain"' in saved and "seed = 3" in saved and "\nepochs = 1\n" in saved
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "demo"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "explain", "guide", "demo"])
 def test_every_option_is_documented(command: str, capsys) -> None:
     assert wingbar(command, "--help") == 0
     text = capsys.readouterr().out

@@ -12,18 +12,19 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "wingbar"
 ROWS = [
-    ["errors", "boxes", "files", "images", "maps", "runtime"],
+    ["errors", "boxes", "files", "images", "maps", "names", "runtime"],
     ["data"],
     ["nets"],
     ["opam"],
     ["learning.recipe"],
     ["config"],
     ["learning"],
-    ["attention", "store", "reporting", "model", "prediction"],
+    ["attention", "store", "reporting", "model", "onnx_runtime"],
     ["steps"],
-    ["saving", "recognizer"],
+    ["saving", "prediction", "recognizer", "explain"],
     ["pipeline"],
-    ["evaluation", "explain"],
+    ["evaluation"],
+    ["guide"],
     ["demo"],
     ["cli", "__main__"],
 ]

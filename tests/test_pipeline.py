@@ -162,7 +162,10 @@ def test_evaluation_agrees_with_the_predictions(run: Path, birds: Path) -> None:
     assert judged.classification.top1 == pytest.approx(np.mean(right))
     assert judged.combinations["picture+object+parts"] == pytest.approx(np.mean(right))
     assert judged.localization is not None and judged.parts is not None
-    assert json.loads((run / "evaluation.json").read_text())["correct"] == right
+    record = json.loads((run / "evaluation.json").read_text())
+    assert record["correct"] == right and record["source"] == str(birds.resolve())
+    assert [one["key"] for one in record["pictures"]] == [sample.key for sample in samples]
+    assert [one["label"] == one["predicted"] for one in record["pictures"]] == right
     assert "centre box" in table(judged) and "top-1" in table(judged)
     assert (run / "test-split-read.log").read_text().count("\n") >= 1
 

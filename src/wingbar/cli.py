@@ -14,6 +14,7 @@ import tyro
 
 from wingbar.config import Config, read_config
 from wingbar.errors import WingbarError
+from wingbar.names import printable
 
 if TYPE_CHECKING:
     from wingbar.prediction import Prediction
@@ -97,9 +98,58 @@ class Predict:
                 print(f"skipped: {prediction.error}", file=sys.stderr)
             else:
                 print(described(prediction, self.top), flush=True)
-        if failed:
-            print(f"{failed} of {total} pictures could not be read", file=sys.stderr)
-        return 0 if not failed else 2 if failed == total else UNREADABLE
+        return told_unreadable(failed, total)
+
+
+@dataclass
+class Explain:
+    """Draw why: boxes, heat map, streams, and the best class against the next, one PNG a picture."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder, or its model folder alone."""
+    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    """Picture files; the pictures of a folder."""
+    out: Path
+    """Folder for the drawings; each is named by its number and the picture's name."""
+    batch_size: int = 16
+    """Pictures at a time."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.explain import draw_panels
+        from wingbar.recognizer import load
+
+        failed = total = 0
+        for prediction, drawn in draw_panels(load(self.run_folder), expand(self.pictures), self.out, self.batch_size):
+            failed, total = failed + (drawn is None), total + 1
+            if drawn is None:
+                print(f"skipped: {prediction.error}", file=sys.stderr)
+            else:
+                print(f"{drawn}: {prediction.path!r} {described_contrast(prediction)}", flush=True)
+        return told_unreadable(failed, total)
+
+
+@dataclass
+class Guide:
+    """Write the run's field guide, RUN/guide/index.html: classes, field marks, look-alikes. Opens without network."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder."""
+    data: tyro.conf.Positional[Path | None] = None
+    """Data set that the run was trained on, where it has moved."""
+    per_class: int = 24
+    """Training pictures of each class that are looked at."""
+    batch_size: int = 16
+    """Pictures at a time."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.guide import write_guide
+
+        print(write_guide(self.run_folder, self.data, per_class=self.per_class, batch_size=self.batch_size))
+        return 0
 
 
 @dataclass
@@ -151,6 +201,8 @@ def parse(arguments: list[str]) -> Any:
         Annotated[train, tyro.conf.subcommand("train", prefix_name=False)]  # type: ignore[valid-type] # made above
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate", prefix_name=False)]
         | Annotated[Predict, tyro.conf.subcommand("predict", prefix_name=False)]
+        | Annotated[Explain, tyro.conf.subcommand("explain", prefix_name=False)]
+        | Annotated[Guide, tyro.conf.subcommand("guide", prefix_name=False)]
         | Annotated[Demo, tyro.conf.subcommand("demo", prefix_name=False)]
     )
     return tyro.cli(
@@ -188,3 +240,16 @@ def described(prediction: Prediction, top: int) -> str:
     names = ", ".join(f"{label} {score:.1%}" for label, score in list(prediction.scores.items())[:top])
     parts = "; ".join(f"part {part.cluster} at {part.box}" for part in prediction.parts)
     return f"{prediction.path}: {names}\n  object at {(x1, y1, x2, y2)}" + (f"; {parts}" if parts else "")
+
+
+def described_contrast(prediction: Prediction) -> str:
+    """The two likeliest classes in half a line."""
+    (first, score), (second, other) = list(prediction.scores.items())[:2]
+    return f"{printable(first)} {score:.1%}, rather than {printable(second)} {other:.1%}"
+
+
+def told_unreadable(failed: int, total: int) -> int:
+    """Say how many pictures could not be read; the exit code."""
+    if failed:
+        print(f"{failed} of {total} pictures could not be read", file=sys.stderr)
+    return 0 if not failed else 2 if failed == total else UNREADABLE

@@ -13,8 +13,6 @@ from wingbar.data.synthetic import write_dataset
 from wingbar.evaluation import error_reduction
 from wingbar.evaluation.judge import Evaluation, evaluate, table
 from wingbar.evaluation.tables import percent, percent_interval, render
-from wingbar.explain import panel
-from wingbar.images import read_picture
 from wingbar.pipeline import train
 from wingbar.recognizer import Recognizer
 
@@ -66,5 +64,5 @@ def draw_panels(recognizer: Recognizer, birds: Path, folder: Path) -> Path:
     first = {sample.label: sample for sample in reversed(load_data(birds).split("test"))}
     samples = [first[label] for label in sorted(first)[:PICTURES]]
     for sample, prediction in zip(samples, recognizer.predict_many([s.path for s in samples]), strict=True):
-        panel(read_picture(sample.path), prediction).save(folder / f"{sample.label + 1:03d}.png")
+        prediction.plot().save(folder / f"{sample.label + 1:03d}.png")
     return folder

@@ -25,5 +25,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_text` of a JSON value. Raises ValueError for nan and infinity, which JSON does not have."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """`write_bytes` of a JSON value. Raises ValueError for nan and infinity, which JSON does not have."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # File names that are no UTF-8 hold lone surrogates: written as JSON's own escapes, they are read as they were.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))

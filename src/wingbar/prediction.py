@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
+from PIL import Image
 
 from wingbar.boxes import Box
 from wingbar.errors import PictureError
+from wingbar.images import READ_SIDE, Source, read_picture
 from wingbar.maps import resize_map
 
 
@@ -61,6 +63,21 @@ class Prediction:
     def saliency(self) -> Float32[ndarray, "height width"]:
         """Where the net looked, in [0, 1], at the picture's size."""
         return resize_map(self.map, self.size)
+
+    def plot(self, picture: Source | None = None) -> Image.Image:
+        """A sheet 1200 pixels wide: boxes, heat map, streams, and why the best class and not the next.
+
+        ``picture`` is what was predicted, needed where it had no path. Raises PictureError.
+        """
+        from wingbar.explain import panel  # draws what this file says: a notebook's shortcut, needed by nothing here
+
+        source = picture if picture is not None else self.path
+        if source is None:
+            raise PictureError("this prediction has no path: call plot(picture) with the picture that was predicted.")
+        read = read_picture(source, short_side=READ_SIDE)
+        if self.error is None and read.size != self.size:
+            raise PictureError(f"a picture of {read.size}, but {self.size} was predicted: give plot() the same one.")
+        return panel(read, self)
 
     def to_json(self, top: int = 5) -> dict[str, Any]:
         """Plain values: the ``top`` likeliest classes, boxes, and each stream's vote."""

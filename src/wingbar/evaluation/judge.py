@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,17 @@ from wingbar.prediction import Prediction
 from wingbar.recognizer import Recognizer, load
 
 
+@dataclass(frozen=True)
+class Named:
+    """One test picture, as it was named."""
+
+    key: str
+    label: str
+    predicted: str
+    score: float
+    """Fused probability of the predicted class."""
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """All that is known of a run's quality on one test split."""
@@ -39,6 +50,10 @@ class Evaluation:
     """Whether each test picture is named rightly, in the data set's order: for paired comparisons."""
     failures: tuple[tuple[str, str], ...]
     """Pictures that could not be read, and why."""
+    source: str
+    """Data set whose test split was read."""
+    pictures: tuple[Named, ...]
+    """Every readable test picture, in the data set's order."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -49,6 +64,8 @@ class Evaluation:
             "parts": self.parts.to_json() if self.parts else None,
             "correct": list(self.correct),
             "failures": [list(failure) for failure in self.failures],
+            "source": self.source,
+            "pictures": [asdict(picture) for picture in self.pictures],
         }
 
 
@@ -106,6 +123,11 @@ def judge(
         _parts(kept, seed),
         tuple(sample.key not in failed and bool(next(right)) for sample in samples),
         tuple(failures),
+        str(dataset.source),
+        tuple(
+            Named(sample.key, recognizer.classes[sample.label], prediction.label, round(prediction.score, 4))
+            for sample, prediction in kept
+        ),
     )
 
 
@@ -113,6 +135,11 @@ def _dataset(recognizer: Recognizer, data: Path | str | Dataset | None) -> Datas
     dataset = data if isinstance(data, Dataset) else load_data(Path(data or recognizer.card["data"]["source"]))
     if not dataset.split("test"):
         raise DataError(f"{dataset.root}: no test pictures; give a data set with a test split to judge on.")
+    return matching(dataset, recognizer)
+
+
+def matching(dataset: Dataset, recognizer: Recognizer) -> Dataset:
+    """The data set of the model's classes: the whole, or its first ones. Raises DataError where they differ."""
     own, given = recognizer.classes, dataset.classes
     if own != given and own == given[: len(own)]:
         return dataset.first_classes(len(own))
@@ -120,7 +147,7 @@ def _dataset(recognizer: Recognizer, data: Path | str | Dataset | None) -> Datas
         strange = [name for name in given if name not in own] or [name for name in own if name not in given]
         raise DataError(
             f"{dataset.root}: its classes are not the model's ({len(given)} against {len(own)}; "
-            f"for one, {strange[:1]}); judge on a data set of the same classes."
+            f"for one, {strange[:1]}); give a data set of the same classes."
         )
     return dataset
 

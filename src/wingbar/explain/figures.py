@@ -1,0 +1,158 @@
+"""The photograph three times: with its boxes, with the heat map, with what speaks for either class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from wingbar.boxes import Box
+from wingbar.explain.contrast import Contrast, part_names, peaks
+from wingbar.explain.lettering import Colour, lettered, write
+from wingbar.explain.overlays import FIRST, PARTS, SECOND, diverging, heat, resized
+from wingbar.explain.placing import place_labels
+from wingbar.images import Picture
+from wingbar.prediction import Prediction
+
+OBJECT = (255, 255, 255)
+GROUND = (238, 238, 238)
+LABEL_SIZE = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A photograph fitted into a frame, keeping its shape, and how its pixels are found there."""
+
+    picture: Picture
+    width: int
+    most: int
+    """Height of the frame at most, in pixels."""
+    least: int = 120
+
+    @cached_property
+    def fitted(self) -> tuple[int, int]:
+        """(width, height) of the photograph in the frame."""
+        width, height = self.picture.size
+        scale = min(self.width / width, self.most / height)
+        return max(round(width * scale), 1), max(round(height * scale), 1)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the frame."""
+        return self.width, max(self.fitted[1], self.least)
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Where the photograph's top left pixel lies."""
+        return (self.size[0] - self.fitted[0]) // 2, (self.size[1] - self.fitted[1]) // 2
+
+    @cached_property
+    def photograph(self) -> Image.Image:
+        """The photograph at its size in the frame."""
+        return Image.fromarray(self.picture.pixels).resize(self.fitted, Image.Resampling.LANCZOS)
+
+    def mounted(self, image: Image.Image) -> Image.Image:
+        """The frame with an image of the photograph's size in it."""
+        mount = Image.new("RGB", self.size, GROUND)
+        mount.paste(image, self.corner)
+        return mount
+
+    def box(self, box: Box) -> Box:
+        """A box of the original picture, in the frame."""
+        x, y = self.corner
+        across, down = self.fitted[0] / self.picture.size[0], self.fitted[1] / self.picture.size[1]
+        x1, y1, x2, y2 = box
+        return round(x + x1 * across), round(y + y1 * down), round(x + x2 * across), round(y + y2 * down)
+
+
+def boxes_figure(frame: Frame, prediction: Prediction) -> Image.Image:
+    """The object's box, and the parts with their numbers."""
+    image = frame.mounted(frame.photograph)
+    draw = ImageDraw.Draw(image)
+    boxes = [frame.box(prediction.object_box), *(frame.box(part.box) for part in prediction.parts)]
+    names = ["object", *part_names([part.cluster for part in prediction.parts])]
+    colours = [OBJECT, *(part_colour(part.cluster) for part in prediction.parts)]
+    for box, colour in zip(boxes, colours, strict=True):
+        outline(draw, box, colour)
+    # Parts first: a part's number belongs at its box, the object's name can go elsewhere.
+    order = [*range(1, len(boxes)), 0]
+    sizes = [tag_size(names[i]) for i in order]
+    places = place_labels([boxes[i] for i in order], sizes, frame.size, anywhere=True)
+    for i, place in zip(order, places, strict=True):
+        if place is not None:
+            tag(draw, place, names[i], colours[i])
+    return image
+
+
+def heat_figure(frame: Frame, prediction: Prediction) -> Image.Image:
+    """Bright where the net looked."""
+    pixels = heat(np.asarray(frame.photograph), np.clip(resized(prediction.map, frame.fitted), 0, 1))
+    return frame.mounted(Image.fromarray(pixels))
+
+
+def contrast_figure(frame: Frame, told: Contrast) -> Image.Image:
+    """Orange where the picture speaks for class A, blue for B, with a letter where each is strongest."""
+    largest = float(np.abs(told.evidence).max()) or 1.0
+    share = resized(told.evidence / largest, frame.fitted)
+    image = frame.mounted(Image.fromarray(diverging(np.asarray(frame.photograph), share)))
+    draw = ImageDraw.Draw(image)
+    marks = [(letter, at) for letter, at in zip("AB", peaks(told.evidence), strict=True) if at is not None]
+    points = [(frame.corner[0] + at[0] * frame.fitted[0], frame.corner[1] + at[1] * frame.fitted[1]) for _, at in marks]
+    anchors = [(round(x) - 3, round(y) - 3, round(x) + 3, round(y) + 3) for x, y in points]
+    places = place_labels(anchors, [tag_size("A")] * len(anchors), frame.size, obstacles=anchors, anywhere=True)
+    for (letter, _), anchor, place in zip(marks, anchors, places, strict=True):
+        draw.ellipse(anchor, fill="white", outline="black")
+        if place is not None:
+            tag(draw, place, letter, FIRST if letter == "A" else SECOND)
+    return image
+
+
+def scale_bar(told: Contrast, width: int) -> Image.Image:
+    """What the colours of `contrast_figure` mean, in logits."""
+    largest = float(np.abs(told.evidence).max())
+    image = Image.new("RGB", (width, 44), "white")
+    shares = np.tile(np.linspace(-1, 1, width, dtype=np.float32), (14, 1))
+    image.paste(Image.fromarray(diverging(np.full((14, width, 3), 255, np.uint8), shares)), (0, 0))
+    draw = ImageDraw.Draw(image)
+    write(draw, (0, 20), f"for B, {largest:.3g}", 16, width=width / 3)
+    write(draw, (width / 2, 20), "0 logits", 16, width=width / 3, anchor="ma")
+    write(draw, (width, 20), f"for A, {largest:.3g}", 16, width=width / 3, anchor="ra")
+    return image
+
+
+def part_colour(cluster: int) -> Colour:
+    """The colour of a cluster's parts."""
+    return PARTS[cluster % len(PARTS)]
+
+
+def outline(draw: ImageDraw.ImageDraw, box: Box, colour: Colour) -> None:
+    """A box with a dark edge on either side, so that it stands out on any ground."""
+    x1, y1, x2, y2 = box[0], box[1], max(box[2] - 1, box[0] + 6), max(box[3] - 1, box[1] + 6)
+    draw.rectangle((x1, y1, x2, y2), outline=(0, 0, 0), width=5)
+    draw.rectangle((x1 + 1, y1 + 1, x2 - 1, y2 - 1), outline=colour, width=3)
+
+
+def tag_size(text: str) -> tuple[int, int]:
+    """(width, height) of a label's plate."""
+    shown, font = lettered(text, LABEL_SIZE)
+    return max(round(font.getlength(shown)) + 12, LABEL_SIZE + 6), LABEL_SIZE + 8
+
+
+def tag(draw: ImageDraw.ImageDraw, box: Box, text: str, colour: Colour) -> None:
+    """A label on a plate of its colour, in black or white, whichever reads better on it."""
+    draw.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=colour, outline=(0, 0, 0))
+    middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    write(draw, middle, text, LABEL_SIZE, width=box[2] - box[0], fill=ink_on(colour), anchor="mm")
+
+
+def ink_on(colour: Colour) -> Colour:
+    """Black or white, whichever reads better on a colour."""
+    return (0, 0, 0) if luminance(colour) > 0.18 else (255, 255, 255)
+
+
+def luminance(colour: Colour) -> float:
+    """Relative luminance of sRGB, as WCAG 2 defines it: contrast with black and white is equal at 0.18."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,138 @@
+"""One sheet a picture, 1200 pixels wide: the answer, where the net looked, and why A and not B."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from wingbar.explain.charts import score_bars, vote_bars
+from wingbar.explain.contrast import Contrast, contrast, part_names
+from wingbar.explain.figures import Frame, boxes_figure, contrast_figure, heat_figure, ink_on, scale_bar
+from wingbar.explain.lettering import PALE_INK, paragraph, write
+from wingbar.explain.overlays import FIRST, SECOND
+from wingbar.files import write_bytes
+from wingbar.images import Picture
+from wingbar.names import display_names, slug
+from wingbar.prediction import Prediction
+from wingbar.recognizer import Recognizer
+
+WIDTH = 1200
+MARGIN = 24
+COLUMN = (WIDTH - 3 * MARGIN) // 2
+TALLEST = 480
+"""Height of a photograph at most, in pixels."""
+SPEAKS = "Orange: what speaks for A in the whole picture; blue: for B. The letters mark where most does."
+
+
+def draw_panels(
+    recognizer: Recognizer, pictures: Iterable[Path], folder: Path, batch_size: int = 16
+) -> Iterator[tuple[Prediction, Path | None]]:
+    """Each picture's prediction and the PNG of its sheet in ``folder``; None for an unreadable one.
+
+    A sheet is named by the picture's place in the list, which makes it unique, and the safe letters of its name.
+    """
+    for number, prediction in enumerate(recognizer.predict_many(pictures, batch_size), start=1):
+        if prediction.error is not None:
+            yield prediction, None
+            continue
+        name = "-".join(filter(None, [f"{number:04d}", slug(Path(file_name(prediction.path or "")).stem)]))
+        content = BytesIO()
+        prediction.plot().save(content, "PNG")
+        write_bytes(folder / f"{name}.png", content.getvalue())
+        yield prediction, folder / f"{name}.png"
+
+
+def panel(picture: Picture, prediction: Prediction) -> Image.Image:
+    """The sheet of one picture. Raises PictureError for a picture that could not be read."""
+    told = contrast(prediction)
+    frame = Frame(picture, COLUMN, TALLEST)
+    looked = stack([boxes_figure(frame, prediction), paragraph(where_text(prediction), 18, COLUMN)], 8)
+    warm = stack([heat_figure(frame, prediction), paragraph("Bright: where the net looked.", 18, COLUMN)], 8)
+    places = stack([contrast_figure(frame, told), scale_bar(told, COLUMN), paragraph(SPEAKS, 18, COLUMN)], 8)
+    return with_margin(
+        stack([header(prediction, told), beside([looked, warm]), beside([places, votes(prediction, told)])], MARGIN)
+    )
+
+
+def header(prediction: Prediction, told: Contrast) -> Image.Image:
+    """Both classes with their scores and colours, and the file's name."""
+    shown = dict(zip(prediction.scores, display_names(list(prediction.scores)), strict=True))
+    width = WIDTH - 2 * MARGIN
+    image = Image.new("RGB", (width, 96), "white")
+    draw = ImageDraw.Draw(image)
+    rows = (("A", told.first, FIRST, 34, 0), ("B", told.second, SECOND, 24, 52))
+    for letter, name, colour, size, y in rows:
+        side = size + 8
+        draw.rectangle((0, y, side, y + side), fill=colour)
+        write(draw, (side / 2, y + side / 2), letter, size - 6, width=side, fill=ink_on(colour), anchor="mm")
+        score = f"{prediction.scores[name]:.1%}"
+        write(draw, (60, y + side / 2), score, size, width=130, anchor="lm")
+        write(draw, (196, y + side / 2), shown[name], size, width=width - 196, anchor="lm")
+    if prediction.path is not None:
+        write(draw, (width, 86), file_name(prediction.path), 16, width=width / 3, fill=PALE_INK, anchor="rd")
+    return image
+
+
+def file_name(path: str) -> str:
+    """The last piece of a path, of either kind of slash."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def votes(prediction: Prediction, told: Contrast) -> Image.Image:
+    """What each stream says, and which streams and parts decided."""
+    scores = [("together", prediction.scores), *prediction.streams.items()]
+    bars = [(name, [own[told.first], own[told.second]]) for name, own in scores]
+    streams = [("together", told.fused), *told.streams.items()]
+    names = part_names([part.cluster for part in prediction.parts])
+    parts = sorted(zip([f"part {name}" for name in names], told.parts, strict=True), key=lambda row: -row[1])
+    blocks = [
+        heading("What each stream says"),
+        score_bars(bars, [FIRST, SECOND], COLUMN),
+        heading("Why A and not B: percent for A less percent for B"),
+        vote_bars([*streams, *parts], COLUMN),
+    ]
+    return stack(blocks, 10)
+
+
+def heading(text: str) -> Image.Image:
+    """A block's title."""
+    return paragraph(text, 22, COLUMN, (20, 20, 20))
+
+
+def where_text(prediction: Prediction) -> str:
+    """What the boxes are."""
+    if not prediction.parts:
+        return "White: the object as the net found it."
+    return "White: the object. Numbers: the parts; the same number is the same place of other objects."
+
+
+def stack(images: Sequence[Image.Image], gap: int) -> Image.Image:
+    """Images below one another, on white."""
+    height = sum(image.height for image in images) + gap * (len(images) - 1)
+    sheet = Image.new("RGB", (max(image.width for image in images), height), "white")
+    y = 0
+    for image in images:
+        sheet.paste(image, (0, y))
+        y += image.height + gap
+    return sheet
+
+
+def beside(images: Sequence[Image.Image]) -> Image.Image:
+    """Images beside one another, a margin apart, on white."""
+    width = sum(image.width for image in images) + MARGIN * (len(images) - 1)
+    sheet = Image.new("RGB", (width, max(image.height for image in images)), "white")
+    x = 0
+    for image in images:
+        sheet.paste(image, (x, 0))
+        x += image.width + MARGIN
+    return sheet
+
+
+def with_margin(image: Image.Image) -> Image.Image:
+    """A white margin on all sides."""
+    sheet = Image.new("RGB", (image.width + 2 * MARGIN, image.height + 2 * MARGIN), "white")
+    sheet.paste(image, (MARGIN, MARGIN))
+    return sheet

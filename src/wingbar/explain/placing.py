@@ -1,0 +1,69 @@
+"""Where labels go, so that none lies on another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from wingbar.boxes import Box
+
+
+def place_labels(
+    anchors: Sequence[Box],
+    sizes: Sequence[tuple[int, int]],
+    canvas: tuple[int, int],
+    *,
+    obstacles: Sequence[Box] = (),
+    anywhere: bool = False,
+) -> list[Box | None]:
+    """A box of each label's size beside its anchor, inside the canvas, off the other labels and the obstacles.
+
+    Labels are placed in the order given, each at the first of twelve places at its anchor that is free. Where none
+    is: None, or with ``anywhere`` the free place nearest to the anchor (None only if the canvas is full).
+    """
+    placed: list[Box | None] = []
+    taken = list(obstacles)
+    for anchor, size in zip(anchors, sizes, strict=True):
+        places = beside(anchor, size)
+        if anywhere:
+            places = [*places, *sorted(_raster(size, canvas), key=lambda box: _distance(box, anchor))]
+        free = (box for box in places if _inside(box, canvas) and not any(overlap(box, other) for other in taken))
+        box = next(free, None)
+        placed.append(box)
+        if box is not None:
+            taken.append(box)
+    return placed
+
+
+def beside(anchor: Box, size: tuple[int, int]) -> list[Box]:
+    """Twelve places at an anchor, the best to read first: over its corner, in its corners, along its edges."""
+    x1, y1, x2, y2 = anchor
+    width, height = size
+    middle_x, middle_y = (x1 + x2 - width) // 2, (y1 + y2 - height) // 2
+    corners = [
+        (x1, y1 - height), (x1, y1), (x2 - width, y1), (x1, y2 - height), (x2 - width, y2 - height),
+        (x2, middle_y), (x1 - width, middle_y), (middle_x, y2), (middle_x, y1 - height),
+        (x1, y2), (x2 - width, y1 - height), (x2 - width, y2),
+    ]  # fmt: skip
+    return [(x, y, x + width, y + height) for x, y in corners]
+
+
+def overlap(a: Box, b: Box) -> bool:
+    """Whether two boxes share a pixel."""
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _inside(box: Box, canvas: tuple[int, int]) -> bool:
+    return box[0] >= 0 and box[1] >= 0 and box[2] <= canvas[0] and box[3] <= canvas[1]
+
+
+def _raster(size: tuple[int, int], canvas: tuple[int, int]) -> Iterator[Box]:
+    width, height = size
+    for y in range(0, canvas[1] - height + 1, height):
+        for x in range(0, canvas[0] - width + 1, width):
+            yield x, y, x + width, y + height
+
+
+def _distance(box: Box, anchor: Box) -> int:
+    across = box[0] + box[2] - anchor[0] - anchor[2]
+    down = box[1] + box[3] - anchor[1] - anchor[3]
+    return across * across + down * down

@@ -1,0 +1,46 @@
+"""Names that people gave: class names and file names, made fit to be shown or to become part of a file name.
+
+They are hostile input: a folder may be called ``<script>``, hold line breaks, or turn the writing direction.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+JOINERS = "\u200c\u200d"
+"""Invisible, yet part of the spelling in Persian, in Indian scripts and of emoji."""
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """One line: white space as single blanks, everything else that has no look as ``\\x00``; cut at ``limit``.
+
+    Control characters, lone surrogates and marks that turn the writing direction have no look.
+    """
+    spaced = " ".join(text.split())
+    shown = "".join(letter if letter.isprintable() or letter in JOINERS else escaped(letter) for letter in spaced)
+    shown = shown or ascii(text)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def escaped(letter: str) -> str:
+    """A letter as its number, the way Python writes it."""
+    return letter.encode("ascii", "backslashreplace").decode() if ord(letter) > 127 else f"\\x{ord(letter):02x}"
+
+
+def display_names(classes: Sequence[str]) -> list[str]:
+    """Class names for people: ``001.Black_footed_Albatross`` as ``Black footed Albatross``.
+
+    Names as they are given wherever two of them would look the same.
+    """
+    plain = [printable(name) for name in classes]
+    nice = [printable(re.sub(r"^\d+[._ -]+(?=\D)", "", name).replace("_", " ")) for name in classes]
+    counted = {name: nice.count(name) for name in nice}
+    return [good if counted[good] == 1 else own for good, own in zip(nice, plain, strict=True)]
+
+
+def slug(text: str, limit: int = 40) -> str:
+    """Letters a-z, digits and hyphens only, for file names beside a number that makes them unique; may be empty."""
+    ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_only)[:limit].strip("-")
