@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 UNREADABLE = 1
 """Exit code of a prediction in which some pictures could not be read."""
+LEAKING = 1
+"""Exit code of a check that found a photograph in training and test."""
 
 
 @dataclass
@@ -118,6 +120,51 @@ class Demo:
         return 0
 
 
+@dataclass
+class Check:
+    """Find what is wrong with a data set: damaged pictures, copies, leaks, doubtful labels. Exit code 1: leaks."""
+
+    data: tyro.conf.Positional[Path]
+    """The pictures, in any layout that `train` reads."""
+    run_folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="RUN")] = None
+    """A run on these pictures, to doubt the labels of those that it has not seen."""
+    out: Path = Path("data-check")
+    """Folder for data-check.json, and for index.html with thumbnails."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.data import load
+        from wingbar.data.audit import audit, leaks
+        from wingbar.data.sheet import rows, write
+        from wingbar.evaluation.tables import render
+
+        dataset = load(self.data)
+        findings = audit(dataset)
+        if self.run_folder is not None:
+            from wingbar.evaluation.labels import judge_labels
+
+            findings = (*findings, judge_labels(self.run_folder, dataset))
+        sheet = write(self.out, dataset, findings)
+        print(dataset.describe(), render(["finding", "found", "first"], rows(findings)), sep="\n\n")
+        print(f"see {sheet}", file=sys.stderr)
+        return LEAKING if leaks(findings) else 0
+
+
+@dataclass
+class Data:
+    """Look after data sets."""
+
+    command: tyro.conf.OmitArgPrefixes[
+        Annotated[Check, tyro.conf.subcommand("check", prefix_name=False)]
+        | Annotated[None, tyro.conf.Suppress]  # tyro takes a choice of two or more for commands
+    ]
+
+    def run(self) -> int:
+        assert self.command is not None
+        return self.command.run()
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Exit codes: 0 done, 1 some pictures unreadable, 2 a mistake of the user's, 130 stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -151,6 +198,7 @@ def parse(arguments: list[str]) -> Any:
         Annotated[train, tyro.conf.subcommand("train", prefix_name=False)]  # type: ignore[valid-type] # made above
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate", prefix_name=False)]
         | Annotated[Predict, tyro.conf.subcommand("predict", prefix_name=False)]
+        | Annotated[Data, tyro.conf.subcommand("data", prefix_name=False)]
         | Annotated[Demo, tyro.conf.subcommand("demo", prefix_name=False)]
     )
     return tyro.cli(

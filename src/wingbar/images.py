@@ -53,6 +53,8 @@ class Picture:
 
     pixels: UInt8[ndarray, "height width 3"]
     size: tuple[int, int]
+    turned: bool = False
+    """Whether EXIF turned it: programs that ignore EXIF show it otherwise."""
 
 
 def read_picture(source: Source, short_side: int | None = None) -> Picture:
@@ -87,7 +89,8 @@ def read_picture(source: Source, short_side: int | None = None) -> Picture:
     if orientation in _TURNS:
         rgb = rgb.transpose(_TURNS[orientation])
     # np.array, not asarray: torch wants memory it may write to
-    return Picture(np.array(rgb), _swapped(stored) if orientation in _SIDEWAYS else stored)
+    size = _swapped(stored) if orientation in _SIDEWAYS else stored
+    return Picture(np.array(rgb), size, orientation in _TURNS)
 
 
 def picture_size(path: Path | str) -> tuple[int, int]:

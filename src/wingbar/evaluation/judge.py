@@ -61,11 +61,17 @@ def evaluate(
     recognizer = load(run)
     dataset = _dataset(recognizer, data)
     samples = dataset.split("test")
-    with (Path(run) / "test-split-read.log").open("a", encoding="utf-8") as file:
-        file.write(f"{len(samples)} pictures of {dataset.name}, {len(dataset.classes)} classes\n")
+    note_reading(Path(run), dataset)
     judged = judge(recognizer, samples, dataset, batch_size=batch_size, seed=seed)
     write_json(Path(run) / "evaluation.json", judged.to_json())
     return judged
+
+
+def note_reading(run: Path, dataset: Dataset, why: str = "") -> None:
+    """Add a line to the run's record of every reading of a test split."""
+    pictures = f"{len(dataset.split('test'))} pictures of {dataset.name}, {len(dataset.classes)} classes"
+    with (run / "test-split-read.log").open("a", encoding="utf-8") as file:
+        file.write(f"{pictures} {why}".rstrip() + "\n")
 
 
 def judge(
@@ -112,6 +118,11 @@ def _dataset(recognizer: Recognizer, data: Path | str | Dataset | None) -> Datas
     dataset = data if isinstance(data, Dataset) else load_data(Path(data or recognizer.card["data"]["source"]))
     if not dataset.split("test"):
         raise DataError(f"{dataset.root}: no test pictures; give a data set with a test split to judge on.")
+    return of_model(recognizer, dataset)
+
+
+def of_model(recognizer: Recognizer, dataset: Dataset) -> Dataset:
+    """The data set, cut down to the model's classes where these are its first. Raises DataError if they are not."""
     own, given = recognizer.classes, dataset.classes
     if own != given and own == given[: len(own)]:
         return dataset.first_classes(len(own))
