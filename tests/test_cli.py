@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from wingbar.cli import described, main
 from wingbar.data import load as load_data
@@ -113,6 +115,43 @@ def test_every_option_is_documented(command: str, capsys) -> None:
     text = capsys.readouterr().out
     options = re.findall(r"^\W*--[a-z]", text, re.MULTILINE)
     assert 0 < len(options) <= 26
+
+
+def test_a_data_check_ends_with_one_where_a_photograph_leaks(birds, tmp_path, capsys) -> None:
+    assert wingbar("data", "check", birds, "--out", tmp_path / "sound") == 0
+    out, err = capsys.readouterr()
+    assert "| The same photograph in training and test   |     0 |" in out and "index.html" in err
+    leaky = Path(shutil.copytree(birds, tmp_path / "leaky"))
+    train, test = (load_data(leaky).split(split)[0].path for split in ("train", "test"))
+    shutil.copy(train, test)
+    assert wingbar("data", "check", leaky, "--out", tmp_path / "found") == 1
+    told = json.loads((tmp_path / "found" / "data-check.json").read_text())
+    assert [p["path"] for p in told["findings"]["leakage"]["items"][0]["pictures"]] == [
+        path.relative_to(leaky).as_posix() for path in (train, test)
+    ]
+
+
+def test_a_data_check_judges_labels_by_pictures_that_the_run_has_not_seen(run, birds, tmp_path, capsys) -> None:
+    assert wingbar("data", "check", birds, "--run", run, "--out", tmp_path / "out") == 0
+    told = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]["labels"]
+    assert (
+        "Judged: 15 pictures" in told["advice"] and "(3 of the validation cut, 12 of the test split)" in told["advice"]
+    )
+    held = load_file(run / "steps" / "data" / "result.safetensors")["validation"]
+    dataset = load_data(birds)
+    unseen = {dataset.split("train")[i].key for i in held} | {sample.key for sample in dataset.split("test")}
+    assert {p["path"] for item in told["items"] for p in item["pictures"]} <= unseen
+    assert "labels are checked" in (run / "test-split-read.log").read_text()
+
+
+def test_a_data_check_refuses_a_run_on_other_pictures(run, birds, tmp_path, capsys) -> None:
+    other = Path(shutil.copytree(birds, tmp_path / "other"))
+    first, second = (sample.path for sample in load_data(other).split("train")[:2])
+    shutil.copy(first, second)
+    assert wingbar("data", "check", other, "--run", run, "--out", tmp_path / "out") == 2
+    assert "was not trained on the pictures" in capsys.readouterr().err
+    assert wingbar("data", "check", birds, "--run", run / "model", "--out", tmp_path / "out") == 2
+    assert "give the run folder" in capsys.readouterr().err
 
 
 def test_predictions_are_readable() -> None:
