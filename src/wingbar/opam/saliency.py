@@ -44,6 +44,7 @@ def evidence(net: MapNet, pixels: Float[Tensor, "batch 3 height width"]) -> Floa
     return class_evidence(features / 2, net.head.weight).float()
 
 
+@torch.no_grad()
 def predicted(
     evidence: Float[Tensor, "batch classes h w"],
     bias: Float[Tensor, "classes"],
