@@ -109,7 +109,7 @@ def test_options_win_over_the_file(tmp_path, birds) -> None:
     assert 'method = "plain"' in saved and "seed = 3" in saved and "\nepochs = 1\n" in saved
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "demo"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "demo", "export"])
 def test_every_option_is_documented(command: str, capsys) -> None:
     assert wingbar(command, "--help") == 0
     text = capsys.readouterr().out
@@ -135,7 +135,7 @@ def test_a_data_check_judges_labels_by_pictures_that_the_run_has_not_seen(run, b
     assert wingbar("data", "check", birds, "--run", run, "--out", tmp_path / "out") == 0
     told = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]["labels"]
     assert (
-        "Judged: 15 pictures" in told["advice"] and "(3 of the validation cut, 12 of the test split)" in told["advice"]
+        "Judged: 18 pictures" in told["advice"] and "(6 of the validation cut, 12 of the test split)" in told["advice"]
     )
     held = load_file(run / "steps" / "data" / "result.safetensors")["validation"]
     dataset = load_data(birds)

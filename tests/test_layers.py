@@ -23,7 +23,7 @@ ROWS = [
     ["steps"],
     ["saving", "recognizer"],
     ["pipeline"],
-    ["evaluation", "explain"],
+    ["evaluation", "explain", "export"],
     ["demo"],
     ["cli", "__main__"],
 ]

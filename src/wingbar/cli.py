@@ -138,8 +138,10 @@ class Check:
         from wingbar.data.audit import audit, leaks
         from wingbar.data.sheet import rows, write
         from wingbar.evaluation.tables import render
+        from wingbar.files import make_folder
 
         dataset = load(self.data)
+        make_folder(self.out)
         findings = audit(dataset)
         if self.run_folder is not None:
             from wingbar.evaluation.labels import judge_labels
@@ -163,6 +165,35 @@ class Data:
     def run(self) -> int:
         assert self.command is not None
         return self.command.run()
+
+
+@dataclass
+class Export:
+    """Write a model's nets as ONNX files that take plain pixels, for other programs. Needs wingbar[export]."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder, or its model folder alone."""
+    out: Path
+    """Folder for the files."""
+    int8: bool = False
+    """Weights of a byte each: smaller files; measure what that costs before you use them."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.evaluation.tables import render
+        from wingbar.export import export
+
+        rows = [
+            [
+                one.file,
+                f"{one.megabytes:.2f}",
+                "; ".join(f"{name} {value:.1e}" for name, value in one.differences.items()),
+            ]
+            for one in export(self.run_folder, self.out, int8=self.int8)
+        ]
+        print(render(["file", "MB", "largest differences from the model"], rows))
+        return 0
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -198,6 +229,7 @@ def parse(arguments: list[str]) -> Any:
         Annotated[train, tyro.conf.subcommand("train", prefix_name=False)]  # type: ignore[valid-type] # made above
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate", prefix_name=False)]
         | Annotated[Predict, tyro.conf.subcommand("predict", prefix_name=False)]
+        | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
         | Annotated[Data, tyro.conf.subcommand("data", prefix_name=False)]
         | Annotated[Demo, tyro.conf.subcommand("demo", prefix_name=False)]
     )

@@ -39,9 +39,14 @@ def layer_responses(net: MapNet, name: str, x: Float[Tensor, "batch 3 h w"]) -> 
     outputs: list[Tensor] = []
     with watching({name: layer}, lambda _, __, output: outputs.append(output)):
         net.forward_features(x)
+    return place_means(layer, outputs[-1], x)
+
+
+def place_means(layer: nn.Module, output: Tensor, x: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch neurons"]:
+    """Mean over all places of what a dense layer gave for the pictures ``x``."""
     if isinstance(layer, nn.Conv2d):
-        return outputs[-1].mean((2, 3))
-    return outputs[-1].reshape(len(x), -1, outputs[-1].shape[-1]).mean(1)
+        return output.mean((2, 3))
+    return output.reshape(x.shape[0], -1, output.shape[-1]).mean(1)
 
 
 def _dense(module: nn.Module) -> bool:
