@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
+from safetensors.torch import save_model
 
 from wingbar.cli import described, main
 from wingbar.data import load as load_data
+from wingbar.nets import create
 from wingbar.recognizer import Prediction
 
 FAST = [
@@ -133,15 +135,25 @@ def test_a_data_check_ends_with_one_where_a_photograph_leaks(birds, tmp_path, ca
 
 def test_a_data_check_judges_labels_by_pictures_that_the_run_has_not_seen(run, birds, tmp_path, capsys) -> None:
     assert wingbar("data", "check", birds, "--run", run, "--out", tmp_path / "out") == 0
-    told = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]["labels"]
-    assert (
-        "Judged: 18 pictures" in told["advice"] and "(6 of the validation cut, 12 of the test split)" in told["advice"]
-    )
+    told = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]
+    assert "labels-training" not in told and "labels are checked" in (run / "test-split-read.log").read_text()
+    told = told["labels-unseen"]
+    assert "Judged: 18 pictures" in told["advice"] and "6 of the validation cut and 12 of the test" in told["advice"]
     held = load_file(run / "steps" / "data" / "result.safetensors")["validation"]
     dataset = load_data(birds)
     unseen = {dataset.split("train")[i].key for i in held} | {sample.key for sample in dataset.split("test")}
     assert {p["path"] for item in told["items"] for p in item["pictures"]} <= unseen
-    assert "labels are checked" in (run / "test-split-read.log").read_text()
+
+
+def test_a_data_check_judges_training_labels_by_the_weights_that_a_run_started_from(birds, tmp_path, capsys) -> None:
+    weights, folder = tmp_path / "start.safetensors", tmp_path / "run"
+    save_model(create("res2net_nano", 3).backbone, weights)
+    start = ["--method", "plain", *FAST, "--weights", weights]
+    assert wingbar("train", birds, "--out", folder, "--quiet", *start) == 0
+    assert wingbar("data", "check", birds, "--run", folder, "--out", tmp_path / "out") == 0
+    told = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]
+    assert "all 36 training pictures" in told["labels-training"]["advice"]
+    assert "0 of the validation cut and 12 of the test split" in told["labels-unseen"]["advice"]
 
 
 def test_a_data_check_refuses_a_run_on_other_pictures(run, birds, tmp_path, capsys) -> None:

@@ -146,7 +146,7 @@ class Check:
         if self.run_folder is not None:
             from wingbar.evaluation.labels import judge_labels
 
-            findings = (*findings, judge_labels(self.run_folder, dataset))
+            findings = (*findings, *judge_labels(self.run_folder, dataset))
         sheet = write(self.out, dataset, findings)
         print(dataset.describe(), render(["finding", "found", "first"], rows(findings)), sep="\n\n")
         print(f"see {sheet}", file=sys.stderr)

@@ -123,7 +123,7 @@ def test_doubts_name_the_likelier_class(photos: Path) -> None:
     samples = dataset.split("test")
     right = np.eye(2)[[s.label for s in samples]] * 0.8 + 0.1
     right[0] = right[0, ::-1]
-    finding = doubts(dataset, samples, right, "Judged: 4.")
+    finding = doubts("labels", "In doubt", dataset, samples, right, "Judged: 4.")
     assert [item.pictures for item in finding.items] == [(samples[0],)]
     assert finding.items[0].facts == {"rather": "wren", "at": 0.9, "its label at": 0.1}
     assert finding.advice.endswith("Judged: 4.")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from wingbar.data.duplicates import Small, same_photographs, small_copy
@@ -159,19 +159,22 @@ def classes(dataset: Dataset) -> tuple[Finding, Finding]:
     )
 
 
-def doubts(dataset: Dataset, samples: Sequence[Sample], probabilities: ndarray, told: str) -> Finding:
-    """Labels in doubt among ``samples``, by nets that have not seen them; ``told`` says which pictures these are."""
+def doubts(
+    key: str,
+    title: str,
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    probabilities: Float[ndarray, "n classes"],
+    told: str,
+) -> Finding:
+    """Labels in doubt by probabilities of nets that have not seen the samples; ``told`` says how they were judged."""
     labels = np.array([sample.label for sample in samples], np.int64)
     items = []
     for index, likelier in doubtful(labels, probabilities):
-        own, other = probabilities[index, labels[index]], probabilities[index, likelier]
-        facts = {
-            "rather": dataset.classes[likelier],
-            "at": round(float(other), 3),
-            "its label at": round(float(own), 3),
-        }
+        own, other = (round(float(probabilities[index, label]), 3) for label in (labels[index], likelier))
+        facts = {"rather": dataset.classes[likelier], "at": other, "its label at": own}
         items.append(Item((samples[index],), facts))
-    return Finding("labels", "Labels in doubt", f"Look at them, the first first. {told}", tuple(items))
+    return Finding(key, title, f"Look at them, the first first. {told}", tuple(items))
 
 
 def leaks(findings: Iterable[Finding]) -> bool:

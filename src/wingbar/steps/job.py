@@ -109,13 +109,16 @@ def inspect(
     return _readable(samples, result), result, skipped
 
 
-def held_out(dataset: Dataset, config: Config, store: Store) -> tuple[Sample, ...] | None:
-    """The pictures that no net of a run was trained on; None if it was not trained on this data set."""
+def held_out(dataset: Dataset, config: Config, store: Store) -> tuple[tuple[Sample, ...], tuple[Sample, ...]] | None:
+    """A run's readable training pictures, and those of them that none of its nets was trained on.
+
+    None if the run was not on this data set.
+    """
     result = store.read("data", store.key("data", _cut(dataset, config), []))
     if result is None:
         return None
     kept = _readable(dataset.split("train"), result)
-    return () if config.refit else tuple(kept[i] for i in result.arrays["validation"])
+    return kept, () if config.refit else tuple(kept[i] for i in result.arrays["validation"])
 
 
 def _cut(dataset: Dataset, config: Config) -> list[Any]:
