@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from jaxtyping import install_import_hook
 
 # Every annotation of the package, shapes included, is checked while the tests run.
 install_import_hook("wingbar", "typecheck.check")
+
+# No test is judged by the clock: machines are shared.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def _folder(variable: str) -> Path:

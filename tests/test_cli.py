@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
+from safetensors.torch import save_model
 
 from wingbar.cli import described, main
 from wingbar.data import load as load_data
+from wingbar.nets import create
 from wingbar.prediction import Prediction
 
 FAST = [
@@ -135,12 +139,59 @@ def test_options_win_over_the_file(tmp_path, birds) -> None:
     assert 'method = "plain"' in saved and "seed = 3" in saved and "\nepochs = 1\n" in saved
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "explain", "guide", "demo"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "explain", "guide", "export", "demo"])
 def test_every_option_is_documented(command: str, capsys) -> None:
     assert wingbar(command, "--help") == 0
     text = capsys.readouterr().out
     options = re.findall(r"^\W*--[a-z]", text, re.MULTILINE)
     assert 0 < len(options) <= 26
+
+
+def test_a_data_check_ends_with_one_where_a_photograph_leaks(birds, tmp_path, capsys) -> None:
+    assert wingbar("data", "check", birds, "--out", tmp_path / "sound") == 0
+    out, err = capsys.readouterr()
+    assert "| The same photograph in training and test   |     0 |" in out and "index.html" in err
+    leaky = Path(shutil.copytree(birds, tmp_path / "leaky"))
+    train, test = (load_data(leaky).split(split)[0].path for split in ("train", "test"))
+    shutil.copy(train, test)
+    assert wingbar("data", "check", leaky, "--out", tmp_path / "found") == 1
+    told = json.loads((tmp_path / "found" / "data-check.json").read_text())
+    assert [p["path"] for p in told["findings"]["leakage"]["items"][0]["pictures"]] == [
+        path.relative_to(leaky).as_posix() for path in (train, test)
+    ]
+
+
+def test_a_data_check_judges_labels_by_pictures_that_the_run_has_not_seen(run, birds, tmp_path, capsys) -> None:
+    assert wingbar("data", "check", birds, "--run", run, "--out", tmp_path / "out") == 0
+    told = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]
+    assert "labels-training" not in told and "labels are checked" in (run / "test-split-read.log").read_text()
+    told = told["labels-unseen"]
+    assert "Judged: 18 pictures" in told["advice"] and "6 of the validation cut and 12 of the test" in told["advice"]
+    held = load_file(run / "steps" / "data" / "result.safetensors")["validation"]
+    dataset = load_data(birds)
+    unseen = {dataset.split("train")[i].key for i in held} | {sample.key for sample in dataset.split("test")}
+    assert {p["path"] for item in told["items"] for p in item["pictures"]} <= unseen
+
+
+def test_a_data_check_judges_training_labels_by_the_weights_that_a_run_started_from(birds, tmp_path, capsys) -> None:
+    weights, folder = tmp_path / "start.safetensors", tmp_path / "run"
+    save_model(create("res2net_nano", 3).backbone, weights)
+    start = ["--method", "plain", *FAST, "--weights", weights]
+    assert wingbar("train", birds, "--out", folder, "--quiet", *start) == 0
+    assert wingbar("data", "check", birds, "--run", folder, "--out", tmp_path / "out") == 0
+    told = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]
+    assert "all 36 training pictures" in told["labels-training"]["advice"]
+    assert "0 of the validation cut and 12 of the test split" in told["labels-unseen"]["advice"]
+
+
+def test_a_data_check_refuses_a_run_on_other_pictures(run, birds, tmp_path, capsys) -> None:
+    other = Path(shutil.copytree(birds, tmp_path / "other"))
+    first, second = (sample.path for sample in load_data(other).split("train")[:2])
+    shutil.copy(first, second)
+    assert wingbar("data", "check", other, "--run", run, "--out", tmp_path / "out") == 2
+    assert "was not trained on the pictures" in capsys.readouterr().err
+    assert wingbar("data", "check", birds, "--run", run / "model", "--out", tmp_path / "out") == 2
+    assert "give the run folder" in capsys.readouterr().err
 
 
 def test_predictions_are_readable() -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 UNREADABLE = 1
 """Exit code of a prediction in which some pictures could not be read."""
+LEAKING = 1
+"""Exit code of a check that found a photograph in training and test."""
 
 
 @dataclass
@@ -83,6 +85,8 @@ class Predict:
     """Classes listed."""
     batch_size: int = 16
     """Pictures at a time."""
+    runtime: Literal["torch", "onnx"] = "torch"
+    """What runs the nets; onnx: RUN is a folder made by `wingbar export`, and torch is not needed."""
     debug: bool = False
     """Show the traceback of an error."""
 
@@ -90,7 +94,7 @@ class Predict:
         from wingbar.recognizer import load
 
         failed = total = 0
-        for prediction in load(self.run_folder).predict_many(expand(self.pictures), self.batch_size):
+        for prediction in load(self.run_folder, self.runtime).predict_many(expand(self.pictures), self.batch_size):
             failed, total = failed + (prediction.error is not None), total + 1
             if self.json:
                 print(json.dumps(prediction.to_json(self.top)), flush=True)
@@ -168,6 +172,82 @@ class Demo:
         return 0
 
 
+@dataclass
+class Check:
+    """Find what is wrong with a data set: damaged pictures, copies, leaks, doubtful labels. Exit code 1: leaks."""
+
+    data: tyro.conf.Positional[Path]
+    """The pictures, in any layout that `train` reads."""
+    run_folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="RUN")] = None
+    """A run on these pictures, to doubt the labels of those that it has not seen."""
+    out: Path = Path("data-check")
+    """Folder for data-check.json, and for index.html with thumbnails."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.data import load
+        from wingbar.data.audit import audit, leaks
+        from wingbar.data.sheet import rows, write
+        from wingbar.evaluation.tables import render
+        from wingbar.files import make_folder
+
+        dataset = load(self.data)
+        make_folder(self.out)
+        findings = audit(dataset)
+        if self.run_folder is not None:
+            from wingbar.evaluation.labels import judge_labels
+
+            findings = (*findings, *judge_labels(self.run_folder, dataset))
+        sheet = write(self.out, dataset, findings)
+        print(dataset.describe(), render(["finding", "found", "first"], rows(findings)), sep="\n\n")
+        print(f"see {sheet}", file=sys.stderr)
+        return LEAKING if leaks(findings) else 0
+
+
+@dataclass
+class Data:
+    """Look after data sets."""
+
+    command: tyro.conf.OmitArgPrefixes[
+        Annotated[Check, tyro.conf.subcommand("check", prefix_name=False)]
+        | Annotated[None, tyro.conf.Suppress]  # tyro takes a choice of two or more for commands
+    ]
+
+    def run(self) -> int:
+        assert self.command is not None
+        return self.command.run()
+
+
+@dataclass
+class Export:
+    """Write a model's nets as ONNX files that take plain pixels, for other programs. Needs wingbar[export]."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder, or its model folder alone."""
+    out: Path
+    """Folder for the files."""
+    int8: bool = False
+    """Weights of a byte each: smaller files; measure what that costs before you use them."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.evaluation.tables import render
+        from wingbar.export import export
+
+        rows = [
+            [
+                one.file,
+                f"{one.megabytes:.2f}",
+                "; ".join(f"{name} {value:.1e}" for name, value in one.differences.items()),
+            ]
+            for one in export(self.run_folder, self.out, int8=self.int8)
+        ]
+        print(render(["file", "MB", "largest differences from the model"], rows))
+        return 0
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Exit codes: 0 done, 1 some pictures unreadable, 2 a mistake of the user's, 130 stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -203,6 +283,8 @@ def parse(arguments: list[str]) -> Any:
         | Annotated[Predict, tyro.conf.subcommand("predict", prefix_name=False)]
         | Annotated[Explain, tyro.conf.subcommand("explain", prefix_name=False)]
         | Annotated[Guide, tyro.conf.subcommand("guide", prefix_name=False)]
+        | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
+        | Annotated[Data, tyro.conf.subcommand("data", prefix_name=False)]
         | Annotated[Demo, tyro.conf.subcommand("demo", prefix_name=False)]
     )
     return tyro.cli(

@@ -30,6 +30,10 @@ class RunError(WingbarError):
     """A run folder is missing, damaged, in use, or lacks what was asked for."""
 
 
+class ExportError(WingbarError):
+    """A model cannot be exported, or the exported one does not say the same."""
+
+
 def suggestion(wrong: str, known: Iterable[str]) -> str:
     """``" Did you mean 'x'?"`` for the closest known name, or ``""`` when none is close."""
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)

@@ -7,6 +7,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+from wingbar.errors import RunError
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, before they are computed. Raises RunError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: no folder can be made there ({error.strerror}); choose another --out.") from None
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all; its folder is made."""

@@ -55,6 +55,8 @@ class Picture:
 
     pixels: UInt8[ndarray, "height width 3"]
     size: tuple[int, int]
+    turned: bool = False
+    """Whether EXIF turned it: programs that ignore EXIF show it otherwise."""
 
 
 def read_picture(source: Source, short_side: int | None = None) -> Picture:
@@ -89,7 +91,8 @@ def read_picture(source: Source, short_side: int | None = None) -> Picture:
     if orientation in _TURNS:
         rgb = rgb.transpose(_TURNS[orientation])
     # np.array, not asarray: torch wants memory it may write to
-    return Picture(np.array(rgb), _swapped(stored) if orientation in _SIDEWAYS else stored)
+    size = _swapped(stored) if orientation in _SIDEWAYS else stored
+    return Picture(np.array(rgb), size, orientation in _TURNS)
 
 
 def crop_square(picture: Picture, box: Sequence[float] | None, size: int) -> Image.Image:

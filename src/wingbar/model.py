@@ -13,7 +13,6 @@ from numpy import ndarray
 from safetensors import SafetensorError
 
 from wingbar.errors import RunError
-from wingbar.runtime import Runtime
 
 FORMAT = 2
 STREAMS = ("picture", "object", "parts")
@@ -70,29 +69,3 @@ def check_card(card: dict[str, Any]) -> None:
         raise ValueError("streams")
     if not 32 <= card["test_size"] <= 4096:
         raise ValueError("test_size")
-
-
-def torch_runtime(model: Model) -> Runtime:
-    """The model's nets in torch. Raises RunError where they do not fit the card."""
-    import torch
-
-    from wingbar.nets import create
-    from wingbar.nets.looking import BoxHead, TorchRuntime
-
-    card, nets = model.card, {}
-    for name in card["streams"]:
-        state = {key: torch.from_numpy(value) for key, value in model.arrays(name).items()}
-        net = create(card["net"], len(card["classes"]))
-        net.head = torch.nn.Linear(net.num_features, len(state["head.bias"]))
-        try:
-            net.load_state_dict(state)
-        except RuntimeError as error:
-            raise RunError(f"{model.folder / name}.safetensors: does not fit {card['net']}: {error}") from None
-        nets[name] = net
-    boxes = None
-    if "locator" in card["sha256"]:
-        arrays = model.arrays("locator")
-        boxes = BoxHead(torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"]))
-    if "parts" in nets:
-        nets["picture"].get_submodule(card["neuron_layer"])
-    return TorchRuntime(nets, boxes, card["neuron_layer"])

@@ -40,7 +40,7 @@ def _content(model: Model, name: str) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise RunError(f"{path}: not there; make it: wingbar export RUN --out {model.folder}.") from None
+        raise RunError(f"{path}: not there; make it with `wingbar export RUN --out DIR` and give DIR.") from None
     if hashlib.sha256(content).hexdigest() != model.card["onnx"][name]:
         raise RunError(f"{path}: damaged or of another model (checksum); export it again.")
     return content

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -28,7 +29,8 @@ from wingbar.config import PartSettings, ProposalSettings, Rule, fill
 from wingbar.errors import ConfigError, PictureError, RunError
 from wingbar.images import READ_SIDE, Picture, Source, read_picture
 from wingbar.maps import stretch
-from wingbar.model import Model, read_model, torch_runtime
+from wingbar.model import Model, read_model
+from wingbar.onnx_runtime import OnnxRuntime
 from wingbar.opam.fusion import fuse
 from wingbar.prediction import Part, Prediction
 from wingbar.runtime import Look, Runtime
@@ -184,13 +186,18 @@ class Begun:
         return propose(picture, settings) if isinstance(picture, Picture) and settings else NO_BOXES
 
 
-def load(run: Path | str) -> Recognizer:
+def load(run: Path | str, runtime: Literal["torch", "onnx"] = "torch") -> Recognizer:
     """The recogniser of a run folder, or of its ``model`` folder moved elsewhere. Raises RunError.
 
-    Files are safetensors and JSON: loading runs no code. Each file is checked against its checksum.
+    With ``onnx`` the folder is an export (`wingbar export`), and torch is not imported.
+    Files are safetensors, JSON and ONNX: loading runs no code. Each file is checked against its checksum.
     """
     model = read_model(run)
     try:
+        if runtime == "onnx":
+            return Recognizer(model, OnnxRuntime(model))
+        from wingbar.torch_runtime import torch_runtime  # torch only where it is wanted
+
         return Recognizer(model, torch_runtime(model))
     except (KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
         raise RunError(f"{model.folder / 'recognizer.json'}: lacks or misstates {error}; train again.") from None

@@ -83,9 +83,13 @@ class Store:
         """The folder of a step."""
         return self.folder / "steps" / name
 
+    def key(self, name: str, settings: Any, inputs: Sequence[Result]) -> str:
+        """What a step's kept result is known by."""
+        return digest(FORMAT, name, settings, [result.key for result in inputs])
+
     def step(self, name: str, settings: Any, inputs: Sequence[Result], compute: Callable[[], Result]) -> Result:
         """The step's result: the kept one if its key still holds, else computed and kept."""
-        key = digest(FORMAT, name, settings, [result.key for result in inputs])
+        key = self.key(name, settings, inputs)
         self.redoing = self.redoing or name == self.redo_from or name.startswith(f"{self.redo_from}-")
         kept = None if self.redoing else self.read(name, key)
         if kept is not None:

@@ -79,11 +79,17 @@ def evaluate(
     recognizer = load(run)
     dataset = _dataset(recognizer, data)
     samples = dataset.split("test")
-    with (Path(run) / "test-split-read.log").open("a", encoding="utf-8") as file:
-        file.write(f"{len(samples)} pictures of {dataset.name}, {len(dataset.classes)} classes\n")
+    note_reading(Path(run), dataset)
     judged = judge(recognizer, samples, dataset, batch_size=batch_size, seed=seed)
     write_json(Path(run) / "evaluation.json", judged.to_json())
     return judged
+
+
+def note_reading(run: Path, dataset: Dataset, why: str = "") -> None:
+    """Add a line to the run's record of every reading of a test split."""
+    pictures = f"{len(dataset.split('test'))} pictures of {dataset.name}, {len(dataset.classes)} classes"
+    with (run / "test-split-read.log").open("a", encoding="utf-8") as file:
+        file.write(f"{pictures} {why}".rstrip() + "\n")
 
 
 def judge(

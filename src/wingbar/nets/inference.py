@@ -14,8 +14,10 @@ from wingbar.nets.tracing import probe, watching
 Net = TypeVar("Net", bound=nn.Module)
 
 
-def for_inference(net: Net) -> Net:
+def for_inference(net: Net, keep: str | None = None) -> Net:
     """A copy in eval mode without gradients, of the same class, with its batch norms folded into its convs.
+
+    The conv named ``keep`` stays as it is: what it gives is asked for, and folding would change it.
 
     Outputs equal the net's to 1e-5 of their largest value; should a net turn out to use a conv's output apart
     from the batch norm after it, the copy stays unfolded. Fold in float32; cast the copy afterwards.
@@ -23,7 +25,8 @@ def for_inference(net: Net) -> Net:
     plain = copy.deepcopy(net).eval().requires_grad_(False)
     folded = copy.deepcopy(plain)
     for conv, norm in _pairs(folded):
-        _fold(folded, conv, norm)
+        if conv != keep:
+            _fold(folded, conv, norm)
     expected, got = probe(plain, plain), probe(folded, folded)
     same = torch.allclose(expected, got, rtol=0, atol=1e-5 * max(1.0, float(expected.abs().max())))
     return folded if same else plain

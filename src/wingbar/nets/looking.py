@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-
-import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
-from numpy import ndarray
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from wingbar.nets.inference import for_inference
 from wingbar.nets.neurons import response_map
 from wingbar.nets.saliency_head import MapNet, normalize
-from wingbar.runtime import Look
 
 
 class BoxHead(nn.Module):
@@ -44,7 +37,7 @@ class Looker(nn.Module):
         self.net, self.boxes, self.layer = net, boxes, layer
 
     def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        count = len(pixels)
+        count = pixels.shape[0]  # a symbol while a net is exported, which len() would make a number
         views = normalize(torch.cat([pixels, pixels.flip(3)]), self.net)
         if self.layer is None:
             features, neurons = self.net.forward_features(views), views.new_zeros(2 * count, 0, 1, 1)
@@ -53,7 +46,7 @@ class Looker(nn.Module):
         evidence = self.net.forward_evidence(upright(features))
         corners = views.new_zeros(count, 4)
         if self.boxes is not None:
-            own, mirrored = self.boxes(features).split(count)
+            own, mirrored = self.boxes(features).unflatten(0, (2, -1))
             corners = (own + mirror_corners(mirrored)) / 2
         return evidence, evidence.mean((2, 3)) + self.net.head.bias, corners, upright(neurons)
 
@@ -72,7 +65,7 @@ class Judge(nn.Module):
 
 def upright(both: Float[Tensor, "twice channels h w"]) -> Float[Tensor, "batch channels h w"]:
     """Maps of pictures and, behind them, of their mirrors, averaged in the pictures' own direction."""
-    own, mirrored = both.split(len(both) // 2)
+    own, mirrored = both.unflatten(0, (2, -1))
     return (own + mirrored.flip(3)) / 2
 
 
@@ -80,37 +73,3 @@ def mirror_corners(corners: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 4"
     """Boxes of a mirrored picture, in shares, carried back to the picture; its own inverse."""
     x1, y1, x2, y2 = corners.unbind(1)
     return torch.stack([1 - x2, y1, 1 - x1, y2], 1)
-
-
-class TorchRuntime:
-    """Runs a model's nets by torch, folded for inference, on a GPU where there is one."""
-
-    def __init__(
-        self,
-        nets: Mapping[str, MapNet],
-        boxes: BoxHead | None = None,
-        layer: str | None = None,
-        device: torch.device | None = None,
-    ) -> None:
-        """``nets`` by stream: ``picture`` is ClassNet. ``layer`` is the one that parts are aligned by."""
-        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        folded = {name: for_inference(net) for name, net in nets.items()}
-        looker = Looker(folded.pop("picture"), copy.deepcopy(boxes), layer)
-        self.looker = self._placed(looker)
-        self.judges = {name: self._placed(Judge(net)) for name, net in folded.items()}
-
-    def _placed(self, module: nn.Module) -> nn.Module:
-        return module.eval().to(self.device).to(memory_format=torch.channels_last)
-
-    @torch.no_grad()
-    def look(self, squares: UInt8[ndarray, "batch 3 side side"]) -> Look:
-        """See `Runtime.look`."""
-        return Look(*(tensor.float().cpu().numpy() for tensor in self.looker(self._sent(squares))))
-
-    @torch.no_grad()
-    def judge(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:
-        """See `Runtime.judge`."""
-        return self.judges[stream](self._sent(squares)).float().cpu().numpy()
-
-    def _sent(self, squares: ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(squares)).to(self.device)

@@ -16,7 +16,7 @@ from wingbar.config import Rule
 from wingbar.learning.loop import predict_logits
 from wingbar.learning.views import View, fixed_loader
 from wingbar.maps import pool_boxes, stretch
-from wingbar.nets.looking import BoxHead, TorchRuntime
+from wingbar.nets.looking import BoxHead
 from wingbar.nets.neurons import neuron_layer
 from wingbar.nets.saliency_head import MapNet, normalize
 from wingbar.opam.alignment import assign_parts, cluster_neurons, cluster_responses
@@ -27,6 +27,7 @@ from wingbar.steps.job import Job
 from wingbar.steps.nets import net_of, new_net, starting_point
 from wingbar.steps.views import object_views, views_of
 from wingbar.store import Result, pack, unpack
+from wingbar.torch_runtime import TorchRuntime
 
 PRINCIPAL_PICTURES = 600
 """Pictures that principal directions are computed from, drawn at random."""

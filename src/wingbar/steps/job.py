@@ -101,11 +101,30 @@ def inspect(
             {"bad": bad},
         )
 
-    result = store.step("data", [dataset.training_fingerprint(), config.validation, config.seed], [], compute)
+    result = store.step("data", _cut(dataset, config), [], compute)
     bad = result.info["bad"]
-    kept = tuple(sample for sample in samples if sample.key not in bad)
     skipped = tuple(Skipped(sample.path, bad[sample.key]) for sample in samples if sample.key in bad)
-    return kept, result, skipped
+    return _readable(samples, result), result, skipped
+
+
+def held_out(dataset: Dataset, config: Config, store: Store) -> tuple[tuple[Sample, ...], tuple[Sample, ...]] | None:
+    """A run's readable training pictures, and those of them that none of its nets was trained on.
+
+    None if the run was not on this data set.
+    """
+    result = store.read("data", store.key("data", _cut(dataset, config), []))
+    if result is None:
+        return None
+    kept = _readable(dataset.split("train"), result)
+    return kept, () if config.refit else tuple(kept[i] for i in result.arrays["validation"])
+
+
+def _cut(dataset: Dataset, config: Config) -> list[Any]:
+    return [dataset.training_fingerprint(), config.validation, config.seed]
+
+
+def _readable(samples: Sequence[Sample], result: Result) -> tuple[Sample, ...]:
+    return tuple(sample for sample in samples if sample.key not in result.info["bad"])
 
 
 def _size_or_reason(sample: Sample) -> tuple[int, int] | str:

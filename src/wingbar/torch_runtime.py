@@ -1,0 +1,82 @@
+"""Runs a model's nets by torch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+from torch import Tensor, nn
+
+from wingbar.errors import RunError
+from wingbar.model import Model
+from wingbar.nets import MapNet, create, for_inference
+from wingbar.nets.looking import BoxHead, Judge, Looker
+from wingbar.runtime import Look
+
+
+class TorchRuntime:
+    """Runs a model's nets by torch, folded for inference, on a GPU where there is one."""
+
+    def __init__(
+        self,
+        nets: Mapping[str, MapNet],
+        boxes: BoxHead | None = None,
+        layer: str | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        """``nets`` by stream: ``picture`` is ClassNet. ``layer`` is the one that parts are aligned by."""
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        classnet = for_inference(nets["picture"], keep=layer)
+        self.looker = self._placed(Looker(classnet, copy.deepcopy(boxes), layer))
+        judges = {name: Judge(for_inference(net)) for name, net in nets.items() if name != "picture"}
+        self.judges = {name: self._placed(judge) for name, judge in judges.items()}
+
+    def _placed(self, module: nn.Module) -> nn.Module:
+        return module.eval().to(self.device).to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def look(self, squares: UInt8[ndarray, "batch 3 side side"]) -> Look:
+        """See `Runtime.look`."""
+        return Look(*(tensor.float().cpu().numpy() for tensor in self.looker(self._sent(squares))))
+
+    @torch.no_grad()
+    def judge(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:
+        """See `Runtime.judge`."""
+        return self.judges[stream](self._sent(squares)).float().cpu().numpy()
+
+    def _sent(self, squares: ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(squares)).to(self.device)
+
+
+def nets_of(model: Model) -> dict[str, MapNet]:
+    """The model's nets by stream, in torch and in eval mode. Raises RunError where they do not fit the card."""
+    card, nets = model.card, {}
+    for name in card["streams"]:
+        state = {key: torch.from_numpy(value) for key, value in model.arrays(name).items()}
+        net = create(card["net"], len(card["classes"]))
+        net.head = torch.nn.Linear(net.num_features, len(state["head.bias"]))
+        try:
+            net.load_state_dict(state)
+        except RuntimeError as error:
+            raise RunError(f"{model.folder / name}.safetensors: does not fit {card['net']}: {error}") from None
+        nets[name] = net.eval()
+    if "parts" in nets:
+        nets["picture"].get_submodule(card["neuron_layer"])
+    return nets
+
+
+def boxes_of(model: Model) -> BoxHead | None:
+    """What reads the object's box off ClassNet's features; None in a model that learnt no boxes."""
+    if "locator" not in model.card["sha256"]:
+        return None
+    arrays = model.arrays("locator")
+    return BoxHead(torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"]))
+
+
+def torch_runtime(model: Model) -> TorchRuntime:
+    """The model's nets in torch. Raises RunError."""
+    return TorchRuntime(nets_of(model), boxes_of(model), model.card["neuron_layer"])
