@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wingbar.names import display_names, printable, slug
@@ -29,6 +29,7 @@ def test_names_are_shown_on_one_line_and_nothing_hides(given_name: str, shown: s
     assert printable(given_name) == shown
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=[])))
 def test_what_is_shown_can_be_written_and_is_bounded(text: str) -> None:
     shown = printable(text, limit=50)
@@ -41,6 +42,7 @@ def test_class_names_are_made_nice_only_where_they_stay_apart() -> None:
     assert display_names(["001.wren", "002.wren", "747", "2_4"]) == ["001.wren", "002.wren", "747", "2 4"]
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=[])))
 def test_a_slug_is_safe_in_a_path(text: str) -> None:
     assert re.fullmatch(r"([a-z0-9]+(-[a-z0-9]+)*)?", slug(text)) and len(slug(text)) <= 40

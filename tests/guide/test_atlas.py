@@ -22,19 +22,20 @@ def test_the_embedding_is_sklearns_up_to_signs() -> None:
 @pytest.mark.parametrize("classes", [2, 3, 200])
 def test_labels_lie_inside_and_on_nothing(classes: int) -> None:
     rng = np.random.default_rng(classes)
-    places = layout(embed(rng.normal(size=(classes, classes))), [f"class number {k} 鳥" * 2 for k in range(classes)])
-    dots = [(p.x - RADIUS, p.y - RADIUS, p.x + RADIUS, p.y + RADIUS) for p in places]
+    atlas = layout(embed(rng.normal(size=(classes, classes))), [f"class number {k} 鳥" * 2 for k in range(classes)])
+    dots = [(p.x - RADIUS, p.y - RADIUS, p.x + RADIUS, p.y + RADIUS) for p in atlas.places]
     labels = [
         (p.label_x, p.label_y - TEXT + 3, p.label_x + int(ems(p.label) * TEXT), p.label_y + 3)
-        for p in places
-        if p.label
+        for p in atlas.places
+        if p.shown
     ]
-    assert labels and all(x1 >= 0 and y1 >= 0 and x2 <= WIDTH and y2 <= HEIGHT for x1, y1, x2, y2 in labels)
+    assert labels and all(x1 >= 0 and y1 >= 0 and x2 <= atlas.width and y2 <= atlas.height for x1, y1, x2, y2 in labels)
     assert not any(overlap(a, b) for a, b in combinations(labels, 2))
     assert not any(overlap(label, dot) for label in labels for dot in dots)
-    assert all(len(p.label) <= LETTERS for p in places if p.label)
+    assert all(len(p.label) <= LETTERS for p in atlas.places)
 
 
 def test_classes_that_look_all_the_same_lie_in_the_middle() -> None:
-    assert {(p.x, p.y) for p in layout(np.zeros((3, 2)), ["a", "b", "c"])} == {(WIDTH // 2, HEIGHT // 2)}
+    places = layout(np.zeros((3, 2)), ["a", "b", "c"]).places
+    assert {(p.x, p.y) for p in places} == {(WIDTH // 2, HEIGHT // 2)}
     assert embed(np.zeros((2, 1))).shape == (2, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wingbar.guide.choosing import best, best_marks, confusion, likeness, pairs_to_compare, share_interval
@@ -43,6 +43,7 @@ def test_pairs_are_those_confused_or_else_the_most_alike() -> None:
     assert pairs_to_compare(errors, alike) == [(0, 1), (0, 2), (0, 3), (2, 4)]
 
 
+@settings(deadline=None)
 @given(st.integers(2, 30), st.integers(0, 2**32 - 1))
 def test_there_are_few_pairs_and_every_class_is_in_one(classes: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

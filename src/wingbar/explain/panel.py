@@ -106,7 +106,7 @@ def where_text(prediction: Prediction) -> str:
     """What the boxes are."""
     if not prediction.parts:
         return "White: the object as the net found it."
-    return "White: the object. Numbers: the parts; the same number is the same place of other objects."
+    return "White: the object. Numbers: the parts; one number is what the model takes for the same place."
 
 
 def stack(images: Sequence[Image.Image], gap: int) -> Image.Image:

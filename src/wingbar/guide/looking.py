@@ -7,7 +7,8 @@ Only the recogniser's own boxes and scores are used, never an annotated box. Wha
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -50,29 +51,46 @@ def look_at_classes(
     """At most ``per_class`` training pictures of each class, in the order of the classes."""
     training = dataset.split("train")
     chosen = [evenly([s for s in training if s.label == label], per_class) for label in range(len(dataset.classes))]
-    left, started, told = sum(map(len, chosen)), time.monotonic(), False
-    reporter.say(f"looking at {left} of {len(training)} training pictures; what is known already is not done again")
+    clock = Clock(sum(map(len, chosen)), reporter)
+    reporter.say(f"looking at {clock.left} of {len(training)} training pictures; what is known already is kept")
     looked = []
     for label, samples in enumerate(chosen):
         content = replace(dataset, samples=tuple(samples)).fingerprint()
-        made: list[int] = []
 
-        def compute(samples: Sequence[Sample] = samples, made: list[int] = made) -> Result:
-            made.append(len(samples))
-            predictions = list(recognizer.predict_many([sample.path for sample in samples], batch_size))
-            return packed(predictions, recognizer.classes)
+        def compute(samples: Sequence[Sample] = samples) -> Result:
+            with clock.timed(len(samples)):
+                return packed(
+                    list(recognizer.predict_many([sample.path for sample in samples], batch_size)), recognizer.classes
+                )
 
-        begun = time.monotonic()
         result = store.step(f"class-{label + 1:04d}", [recognizer.card["sha256"], content], [], compute)
-        left -= len(samples)
-        if made and not told and left:
-            minutes = left * (time.monotonic() - begun) / max(len(samples), 1) / 60
-            reporter.say(f"  about {max(minutes, 0.1):.1f} min for the other {left} pictures")
-            told = True
+        clock.passed(len(samples))
         looked.append(unpacked(result, samples))
-    if told:
-        reporter.say(f"  {time.monotonic() - started:.0f} s")
     return looked
+
+
+class Clock:
+    """Tells how long the pictures that are left will take: after the first class, then once a minute."""
+
+    def __init__(self, left: int, reporter: Reporter) -> None:
+        self.left, self.reporter = left, reporter
+        self.seconds, self.pictures, self.told_at = 0.0, 0, -60.0
+
+    @contextmanager
+    def timed(self, pictures: int) -> Iterator[None]:
+        """Measure how long these pictures take."""
+        begun = time.monotonic()
+        yield
+        self.seconds += time.monotonic() - begun
+        self.pictures += pictures
+
+    def passed(self, pictures: int) -> None:
+        """These pictures are done, or were known."""
+        self.left -= pictures
+        if self.pictures and self.left and self.seconds - self.told_at >= 60:
+            minutes = self.left * self.seconds / self.pictures / 60
+            self.reporter.say(f"  about {max(minutes, 0.1):.1f} min for the other {self.left} pictures")
+            self.told_at = self.seconds
 
 
 def evenly(items: Sequence[Item], count: int) -> list[Item]:

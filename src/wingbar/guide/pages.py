@@ -27,7 +27,7 @@ from wingbar.guide.looking import Looked
 from wingbar.guide.thumbnails import Thumbnail, Thumbnails
 from wingbar.names import display_names, printable
 
-EXAMPLES, CROPS, MISTAKES, COMPARED, ALIKE, PAIRS = 8, 6, 12, 4, 3, 8
+EXAMPLES, CROPS, MISTAKES, COMPARED, ALIKE, PAIRS, LINES = 8, 6, 12, 4, 3, 8, 30
 """Most that a page shows of each kind."""
 OBJECT = -1
 """Stands for the whole object where parts have the number of their cluster."""
@@ -178,9 +178,9 @@ def index_values(guide: Guide, thumbnails: Thumbnails) -> dict[str, Any]:
 
 
 def map_values(guide: Guide) -> dict[str, Any]:
-    """Points, labels, and a line between classes that are confused."""
+    """Points, labels, and lines between the classes that are confused most."""
     lines = [(a, b, int(guide.confused[a, b] + guide.confused[b, a])) for a, b in guide.pairs]
-    return {"places": layout(guide.points, guide.names), "lines": [line for line in lines if line[2]]}
+    return {"atlas": layout(guide.points, guide.names), "lines": [line for line in lines if line[2]][:LINES]}
 
 
 def facts(guide: Guide, label: int) -> dict[str, Any] | None:
