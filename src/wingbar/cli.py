@@ -168,6 +168,45 @@ class Demo:
         return 0
 
 
+@dataclass
+class Serve:
+    """Name pictures in a browser, or over HTTP as JSON, until stopped. No picture is kept."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder, or its model folder alone."""
+    host: str = "127.0.0.1"
+    """Address to listen at: this machine's alone by default, 0.0.0.0 for all networks."""
+    port: int = 8000
+    """Port to listen at; 0 for any that is free."""
+    host_name: tuple[str, ...] = ()
+    """Names that visitors may call the server by, beside localhost; needed behind a proxy that keeps them."""
+    data: Path | None = None
+    """Data set to show examples from; by default the one that the run was trained on, where it is there."""
+    max_megabytes: int = 20
+    """Size of a picture's file at most."""
+    queue: int = 32
+    """Pictures received, waiting and looked at, at most; the next is told to come again."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.serve import require
+
+        require()
+        from wingbar.serve.server import serve
+
+        serve(
+            self.run_folder,
+            host=self.host,
+            port=self.port,
+            data=self.data,
+            names=self.host_name,
+            megabytes=self.max_megabytes,
+            places=self.queue,
+        )
+        return 0
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Exit codes: 0 done, 1 some pictures unreadable, 2 a mistake of the user's, 130 stopped."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -204,6 +243,7 @@ def parse(arguments: list[str]) -> Any:
         | Annotated[Explain, tyro.conf.subcommand("explain", prefix_name=False)]
         | Annotated[Guide, tyro.conf.subcommand("guide", prefix_name=False)]
         | Annotated[Demo, tyro.conf.subcommand("demo", prefix_name=False)]
+        | Annotated[Serve, tyro.conf.subcommand("serve", prefix_name=False)]
     )
     return tyro.cli(
         commands,
