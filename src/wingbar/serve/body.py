@@ -79,13 +79,16 @@ async def form_file(request: Request, limits: Limits) -> bytes:
     )
     parser.spool_max_size = limits.size + 1  # never to the disk
     try:
-        async with await parser.parse() as form:
-            file = form.get(FIELD)
-            if not isinstance(file, UploadFile):
-                raise HTTPException(400, f"The form has no file in the field '{FIELD}'.")
-            return await file.read()
+        form = await parser.parse()
     except MultiPartException as error:
         raise HTTPException(400, f"The form cannot be read: {error.message}") from None
+    try:
+        file = form.get(FIELD)
+        if not isinstance(file, UploadFile):
+            raise HTTPException(400, f"The form has no file in the field '{FIELD}'.")
+        return await file.read()
+    finally:
+        await form.close()
 
 
 def check_header(content: bytes, limits: Limits) -> None:

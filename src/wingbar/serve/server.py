@@ -48,8 +48,9 @@ def serve(
     if megabytes < 1 or places < 1:
         raise ConfigError("--max-megabytes and --queue must be at least 1.")
     limits = Limits(size=megabytes << 20)
-    recognizer = load(run)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     with listen(host, port) as listener:
+        recognizer = load(run)
         recognizer.predict(np.full((64, 64, 3), 127, np.uint8))  # compiles what the first visitor would wait for
         site = build_site(run, recognizer, find(run, recognizer, data), limits, places)
         hosts = (*LOCAL_NAMES, host, *names) if names or is_local(host) else ()
@@ -129,7 +130,6 @@ class Server(uvicorn.Server):
     """uvicorn, which on its way out first sends away the pictures that wait."""
 
     def __init__(self, site: Site, app: object) -> None:
-        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
         self.site = site
         super().__init__(
             uvicorn.Config(

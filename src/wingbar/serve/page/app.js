@@ -110,7 +110,9 @@ function drawHeat(map, width, height) {
   const canvas = $("heat");
   canvas.hidden = true;
   [canvas.width, canvas.height] = [400, Math.max(1, Math.round((400 * height) / width))];
-  canvas.getContext("2d").drawImage(small, 0, 0, canvas.width, canvas.height);
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(small, 0, 0, canvas.width, canvas.height);
 }
 
 function box([x1, y1, x2, y2], colour, id, label, unit) {
