@@ -98,10 +98,12 @@ def find(run: Path, recognizer: Recognizer, data: Path | None) -> Examples:
 
 def listen(host: str, port: int) -> socket.socket:
     """The socket that is served. Raises ConfigError if it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if not 0 <= port < 1 << 16:
+        raise ConfigError(f"cannot listen at port {port}: a --port is a number from 0 to 65535.")
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except (OSError, OverflowError, UnicodeError) as error:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(place[:2], family=family, backlog=128)
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"cannot listen at {host}, port {port}: {reason}; give another --port or --host.") from None
 
