@@ -22,11 +22,13 @@ from starlette.types import ASGIApp
 
 from wingbar import __version__
 from wingbar.errors import PictureError
+from wingbar.guide.pages import class_page
+from wingbar.names import display_names
 from wingbar.recognizer import Prediction
 from wingbar.serve.batching import Batcher, Full, Stopped
 from wingbar.serve.body import Limits, receive_picture, refused
 from wingbar.serve.examples import Examples
-from wingbar.serve.guard import Guard
+from wingbar.serve.guard import POLICY, Guard
 from wingbar.serve.metrics import Measured, Metrics
 
 HERE = Path(__file__).parent
@@ -54,6 +56,9 @@ class Site:
     async def page(self, request: Request) -> Response:
         return FileResponse(HERE / "page" / "index.html")
 
+    async def icon(self, request: Request) -> Response:
+        return FileResponse(HERE / "page" / "icon.svg")
+
     async def predict(self, request: Request) -> Response:
         top = wanted(request)
         try:
@@ -73,14 +78,20 @@ class Site:
         return JSONResponse(told(prediction, top), headers={"Cache-Control": "no-store"})
 
     async def list_classes(self, request: Request) -> Response:
-        named = zip(self.classes, self.examples.counts, strict=True)
-        return JSONResponse(
+        classes = [
             {
-                "classes": [{"index": i, "name": name, "examples": count} for i, (name, count) in enumerate(named)],
-                "guide": "/guide/" if self.guide else None,
-                "limits": {"bytes": self.limits.size, "pixels": self.limits.pixels},
+                "index": label,
+                "name": name,
+                "shown": shown,
+                "examples": count,
+                "guide": f"/guide/{class_page(label)}" if self.guide else None,
             }
-        )
+            for label, (name, shown, count) in enumerate(
+                zip(self.classes, display_names(self.classes), self.examples.counts, strict=True)
+            )
+        ]
+        limits = {"bytes": self.limits.size, "pixels": self.limits.pixels}
+        return JSONResponse({"classes": classes, "guide": "/guide/" if self.guide else None, "limits": limits})
 
     async def example(self, request: Request) -> Response:
         label, number = request.path_params["label"], request.path_params["number"]
@@ -102,10 +113,20 @@ class Site:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+class GuideFiles(StaticFiles):
+    """The field guide's files. Its bars and tags stand where style attributes put them; scripts stay files of its own."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Content-Security-Policy"] = f"{POLICY}; style-src-attr 'unsafe-inline'"
+        return response
+
+
 def create_app(site: Site, hosts: Sequence[str] = ()) -> ASGIApp:
     """The whole application; ``hosts`` are the names it may be called by, none for any."""
     routes: list[Route | Mount] = [
         Route("/", site.page),
+        Route("/favicon.ico", site.icon),
         Route("/api/predict", site.predict, methods=["POST"]),
         Route("/api/classes", site.list_classes),
         Route("/examples/{label:int}/{number:int}", site.example),
@@ -115,7 +136,7 @@ def create_app(site: Site, hosts: Sequence[str] = ()) -> ASGIApp:
         Mount("/page", StaticFiles(directory=HERE / "page")),
     ]
     if site.guide:
-        routes.append(Mount("/guide", StaticFiles(directory=site.guide, html=True)))
+        routes.append(Mount("/guide", GuideFiles(directory=site.guide, html=True)))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

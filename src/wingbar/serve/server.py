@@ -60,7 +60,9 @@ def serve(
             server.run(sockets=[listener])
 
 
-def build_site(run: Path, recognizer: Recognizer, examples: Examples, limits: Limits, places: int) -> Site:
+def build_site(
+    run: Path, recognizer: Recognizer, examples: Examples, limits: Limits | None = None, places: int = 32
+) -> Site:
     """All that answers requests, around one model."""
     batcher: Batcher[bytes, Prediction] = Batcher(partial(look, recognizer), size=BATCH, places=places)
     guide = run / "guide"
@@ -69,7 +71,7 @@ def build_site(run: Path, recognizer: Recognizer, examples: Examples, limits: Li
         batcher,
         Metrics(lambda: batcher.taken),
         examples,
-        limits,
+        limits or Limits(),
         guide if (guide / "index.html").is_file() else None,
     )
 

@@ -22,7 +22,8 @@ function draw(tag, attributes) {
 
 const percent = (share) => (share > 0 && share < 0.01 ? "< 1 %" : `${Math.round(100 * share)} %`);
 // bdi keeps a name that turns the writing direction from turning its neighbours.
-const called = (name) => make("bdi", { className: "name", textContent: name });
+const called = (name) => make("bdi", { className: "name", textContent: shown(name) });
+const shown = (name) => known.classes.get(name)?.shown ?? name;
 const ranked = (scores) => Object.entries(scores).sort((one, other) => other[1] - one[1]);
 
 function bar(tag, name, share) {
@@ -180,12 +181,12 @@ function choosePart(chosen, told) {
 
 function compare(name, button) {
   for (const other of $("names").querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button));
-  const { index, examples } = known.classes.get(name) ?? { examples: 0 };
-  if (!examples) return $("examples").replaceChildren();
+  const { index, examples, guide } = known.classes.get(name);
+  const title = make("h3", {}, examples ? "Compare with " : "", called(name));
   const pictures = Array.from({ length: examples }, (_, i) =>
-    make("img", { src: `/examples/${index}/${i}`, alt: `Example ${i + 1} of ${name}`, loading: "lazy" }));
-  $("examples").replaceChildren(make("h3", {}, "Pictures of ", called(name), " to compare with"),
-    make("div", { id: "pictures" }, ...pictures));
+    make("img", { src: `/examples/${index}/${i}`, alt: `Example ${i + 1} of ${shown(name)}`, loading: "lazy" }));
+  const more = guide ? [make("p", {}, make("a", { href: guide }, called(name), " in the field guide"))] : [];
+  $("examples").replaceChildren(...(examples || guide ? [title] : []), make("div", { id: "pictures" }, ...pictures), ...more);
 }
 
 // ---- the page's own life ------------------------------------------------------------------------------------
