@@ -72,9 +72,7 @@ def test_a_class_page_and_a_pair_page_are_one_click_away(open_page: Open, addres
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_bars_the_way(
-    open_page: Open, guide: Path, findings: Callable[[Any], list[str]], scheme: str
-) -> None:
+def test_nothing_bars_the_way(open_page: Open, guide: Path, findings: Callable[[Any], list[str]], scheme: str) -> None:
     """axe-core finds nothing serious on any kind of page."""
     page = open_page(guide.as_uri(), color_scheme=scheme)
     kinds = ["index.html", "map.html", "card.html"]
@@ -83,4 +81,4 @@ def test_nothing_bars_the_way(
     for kind in kinds:
         page.goto((guide.parent / kind).as_uri())
         found[kind] = findings(page)
-    assert found == dict.fromkeys(kinds, [])
+    assert found == {kind: [] for kind in kinds}

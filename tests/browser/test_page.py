@@ -78,7 +78,7 @@ def drop(page: Any, content: bytes, name: str = "bird.png", kind: str = "image/p
     page.dispatch_event("main", "drop", {"dataTransfer": transfer})
 
 
-def test_a_chosen_picture_is_named_and_its_boxes_stand_where_they_are(open_page: Open, site: str, picture: Path) -> None:
+def test_a_chosen_picture_is_named_and_its_boxes_stand_where_told(open_page: Open, site: str, picture: Path) -> None:
     page = open_page(site)
     told = ask(page, lambda: page.set_input_files("#choose", picture))
     assert len(told["parts"]) == 2

@@ -149,8 +149,8 @@ def test_the_description_is_valid_and_complete(client: TestClient) -> None:
         ("GET", "/page/", 404), ("GET", "/page", 404), ("GET", "/guide/", 404), ("GET", "/examples/0/0", 404),
         ("GET", "/page/../app.py", 404), ("GET", "/page/%2e%2e/app.py", 404), ("GET", "/page/..%2fapp.py", 404),
         ("GET", "/page//etc/passwd", 404), ("GET", "/page/%00", 404), ("GET", "/examples/-1/0", 404),
-        ("GET", "/examples/0/x", 404), ("GET", "/api/predict", 405), ("POST", "/", 405), ("DELETE", "/api/classes", 405),
-        ("OPTIONS", "/api/predict", 405),
+        ("GET", "/examples/0/x", 404), ("GET", "/api/predict", 405), ("POST", "/", 405),
+        ("DELETE", "/api/classes", 405), ("OPTIONS", "/api/predict", 405), ("GET", "/favicon.ico", 200),
     ],
 )  # fmt: skip
 def test_every_answer_has_safe_headers(client: TestClient, method: str, path: str, status: int) -> None:

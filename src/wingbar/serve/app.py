@@ -114,7 +114,7 @@ class Site:
 
 
 class GuideFiles(StaticFiles):
-    """The field guide's files. Its bars and tags stand where style attributes put them; scripts stay files of its own."""
+    """The field guide's files. Its bars and tags stand where style attributes put them; its scripts are files alone."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
