@@ -135,7 +135,7 @@ def test_options_win_over_the_file(tmp_path, birds) -> None:
     assert 'method = "plain"' in saved and "seed = 3" in saved and "\nepochs = 1\n" in saved
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "explain", "guide", "demo"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "explain", "guide", "demo", "serve"])
 def test_every_option_is_documented(command: str, capsys) -> None:
     assert wingbar(command, "--help") == 0
     text = capsys.readouterr().out
