@@ -89,7 +89,8 @@ def axe(page: Any) -> list[str]:
     """Serious findings of axe-core on the page as it stands."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page).response["violations"]
+    # preload: axe would fetch the style sheets once more, which browsers forbid to pages from the disk
+    found = Axe().run(page, options={"preload": False}).response["violations"]
     return [
         f"{one['id']}: {node['html'][:120]} {node.get('failureSummary', '')}"
         for one in found

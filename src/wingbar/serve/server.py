@@ -86,16 +86,16 @@ def find(run: Path, recognizer: Recognizer, data: Path | None) -> Examples:
 
     A model folder that came from elsewhere names a data set too, but does not get to choose what is shown here.
     """
-    known = recognizer.card["data"]["source"] if (run / "config.toml").is_file() else None
-    if data is None and known is None:
-        return Examples([()] * len(recognizer.classes))
+    none = Examples([()] * len(recognizer.classes))
+    if data is not None:
+        return find_examples(recognizer.classes, data)
+    if not (run / "config.toml").is_file():
+        return none
     try:
-        return find_examples(recognizer.classes, Path(data or known))
+        return find_examples(recognizer.classes, Path(recognizer.card["data"]["source"]))
     except DataError as error:
-        if data is not None:
-            raise
         say(f"no examples to compare with: {error}")
-        return Examples([()] * len(recognizer.classes))
+        return none
 
 
 def listen(host: str, port: int) -> socket.socket:
