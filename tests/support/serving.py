@@ -13,7 +13,7 @@ from PIL import Image
 
 from wingbar.errors import PictureError
 from wingbar.images import read_picture
-from wingbar.recognizer import Part, Prediction
+from wingbar.prediction import Part, Prediction
 from wingbar.serve.app import Site, create_app
 from wingbar.serve.batching import Batcher
 from wingbar.serve.body import Limits
@@ -45,7 +45,7 @@ def seen(classes: Sequence[str], content: bytes) -> Prediction:
     )
     looked = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
     box = (width // 10, height // 10, 9 * width // 10, 9 * height // 10)
-    return Prediction(None, (width, height), scores, box, parts, {"picture": scores}, looked, looked)
+    return Prediction(None, (width, height), scores, box, parts, {"picture": scores}, map=looked)
 
 
 def make_site(

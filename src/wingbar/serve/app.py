@@ -20,11 +20,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from wingbar import __version__
+import wingbar
 from wingbar.errors import PictureError
 from wingbar.guide.pages import class_page
 from wingbar.names import display_names
-from wingbar.recognizer import Prediction
+from wingbar.prediction import Prediction
 from wingbar.serve.batching import Batcher, Full, Stopped
 from wingbar.serve.body import Limits, receive_picture, refused
 from wingbar.serve.examples import Examples
@@ -196,5 +196,5 @@ def told(prediction: Prediction, top: int) -> dict[str, Any]:
 def document() -> dict[str, Any]:
     """The OpenAPI description of the interface."""
     description: dict[str, Any] = json.loads((HERE / "openapi.json").read_text(encoding="utf-8"))
-    description["info"]["version"] = __version__
+    description["info"]["version"] = wingbar.__version__
     return description

@@ -18,7 +18,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wingbar.errors import ConfigError, DataError
-from wingbar.recognizer import Prediction, Recognizer, load
+from wingbar.prediction import Prediction
+from wingbar.recognizer import Recognizer, load
 from wingbar.serve.app import Site, create_app
 from wingbar.serve.batching import Batcher
 from wingbar.serve.body import Limits
