@@ -46,6 +46,19 @@ def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(folder, classes=3, train=12, test=4, size=(96, 72))
 
 
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
+    """A trained OPAM run on the drawn birds: too small to be right, but complete. Not to be written to."""
+    import wingbar
+    from wingbar.config import Config, FilterSettings
+
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    few = FilterSettings(threshold=0.2, cap=5)
+    config = Config(net="res2net_nano", weights="none", size=48, epochs=1, follow_epochs=1, batch_size=8, workers=0)
+    wingbar.train(birds, folder, config, quiet=True, filtering=few)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     # Sums over threads differ in the last bits, and the nets of the tests are too small to share out.

@@ -12,7 +12,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 from safetensors.torch import save_model
 
-from wingbar.cli import described, main
+from wingbar.cli import main
+from wingbar.cli.models import described
 from wingbar.data import load as load_data
 from wingbar.nets import create
 from wingbar.prediction import Prediction
@@ -139,7 +140,7 @@ def test_options_win_over_the_file(tmp_path, birds) -> None:
     assert 'method = "plain"' in saved and "seed = 3" in saved and "\nepochs = 1\n" in saved
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "explain", "guide", "export", "demo"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "explain", "guide", "export", "serve", "demo"])
 def test_every_option_is_documented(command: str, capsys) -> None:
     assert wingbar(command, "--help") == 0
     text = capsys.readouterr().out

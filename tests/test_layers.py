@@ -25,7 +25,7 @@ ROWS = [
     ["pipeline"],
     ["evaluation", "export"],
     ["guide"],
-    ["demo"],
+    ["demo", "serve"],
     ["cli", "__main__"],
 ]
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -18,6 +18,10 @@ class PictureError(WingbarError):
     """One picture cannot be read. Among many pictures it is skipped, counted and listed."""
 
 
+class PictureTooLarge(PictureError):
+    """A picture has more pixels than are decoded."""
+
+
 class WeightsError(WingbarError):
     """Network weights are missing, unreadable or do not fit the network."""
 

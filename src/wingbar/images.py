@@ -26,7 +26,7 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from wingbar.errors import PictureError
+from wingbar.errors import PictureError, PictureTooLarge
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 120_000_000
@@ -81,7 +81,7 @@ def read_picture(source: Source, short_side: int | None = None) -> Picture:
             drafted = image.draft(None, (2 * target[0], 2 * target[1]))
             box = drafted[1] if drafted else None
         if image.width * image.height > MAX_PIXELS:
-            raise PictureError(_too_many(stored, short_side))
+            raise PictureTooLarge(_too_many(stored, short_side))
         image.load()
         # A TIFF may be turned by load(), which then drops its mark: so the mark is read after it.
         orientation = _orientation(image)
@@ -105,13 +105,13 @@ def crop_square(picture: Picture, box: Sequence[float] | None, size: int) -> Ima
     return pixels.resize((size, size), Image.Resampling.BICUBIC, box=region, reducing_gap=2.0)
 
 
-def picture_size(path: Path | str) -> tuple[int, int]:
-    """(width, height) after the EXIF turn, from the file's header alone: nothing is decoded.
+def picture_size(source: Path | str | bytes) -> tuple[int, int]:
+    """(width, height) after the EXIF turn, from a file's header alone: nothing is decoded.
 
     Raises ``PictureError`` if the file is missing or its header is none of ``FORMATS``; damage further
     on is found by ``read_picture`` only.
     """
-    with _told(_name(path)), _QUIET, _opened(path) as image:
+    with _told(_name(source)), _QUIET, _opened(source) as image:
         size = image.size
         if isinstance(image, TiffImagePlugin.TiffImageFile):  # newer Pillows turn this size already
             size = (image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH])
@@ -133,12 +133,12 @@ def _told(name: str) -> Iterator[None]:
     try:
         yield
     except PictureError as error:
-        raise PictureError(f"{name}: {error}") from None
+        raise type(error)(f"{name}: {error}") from None
     except UnidentifiedImageError:
         known = ", ".join(FORMATS)
         raise PictureError(f"{name}: not a picture of a known format ({known})") from None
     except Image.DecompressionBombError:
-        raise PictureError(f"{name}: far too many pixels; shrink it first") from None
+        raise PictureTooLarge(f"{name}: far too many pixels; shrink it first") from None
     except MemoryError:
         raise PictureError(f"{name}: not enough memory to decode it; shrink it first") from None
     except Exception as error:  # decoders fail on hostile bytes with nearly any type there is

@@ -1,0 +1,75 @@
+"""The command line: parses, calls, prints. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from wingbar.cli.datasets import Data
+from wingbar.cli.learning import Demo, Evaluate, Train
+from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
+from wingbar.config import Config, read_config
+from wingbar.errors import WingbarError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command. Exit codes: 0 done, 1 some pictures unreadable, 2 a mistake of the user's, 130 stopped."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        sys.exit(parse(arguments).run())
+    except WingbarError as error:
+        if debug:
+            raise
+        print(f"wingbar: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("wingbar: stopped; a training goes on from here with the same command", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def parse(arguments: list[str]) -> Any:
+    """The command that the arguments ask for; tyro prints help and mistakes, with the nearest option."""
+    settings = Config()
+    if arguments[:1] == ["train"] and (path := config_path(arguments)):
+        settings = read_config(path)
+    # A command whose options start from the file's settings.
+    train = make_dataclass(
+        "Train", [("settings", tyro.conf.OmitArgPrefixes[Config], field(default=settings))], bases=(Train,)
+    )
+    train.__doc__ = Train.__doc__
+    commands = (
+        Annotated[train, tyro.conf.subcommand("train", prefix_name=False)]  # type: ignore[valid-type] # made above
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate", prefix_name=False)]
+        | Annotated[Predict, tyro.conf.subcommand("predict", prefix_name=False)]
+        | Annotated[Explain, tyro.conf.subcommand("explain", prefix_name=False)]
+        | Annotated[Guide, tyro.conf.subcommand("guide", prefix_name=False)]
+        | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
+        | Annotated[Data, tyro.conf.subcommand("data", prefix_name=False)]
+        | Annotated[Demo, tyro.conf.subcommand("demo", prefix_name=False)]
+        | Annotated[Serve, tyro.conf.subcommand("serve", prefix_name=False)]
+    )
+    return tyro.cli(
+        commands,
+        prog="wingbar",
+        description="Learns to tell look-alikes apart from pictures with one label each.",
+        args=arguments,
+    )
+
+
+def config_path(arguments: list[str]) -> Path | None:
+    """The file after ``--config``: read before the rest, because options win over it."""
+    for option, value in zip(arguments, [*arguments[1:], None], strict=True):
+        if option == "--config" and value is not None:
+            return Path(value)
+        if option.startswith("--config="):
+            return Path(option.removeprefix("--config="))
+    return None

@@ -1,0 +1,60 @@
+"""Commands that look after data sets."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+LEAKING = 1
+"""Exit code of a check that found a photograph in training and test."""
+
+
+@dataclass
+class Check:
+    """Find what is wrong with a data set: damaged pictures, copies, leaks, doubtful labels. Exit code 1: leaks."""
+
+    data: tyro.conf.Positional[Path]
+    """The pictures, in any layout that `train` reads."""
+    run_folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="RUN")] = None
+    """A run on these pictures, to doubt the labels of those that it has not seen."""
+    out: Path = Path("data-check")
+    """Folder for data-check.json, and for index.html with thumbnails."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.data import load
+        from wingbar.data.audit import audit, leaks
+        from wingbar.data.sheet import rows, write
+        from wingbar.evaluation.tables import render
+        from wingbar.files import make_folder
+
+        dataset = load(self.data)
+        make_folder(self.out)
+        findings = audit(dataset)
+        if self.run_folder is not None:
+            from wingbar.evaluation.labels import judge_labels
+
+            findings = (*findings, *judge_labels(self.run_folder, dataset))
+        sheet = write(self.out, dataset, findings)
+        print(dataset.describe(), render(["finding", "found", "first"], rows(findings)), sep="\n\n")
+        print(f"see {sheet}", file=sys.stderr)
+        return LEAKING if leaks(findings) else 0
+
+
+@dataclass
+class Data:
+    """Look after data sets."""
+
+    command: tyro.conf.OmitArgPrefixes[
+        Annotated[Check, tyro.conf.subcommand("check", prefix_name=False)]
+        | Annotated[None, tyro.conf.Suppress]  # tyro takes a choice of two or more for commands
+    ]
+
+    def run(self) -> int:
+        assert self.command is not None
+        return self.command.run()

@@ -1,0 +1,205 @@
+"""Commands that use a trained model: name pictures, show why, write the guide, export, serve."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from wingbar.names import printable
+
+if TYPE_CHECKING:
+    from wingbar.prediction import Prediction
+
+UNREADABLE = 1
+"""Exit code of a prediction in which some pictures could not be read."""
+
+
+@dataclass
+class Predict:
+    """Name pictures, and say where the object and its telling parts are."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder, or its model folder alone."""
+    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    """Picture files; the pictures of a folder."""
+    json: bool = False
+    """One JSON object a picture, and nothing else, on standard output."""
+    top: int = 5
+    """Classes listed."""
+    batch_size: int = 16
+    """Pictures at a time."""
+    runtime: Literal["torch", "onnx"] = "torch"
+    """What runs the nets; onnx: RUN is a folder made by `wingbar export`, and torch is not needed."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.recognizer import load
+
+        failed = total = 0
+        for prediction in load(self.run_folder, self.runtime).predict_many(expand(self.pictures), self.batch_size):
+            failed, total = failed + (prediction.error is not None), total + 1
+            if self.json:
+                print(json.dumps(prediction.to_json(self.top)), flush=True)
+            elif prediction.error is not None:
+                print(f"skipped: {prediction.error}", file=sys.stderr)
+            else:
+                print(described(prediction, self.top), flush=True)
+        return told_unreadable(failed, total)
+
+
+@dataclass
+class Explain:
+    """Draw why: boxes, heat map, streams, and the best class against the next, one PNG a picture."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder, or its model folder alone."""
+    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    """Picture files; the pictures of a folder."""
+    out: Path
+    """Folder for the drawings; each is named by its number and the picture's name."""
+    batch_size: int = 16
+    """Pictures at a time."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.explain import draw_panels
+        from wingbar.recognizer import load
+
+        failed = total = 0
+        for prediction, drawn in draw_panels(load(self.run_folder), expand(self.pictures), self.out, self.batch_size):
+            failed, total = failed + (drawn is None), total + 1
+            if drawn is None:
+                print(f"skipped: {prediction.error}", file=sys.stderr)
+            else:
+                print(f"{drawn}: {prediction.path!r} {described_contrast(prediction)}", flush=True)
+        return told_unreadable(failed, total)
+
+
+@dataclass
+class Guide:
+    """Write the run's field guide, RUN/guide/index.html: classes, field marks, look-alikes. Opens without network."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder."""
+    data: tyro.conf.Positional[Path | None] = None
+    """Data set that the run was trained on, where it has moved."""
+    per_class: int = 24
+    """Training pictures of each class that are looked at."""
+    batch_size: int = 16
+    """Pictures at a time."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.guide import write_guide
+
+        print(write_guide(self.run_folder, self.data, per_class=self.per_class, batch_size=self.batch_size))
+        return 0
+
+
+@dataclass
+class Export:
+    """Write a model's nets as ONNX files that take plain pixels, for other programs. Needs wingbar[export]."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder, or its model folder alone."""
+    out: Path
+    """Folder for the files."""
+    int8: bool = False
+    """Weights of a byte each: smaller files; measure what that costs before you use them."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.evaluation.tables import render
+        from wingbar.export import export
+
+        rows = [
+            [
+                one.file,
+                f"{one.megabytes:.2f}",
+                "; ".join(f"{name} {value:.1e}" for name, value in one.differences.items()),
+            ]
+            for one in export(self.run_folder, self.out, int8=self.int8)
+        ]
+        print(render(["file", "MB", "largest differences from the model"], rows))
+        return 0
+
+
+@dataclass
+class Serve:
+    """Name pictures in a browser, or over HTTP as JSON, until stopped. No picture is kept."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder, or its model folder alone."""
+    host: str = "127.0.0.1"
+    """Address to listen at: this machine's alone by default, 0.0.0.0 for all networks."""
+    port: int = 8000
+    """Port to listen at; 0 for any that is free."""
+    host_name: tuple[str, ...] = ()
+    """Names that visitors may call the server by, beside localhost; needed behind a proxy that keeps them."""
+    data: Path | None = None
+    """Data set to show examples from; by default the one that the run was trained on, where it is there."""
+    max_megabytes: int = 20
+    """Size of a picture's file at most."""
+    queue: int = 32
+    """Pictures received, waiting and looked at, at most; the next is told to come again."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.serve import require
+
+        require()
+        from wingbar.serve.server import serve
+
+        serve(
+            self.run_folder,
+            host=self.host,
+            port=self.port,
+            data=self.data,
+            names=self.host_name,
+            megabytes=self.max_megabytes,
+            places=self.queue,
+        )
+        return 0
+
+
+def expand(paths: tuple[Path, ...]) -> Iterator[Path]:
+    """The files given, and the pictures in the folders given; a path that is not there fails as a picture."""
+    from wingbar.data.checks import EXTENSIONS
+
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.iterdir() if file.suffix.lower() in EXTENSIONS)
+        else:
+            yield path
+
+
+def described(prediction: Prediction, top: int) -> str:
+    """A prediction as lines for people."""
+    x1, y1, x2, y2 = prediction.object_box
+    names = ", ".join(f"{label} {score:.1%}" for label, score in list(prediction.scores.items())[:top])
+    parts = "; ".join(f"part {part.cluster} at {part.box}" for part in prediction.parts)
+    return f"{prediction.path}: {names}\n  object at {(x1, y1, x2, y2)}" + (f"; {parts}" if parts else "")
+
+
+def described_contrast(prediction: Prediction) -> str:
+    """The two likeliest classes in half a line."""
+    (first, score), (second, other) = list(prediction.scores.items())[:2]
+    return f"{printable(first)} {score:.1%}, rather than {printable(second)} {other:.1%}"
+
+
+def told_unreadable(failed: int, total: int) -> int:
+    """Say how many pictures could not be read; the exit code."""
+    if failed:
+        print(f"{failed} of {total} pictures could not be read", file=sys.stderr)
+    return 0 if not failed else 2 if failed == total else UNREADABLE

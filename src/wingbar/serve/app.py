@@ -1,0 +1,200 @@
+"""What is answered at which address. Thin: reading is in `body`, waiting in `batching`, headers in `guard`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+import wingbar
+from wingbar.errors import PictureError
+from wingbar.guide.pages import class_page
+from wingbar.names import display_names
+from wingbar.prediction import Prediction
+from wingbar.serve.batching import Batcher, Full, Stopped
+from wingbar.serve.body import Limits, receive_picture, refused
+from wingbar.serve.examples import Examples
+from wingbar.serve.guard import POLICY, Guard
+from wingbar.serve.metrics import Measured, Metrics
+
+HERE = Path(__file__).parent
+TOP, MOST = 5, 100
+"""Classes told of a prediction: by default, and at most."""
+GONE = 499
+"""The status that the metrics count for a sender that left: nobody hears it."""
+SENTENCES = {404: "There is nothing at this address.", 405: "This address does not take that method."}
+"""What Starlette says in two words."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything the answers are made of; each public method answers one address."""
+
+    classes: Sequence[str]
+    batcher: Batcher[bytes, Prediction]
+    metrics: Metrics
+    examples: Examples
+    limits: Limits = field(default_factory=Limits)
+    guide: Path | None = None
+    """Folder of the field guide."""
+
+    async def page(self, request: Request) -> Response:
+        return FileResponse(HERE / "page" / "index.html")
+
+    async def icon(self, request: Request) -> Response:
+        return FileResponse(HERE / "page" / "icon.svg")
+
+    async def predict(self, request: Request) -> Response:
+        top = wanted(request)
+        try:
+            with self.batcher.place():
+                picture = await receive_picture(request, self.limits)
+                prediction = await answered(request, self.batcher.submit(picture))
+        except Full as error:
+            busy = f"Too many pictures are waiting; try again in {error.seconds} s."
+            raise HTTPException(429, busy, {"Retry-After": str(error.seconds)}) from None
+        except Stopped:
+            raise HTTPException(503, "The server is shutting down.", {"Retry-After": "10"}) from None
+        except ClientDisconnect:
+            self.metrics.gone.inc()
+            return Response(status_code=GONE)
+        if prediction.error is not None:
+            raise refused(prediction.error)
+        return JSONResponse(told(prediction, top), headers={"Cache-Control": "no-store"})
+
+    async def list_classes(self, request: Request) -> Response:
+        classes = [
+            {
+                "index": label,
+                "name": name,
+                "shown": shown,
+                "examples": count,
+                "guide": f"/guide/{class_page(label)}" if self.guide else None,
+            }
+            for label, (name, shown, count) in enumerate(
+                zip(self.classes, display_names(self.classes), self.examples.counts, strict=True)
+            )
+        ]
+        limits = {"bytes": self.limits.size, "pixels": self.limits.pixels}
+        return JSONResponse({"classes": classes, "guide": "/guide/" if self.guide else None, "limits": limits})
+
+    async def example(self, request: Request) -> Response:
+        label, number = request.path_params["label"], request.path_params["number"]
+        if not self.examples.has(label, number):
+            raise HTTPException(404, "There is no such example.")
+        try:
+            content = await asyncio.to_thread(self.examples.jpeg, label, number)
+        except PictureError:
+            raise HTTPException(404, "This example cannot be read any more.") from None
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    async def openapi(self, request: Request) -> Response:
+        return JSONResponse(document())
+
+    async def healthz(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def measurements(self, request: Request) -> Response:
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+class GuideFiles(StaticFiles):
+    """The field guide's files. Its bars and tags stand where style attributes put them; its scripts are files alone."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Content-Security-Policy"] = f"{POLICY}; style-src-attr 'unsafe-inline'"
+        return response
+
+
+def create_app(site: Site, hosts: Sequence[str] = ()) -> ASGIApp:
+    """The whole application; ``hosts`` are the names it may be called by, none for any."""
+    routes: list[Route | Mount] = [
+        Route("/", site.page),
+        Route("/favicon.ico", site.icon),
+        Route("/api/predict", site.predict, methods=["POST"]),
+        Route("/api/classes", site.list_classes),
+        Route("/examples/{label:int}/{number:int}", site.example),
+        Route("/openapi.json", site.openapi),
+        Route("/healthz", site.healthz),
+        Route("/metrics", site.measurements),
+        Mount("/page", StaticFiles(directory=HERE / "page")),
+    ]
+    if site.guide:
+        routes.append(Mount("/guide", GuideFiles(directory=site.guide, html=True)))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        site.batcher.watch = site.metrics.saw_batch
+        working = asyncio.create_task(site.batcher.run())
+        try:
+            yield
+        finally:
+            site.batcher.stop()
+            await working
+
+    handlers: dict[Any, Any] = {HTTPException: told_error, Exception: told_fault}
+    inner = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    return Guard(Measured(inner, site.metrics), hosts)
+
+
+async def told_error(request: Request, error: HTTPException) -> Response:
+    """A refusal as JSON."""
+    terse = error.detail == HTTPStatus(error.status_code).phrase
+    sentence = SENTENCES.get(error.status_code, error.detail) if terse else error.detail
+    return JSONResponse({"error": sentence}, error.status_code, error.headers)
+
+
+async def told_fault(request: Request, error: Exception) -> Response:
+    """A fault of ours as JSON; what it was is in the log alone."""
+    return JSONResponse({"error": "Something went wrong here; the server's log says what."}, 500)
+
+
+def wanted(request: Request) -> int:
+    """How many classes to tell: the query's ``top``. Raises HTTPException."""
+    value = request.query_params.get("top", str(TOP))
+    if not (value.isascii() and value.isdecimal() and len(value) < 4 and 1 <= int(value) <= MOST):
+        raise HTTPException(400, f"'top' must be a number from 1 to {MOST}.")
+    return int(value)
+
+
+async def answered(request: Request, answer: asyncio.Future[Prediction]) -> Prediction:
+    """The answer, unless the sender leaves first: then ClientDisconnect, and the picture is not looked at."""
+    leaving = asyncio.ensure_future(request.receive())  # all of the body is in: only a farewell can follow
+    try:
+        await asyncio.wait((answer, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ClientDisconnect
+        return answer.result()
+    finally:
+        leaving.cancel()
+        answer.cancel()
+
+
+def told(prediction: Prediction, top: int) -> dict[str, Any]:
+    """A prediction as the interface tells it: `Prediction.to_json` and the small map of where the net looked."""
+    values = prediction.to_json(top)
+    del values["path"]
+    return values | {"map": [[round(float(value), 3) for value in row] for row in prediction.map]}
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI description of the interface."""
+    description: dict[str, Any] = json.loads((HERE / "openapi.json").read_text(encoding="utf-8"))
+    description["info"]["version"] = wingbar.__version__
+    return description

@@ -1,0 +1,57 @@
+"""Training pictures to compare with: listed when the server starts, asked for by number, shown small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from wingbar.data import load as load_data
+from wingbar.errors import DataError
+from wingbar.images import read_picture
+
+PER_CLASS = 6
+SIDE = 240
+"""Short side of an example, in pixels."""
+CACHED = 512
+
+
+class Examples:
+    """A few pictures of each class. A request names a class and a number, never a file."""
+
+    def __init__(self, paths: Sequence[Sequence[Path]]) -> None:
+        self._paths = tuple(tuple(own) for own in paths)
+        self.counts = tuple(len(own) for own in self._paths)
+        self.jpeg = lru_cache(CACHED)(self._jpeg)
+
+    def has(self, label: int, number: int) -> bool:
+        """Whether there is such an example."""
+        return 0 <= label < len(self.counts) and 0 <= number < self.counts[label]
+
+    def _jpeg(self, label: int, number: int) -> bytes:
+        """A small copy without the original's metadata (where a photograph was taken is nobody's business).
+
+        Raises PictureError for a file that has gone or is damaged.
+        """
+        picture = read_picture(self._paths[label][number], short_side=SIDE)
+        out = BytesIO()
+        Image.fromarray(picture.pixels).save(out, "JPEG", quality=85)
+        return out.getvalue()
+
+
+def find_examples(classes: Sequence[str], data: Path) -> Examples:
+    """Evenly spread training pictures of each class of the data set at ``data``.
+
+    Raises DataError if there is no such data set, or if it knows none of the classes.
+    """
+    dataset = load_data(data)
+    own: dict[str, list[Path]] = {name: [] for name in classes}
+    for sample in dataset.split("train"):
+        if (name := dataset.classes[sample.label]) in own:
+            own[name].append(sample.path)
+    if not any(own.values()):
+        raise DataError(f"{str(data)!r}: has training pictures of none of the model's classes.")
+    return Examples([paths[:: max(1, len(paths) // PER_CLASS)][:PER_CLASS] for paths in own.values()])

@@ -1,0 +1,185 @@
+"""Starting and stopping: one model in memory, one socket, one worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+
+import h11
+import numpy as np
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from wingbar.errors import ConfigError, DataError
+from wingbar.prediction import Prediction
+from wingbar.recognizer import Recognizer, load
+from wingbar.serve.app import Site, create_app
+from wingbar.serve.batching import Batcher
+from wingbar.serve.body import Limits
+from wingbar.serve.examples import Examples, find_examples
+from wingbar.serve.metrics import Metrics
+
+BATCH = 8
+CONNECTIONS = 512
+HEAD_SECONDS = 15.0
+"""From a request's first byte to the end of its headers."""
+GOODBYE_SECONDS = 60
+"""For the batch in hand when the server is told to stop."""
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+def serve(
+    run: Path,
+    *,
+    host: str,
+    port: int,
+    data: Path | None = None,
+    names: Sequence[str] = (),
+    megabytes: int = 20,
+    places: int = 32,
+) -> None:
+    """Serve the run's model until SIGINT or SIGTERM. Raises RunError, DataError or ConfigError."""
+    if megabytes < 1 or places < 1:
+        raise ConfigError("--max-megabytes and --queue must be at least 1.")
+    limits = Limits(size=megabytes << 20)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    with listen(host, port) as listener:
+        recognizer = load(run)
+        recognizer.predict(np.full((64, 64, 3), 127, np.uint8))  # compiles what the first visitor would wait for
+        site = build_site(run, recognizer, find(run, recognizer, data), limits, places)
+        hosts = (*LOCAL_NAMES, host, *names) if names or is_local(host) else ()
+        server = Server(site, create_app(site, hosts))
+        say(f"{len(recognizer.classes)} classes at {address(listener)} (stop with Ctrl-C)")
+        with suppress(KeyboardInterrupt):  # uvicorn stops in peace, then raises the signal again
+            server.run(sockets=[listener])
+
+
+def build_site(
+    run: Path, recognizer: Recognizer, examples: Examples, limits: Limits | None = None, places: int = 32
+) -> Site:
+    """All that answers requests, around one model."""
+    batcher: Batcher[bytes, Prediction] = Batcher(partial(look, recognizer), size=BATCH, places=places)
+    guide = run / "guide"
+    return Site(
+        recognizer.classes,
+        batcher,
+        Metrics(lambda: batcher.taken),
+        examples,
+        limits or Limits(),
+        guide if (guide / "index.html").is_file() else None,
+    )
+
+
+def look(recognizer: Recognizer, pictures: list[bytes]) -> list[Prediction]:
+    """One batch; runs in the worker's thread."""
+    return list(recognizer.predict_many(pictures, batch_size=len(pictures)))
+
+
+def find(run: Path, recognizer: Recognizer, data: Path | None) -> Examples:
+    """Examples from ``data``, else from the data set of a run trained on this machine, else none.
+
+    A model folder that came from elsewhere names a data set too, but does not get to choose what is shown here.
+    """
+    none = Examples([()] * len(recognizer.classes))
+    if data is not None:
+        return find_examples(recognizer.classes, data)
+    if not (run / "config.toml").is_file():
+        return none
+    try:
+        return find_examples(recognizer.classes, Path(recognizer.card["data"]["source"]))
+    except DataError as error:
+        say(f"no examples to compare with: {error}")
+        return none
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The socket that is served. Raises ConfigError if it cannot be had."""
+    if not 0 <= port < 1 << 16:
+        raise ConfigError(f"cannot listen at port {port}: a --port is a number from 0 to 65535.")
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(place[:2], family=family, backlog=128)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"cannot listen at {host}, port {port}: {reason}; give another --port or --host.") from None
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach the server: then no other name may lead to it (DNS rebinding)."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def address(listener: socket.socket) -> str:
+    """Where a browser on this machine finds the server."""
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+
+
+def say(text: str) -> None:
+    """One line for whoever started the server."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which on its way out first sends away the pictures that wait."""
+
+    def __init__(self, site: Site, app: object) -> None:
+        self.site = site
+        super().__init__(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type] # an ASGI application under Starlette's name for it
+                http=Protocol,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=GOODBYE_SECONDS,
+            )
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.site.batcher.stop()
+        await super().shutdown(sockets)
+
+
+class Protocol(H11Protocol):
+    """HTTP that hangs up on those who never finish their headers, and on the one connection too many."""
+
+    _head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            transport.abort()
+        self._watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unwatch_head()
+        super().connection_lost(exc)
+
+    def _watch_head(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._unwatch_head()
+        elif self._head is None:
+            self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _unwatch_head(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None

@@ -1,0 +1,84 @@
+"""The field guide in a real browser: from the disk, as people open it, and behind the web page's stricter headers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving import make_site, served
+
+pytestmark = pytest.mark.skipif(find_spec("wingbar.guide") is None, reason="wingbar.guide is not there")
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def guide(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The index of the guide of a small trained run that was evaluated."""
+    from wingbar.evaluation.judge import evaluate
+    from wingbar.guide import write_guide
+
+    run = tmp_path_factory.mktemp("guided") / "run"
+    shutil.copytree(small_run, run)
+    evaluate(run)
+    return write_guide(run, per_class=4, quiet=True)
+
+
+@pytest.fixture(params=["disk", "server"])
+def address(request: pytest.FixtureRequest, guide: Path) -> Iterator[str]:
+    """Where the guide's index is."""
+    if request.param == "disk":
+        yield guide.as_uri()
+    else:
+        with served(make_site(guide=guide.parent)) as site:
+            yield f"{site}guide/"
+
+
+def shown(page: Any) -> list[str]:
+    """The classes that the index shows."""
+    return page.locator("#cards li:visible .words").all_inner_texts()
+
+
+def test_the_search_box_narrows_the_list(open_page: Open, address: str) -> None:
+    page = open_page(address)
+    names = shown(page)
+    assert len(names) == 3
+    wanted = names[1]
+    page.get_by_role("searchbox").fill(wanted.upper())
+    assert shown(page) == [wanted]
+    page.get_by_role("searchbox").fill("no such class")
+    assert shown(page) == []
+    page.get_by_role("searchbox").fill("")
+    assert shown(page) == names
+
+
+def test_a_class_page_and_a_pair_page_are_one_click_away(open_page: Open, address: str) -> None:
+    page = open_page(address)
+    name = shown(page)[0]
+    page.locator("#cards a").first.click()
+    page.wait_for_url(re.compile(r"/classes/\d+\.html$"))
+    assert page.locator("h1").inner_text() == name
+    pictures = page.locator("main img")
+    assert pictures.count() > 0
+    for i in range(pictures.count()):
+        pictures.nth(i).evaluate("one => { one.loading = 'eager'; return one.decode(); }")
+    page.locator("a[href*='pairs/']").first.click()
+    page.wait_for_url(re.compile(r"/pairs/\d+-\d+\.html$"))
+    assert name in page.locator("h1").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_bars_the_way(open_page: Open, guide: Path, findings: Callable[[Any], list[str]], scheme: str) -> None:
+    """axe-core finds nothing serious on any kind of page."""
+    page = open_page(guide.as_uri(), color_scheme=scheme)
+    kinds = ["index.html", "map.html", "card.html"]
+    kinds += [str(next(guide.parent.glob(f"{kind}/*.html")).relative_to(guide.parent)) for kind in ("classes", "pairs")]
+    found = {}
+    for kind in kinds:
+        page.goto((guide.parent / kind).as_uri())
+        found[kind] = findings(page)
+    assert found == {kind: [] for kind in kinds}
