@@ -55,8 +55,6 @@ def train_rows(
             if not run.exists() and full.exists():
                 shutil.copytree(full, run / "steps")
             changes = {**settings, **ROWS[row]}
-            if row == "plain":  # as many epochs as PartNet's weights have seen, ClassNet's included
-                changes["epochs"] += changes["epochs"] // 2
             if changes["size"] == SAME_COMPUTE:
                 changes["epochs"] = large_epochs
             wingbar.train(dataset, run, Config(**changes, seed=seed, workers=0))
@@ -134,7 +132,7 @@ def main() -> None:
     parser.add_argument("--net", default="mobilenetv2_100")
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--large-epochs", type=int, default=8, help="of the plain net on larger pictures")
+    parser.add_argument("--large-epochs", type=int, default=12, help="of the plain net on larger pictures")
     parser.add_argument("--tables-only", action="store_true", help="judge and print what is trained")
     options = parser.parse_args()
     dataset = load(options.data)
