@@ -202,8 +202,9 @@ def test_packed_nets_can_be_exported() -> None:
 @needs_packing
 @pytest.mark.filterwarnings("ignore:.*jit.trace:FutureWarning")
 @torch.no_grad()
-def test_packed_nets_can_be_traced() -> None:
-    quick, x = for_inference(small()), torch.randn(1, 3, 64, 64)
+def test_packed_convs_can_be_traced() -> None:
+    quick, x = for_inference(stirred(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))), torch.randn(1, 3, 8, 8)
+    assert kinds(quick) == [PackedConv]
     graph = torch.jit.trace(quick, x)
     close(graph(x), quick(x))
     assert "mkldnn" not in str(graph.inlined_graph)

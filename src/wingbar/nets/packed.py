@@ -61,10 +61,11 @@ class PackedConv(nn.Conv2d):
         return add(addend, x, weight, self.bias, *how, "add", 1.0, "relu" if relu else None, [], "")
 
     def _fits(self, x: Tensor) -> bool:
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu")
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
+            return False
         learning = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
         known = x.dtype in (torch.float32, torch.bfloat16) and x.dtype == self.weight.dtype
-        return known and x.device.type == "cpu" and x.numel() > 0 and not traced and not learning
+        return known and x.device.type == "cpu" and x.numel() > 0 and not learning
 
     # The laid out weights follow the parameters: made anew when those change, and never copied.
     def __getstate__(self) -> dict[str, Any]:
