@@ -106,18 +106,19 @@ def machine() -> str:
     """Cores, processor and the versions that matter."""
     info = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else [platform.processor()]
-    return f"{os.cpu_count()} cores of {names[0] if names else 'an unknown processor'}, {versions('torch', 'numba')}"
+    name = names[0] if names else "an unknown processor"
+    return f"{os.cpu_count()} cores of {name}, Python {platform.python_version()}, {versions('torch', 'numba')}"
 
 
 def versions(*packages: str) -> str:
-    """``torch 2.14.1, ...``; what is not installed is left out."""
+    """``torch 2.14.1, numba 0.68.1``; what is not installed is left out."""
     found = []
     for package in packages:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             continue
-    return ", ".join([f"Python {platform.python_version()}", *found])
+    return ", ".join(found)
 
 
 def write_section(page: Path, name: str, text: str) -> None:
@@ -126,10 +127,9 @@ def write_section(page: Path, name: str, text: str) -> None:
     section = f"{opening}\n{text.strip()}\n{closing}"
     content = page.read_text(encoding="utf-8")
     marked = re.compile(re.escape(opening) + ".*?" + re.escape(closing), re.DOTALL)
-    if marked.search(content):
-        content = marked.sub(lambda _: section, content)
-    else:
+    if not marked.search(content):
         content = f"{content.rstrip()}\n\n{section}\n"
+    content = marked.sub(lambda _: section, content)
     page.write_text(content, encoding="utf-8")
 
 
