@@ -3,7 +3,11 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench clean
+# The peers of the benchmarks, beside all that .venv holds: OpenCV's wheels overwrite one another.
+PEERS := .venv-peers/bin
+BENCHMARKS := proposals parts res2net maps growth input
+
+.PHONY: demo test lint bench bench-quick clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -21,8 +25,22 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)
-	$(BIN)/python benchmarks/proposals.py --data "$${WINGBAR_DATA:?name the folder that holds cub50}/cub50"
+.venv-peers/.ready: $(READY)
+	$(PYTHON) -m venv .venv-peers
+	echo "import site; site.addsitedir('$(CURDIR)/$$(echo .venv/lib/python*/site-packages)')" \
+		> "$$(echo .venv-peers/lib/python*/site-packages)/all-of-venv.pth"
+	$(PEERS)/pip install --quiet --disable-pip-version-check matplotlib opencv-contrib-python-headless ttach
+	$(PEERS)/pip install --quiet --disable-pip-version-check --no-deps grad-cam
+	touch $@
+
+.venv-peers: .venv-peers/.ready
+
+# Every benchmark writes its own section of docs/performance.md; they read cub50 in the folder that WINGBAR_DATA names.
+bench: .venv-peers/.ready
+	for name in $(BENCHMARKS); do $(PEERS)/python benchmarks/$$name.py --write || exit 1; done
+
+bench-quick: .venv-peers/.ready
+	for name in $(BENCHMARKS); do $(PEERS)/python benchmarks/$$name.py --quick || exit 1; done
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-peers demo

@@ -1,19 +1,18 @@
 """Selective search against OpenCV-contrib's, and the segmentation against scikit-image's.
 
-    python benchmarks/proposals.py --data DATA/cub50 --pictures 50 [--split train] [--mode quality]
+    python benchmarks/proposals.py [--data DATA/cub50] [--quick] [--write]
 
-Peers that are not installed are left out. Times are medians over pictures of runs that alternate between the
-peers, one thread each; recall is that of the object's box among the first 100, 300, 1000 and all boxes.
+Peers that are not installed are left out. Every picture by all of them in turn, one thread each; ABO is the average
+best overlap with the object's box among the first 100, 300, 1000 and all boxes.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
+from _measure import Options, alternate, door, files, rows, spread, table, versions
 from numpy import ndarray
 from PIL import Image
 from sklearn.metrics import adjusted_rand_score
@@ -25,19 +24,13 @@ CUTS = (100, 300, 1000, 10**9)
 Finder = Callable[[ndarray], ndarray]
 
 
-def pictures(root: Path, split: str, count: int) -> list[tuple[ndarray, ndarray]]:
-    """``count`` pictures of a split, evenly spread over the classes, each with its object's box."""
-
-    def table(name: str) -> dict[str, list[str]]:
-        return {key: rest for key, *rest in (line.split() for line in (root / name).read_text().splitlines())}
-
-    splits, paths, truths = (table(f"{n}.txt") for n in ("train_test_split", "images", "bounding_boxes"))
-    keys = [key for key, value in splits.items() if (value == ["1"]) == (split == "train")]
-    chosen = [keys[i] for i in np.linspace(0, len(keys) - 1, min(count, len(keys))).astype(int)]
+def pictures(options: Options, count: int) -> list[tuple[ndarray, ndarray]]:
+    """``count`` test pictures, evenly spread over the classes, each with its object's box."""
+    paths, truths = files(options.data), rows(options.data, "bounding_boxes")
     found = []
-    for key in chosen:
+    for key in spread(list(paths), count):
         x, y, width, height = map(float, truths[key])
-        pixels = np.asarray(Image.open(root / "images" / paths[key][0]).convert("RGB"))
+        pixels = np.asarray(Image.open(paths[key]).convert("RGB"))
         found.append((pixels, np.array([[x, y, x + width, y + height]])))
     return found
 
@@ -70,70 +63,69 @@ def reference_segmentation() -> Finder | None:
     return lambda image: reference(image, scale=100, sigma=0.8, min_size=50)
 
 
-def alternate(finders: dict[str, Finder], images: list[ndarray]) -> dict[str, tuple[float, list[ndarray]]]:
-    """Median seconds and all results of each finder, every picture by all of them in turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in finders}
-    results: dict[str, list[ndarray]] = {name: [] for name in finders}
-    for find in finders.values():
-        find(images[0])
-    for image in images:
-        for name, find in finders.items():
-            start = time.perf_counter()
-            results[name].append(find(image))
-            seconds[name].append(time.perf_counter() - start)
-    return {name: (float(np.median(seconds[name])), results[name]) for name in finders}
-
-
-def recall_line(found: list[ndarray], truths: list[ndarray]) -> str:
-    overlaps = [np.maximum.accumulate(geometry.iou(f, t)[:, 0]) for f, t in zip(found, truths, strict=True)]
-    cells = []
+def overlaps(found: list[ndarray], truths: list[ndarray]) -> Iterator[float]:
+    """Average best overlap among the first so many boxes."""
+    best = [np.maximum.accumulate(geometry.iou(f, t)[:, 0]) for f, t in zip(found, truths, strict=True)]
     for cut in CUTS:
-        best = np.array([overlap[min(cut, len(overlap)) - 1] for overlap in overlaps])
-        recall = " ".join(f"{(best >= least).mean():.2f}" for least in (0.5, 0.7))
-        cells.append(f"{'all' if cut == CUTS[-1] else cut}: {best.mean():.3f} ({recall})")
-    return "   ".join(cells)
+        yield round(float(np.mean([overlap[min(cut, len(overlap)) - 1] for overlap in best])), 3)
 
 
-def agreement(ours: list[ndarray], theirs: list[ndarray]) -> tuple[float, float]:
-    """Mean adjusted Rand index of the partitions, and the share of pictures where they are identical."""
-    pairs = list(zip(ours, theirs, strict=True))
-    rand = [adjusted_rand_score(a.ravel(), b.ravel()) for a, b in pairs]
-    return float(np.mean(rand)), float(np.mean([np.array_equal(a, b) for a, b in pairs]))
+def compare(finders: dict[str, Finder], images: list[ndarray]) -> tuple[dict[str, float], dict[str, list[ndarray]]]:
+    """Median milliseconds a picture and all results of each finder."""
+    seconds: dict[str, list[float]] = {name: [] for name in finders}
+    for image in images:
+        timed = alternate({name: partial(find, image) for name, find in finders.items()}, 1)
+        for name in finders:
+            seconds[name].append(timed.median(name))
+    results = {name: [find(image) for image in images] for name, find in finders.items()}
+    return {name: 1e3 * float(np.median(times)) for name, times in seconds.items()}, results
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--pictures", type=int, default=50)
-    parser.add_argument("--split", choices=("train", "test"), default="test")
-    parser.add_argument("--mode", choices=("fast", "quality"), default="fast")
-    options = parser.parse_args()
-    images, truths = map(list, zip(*pictures(options.data, options.split, options.pictures), strict=True))
+def searches(options: Options, mode: str, count: int) -> list[list[object]]:
+    """A row for each finder of one mode."""
+    images, truths = map(list, zip(*pictures(options, count), strict=True))
+    finders: dict[str, Finder] = {"ours": lambda image: selective_search(image, mode=mode)}
+    if peer := opencv_search(mode):
+        finders["OpenCV"] = peer
+    milliseconds, found = compare(finders, images)
+    numbers = {name: float(np.mean([len(boxes) for boxes in found[name]])) for name in finders}
+    return [
+        [f"{name}, `{mode}`", len(images), milliseconds[name], numbers[name], *overlaps(found[name], truths)]
+        for name in finders
+    ]
 
-    searches: dict[str, Finder] = {"wingbar": lambda image: selective_search(image, mode=options.mode)}
-    if peer := opencv_search(options.mode):
-        searches["opencv"] = peer
-    print(f"selective search, {options.mode}, {len(images)} {options.split} pictures")
-    print("average best overlap (recall at IoU 0.5, 0.7) among the first boxes")
-    timed = alternate(searches, images)
-    for name, (median, found) in timed.items():
-        number = np.mean([len(boxes) for boxes in found])
-        print(f"{name:10} {median * 1e3:8.1f} ms {number:6.0f} boxes   {recall_line(found, truths)}")
-    if "opencv" in timed:
-        print(f"ratio {timed['opencv'][0] / timed['wingbar'][0]:.1f}")
 
-    segmentations: dict[str, Finder] = {"wingbar": lambda image: felzenszwalb(image, 100.0, 0.8, 50)}
+def segmentation(options: Options, count: int) -> str:
+    """The graph segmentation alone, beside scikit-image's."""
+    finders: dict[str, Finder] = {"ours": lambda image: felzenszwalb(image, 100.0, 0.8, 50)}
     if peer := reference_segmentation():
-        segmentations["scikit"] = peer
-    timed = alternate(segmentations, images)
-    print("\ngraph segmentation, k = 100, sigma = 0.8, at least 50 pixels")
-    for name, (median, _) in timed.items():
-        print(f"{name:10} {median * 1e3:8.1f} ms")
-    if "scikit" in timed:
-        ratio = timed["scikit"][0] / timed["wingbar"][0]
-        rand, identical = agreement(timed["wingbar"][1], timed["scikit"][1])
-        print(f"ratio {ratio:.1f}   adjusted Rand index {rand:.4f}, identical on {identical:.0%} of pictures")
+        finders["peer"] = peer
+    milliseconds, found = compare(finders, [image for image, _ in pictures(options, count)])
+    told = f"The graph segmentation alone: {milliseconds['ours']:.3g} ms"
+    if "peer" not in finders:
+        return told + "."
+    both = list(zip(found["ours"], found["peer"], strict=True))
+    same = sum(np.array_equal(a, b) for a, b in both)
+    rand = np.mean([adjusted_rand_score(a.ravel(), b.ravel()) for a, b in both])
+    ratio = milliseconds["peer"] / milliseconds["ours"]
+    return f"""{told} against scikit-image's {milliseconds["peer"]:.3g} ms ({ratio:.1f} times),
+labels equal pixel for pixel on {same} of {len(both)} pictures, mean adjusted Rand index {rand:.4f}. Its constants were
+chosen on training pictures."""
+
+
+def measure(options: Options) -> str:
+    """The section of docs/performance.md."""
+    found = searches(options, "fast", options.number(100, 4)) + searches(options, "quality", options.number(24, 1))
+    header = ("search", "pictures", "ms a picture", "boxes", "ABO@100", "ABO@300", "ABO@1000", "ABO")
+    return f"""## Selective search
+
+Test pictures at their stored size, one thread a side; ABO is the average best overlap with the object's box, over the
+first so many boxes. Peers: {versions("opencv-contrib-python-headless", "opencv-contrib-python", "scikit-image")}.
+
+{table(header, found)}
+
+{segmentation(options, options.number(100, 4))}"""
 
 
 if __name__ == "__main__":
-    main()
+    door(measure, __doc__)

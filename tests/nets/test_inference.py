@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from wingbar.nets import create, for_inference
+from wingbar.nets import create, for_inference, inference, layer_responses, neuron_layer, packed
+from wingbar.nets.packed import FusedBlock, PackedConv
 from wingbar.nets.res2net import Res2Net
 
 
@@ -95,3 +98,113 @@ def test_a_net_that_cannot_fold_stays_right(kind: type[nn.Module]) -> None:
     x = torch.randn(1, 3, 8, 8)
     torch.testing.assert_close(plain(x), net(x))
     assert norms(plain) == 1
+
+
+def small(**options: int) -> Res2Net:
+    net = stirred(Res2Net((2, 2), width=16, num_classes=3, **options)).eval()
+    assert isinstance(net, Res2Net)
+    return net
+
+
+def kinds(net: nn.Module) -> list[type]:
+    return [type(module) for module in net.modules() if isinstance(module, PackedConv | FusedBlock)]
+
+
+def close(ours: Tensor, theirs: Tensor) -> None:
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * max(1.0, float(theirs.abs().max())))
+
+
+needs_packing = pytest.mark.skipif(not packed.available(), reason="this torch has no packed convs")
+
+
+@needs_packing
+@pytest.mark.parametrize("scale", [1, 2, 4])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@torch.no_grad()
+def test_packed_nets_give_the_same_for_every_shape(scale: int, layout: torch.memory_format) -> None:
+    net = small(scale=scale)
+    quick = for_inference(net).to(memory_format=layout)
+    assert kinds(quick).count(FusedBlock) == 4
+    for shape in ((1, 3, 64, 64), (3, 3, 33, 65), (1, 3, 64, 64)):
+        x = torch.randn(shape).to(memory_format=layout)
+        before = x.clone()
+        close(quick(x), net(x))
+        assert torch.equal(x, before)
+    assert quick(x[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("broken", ["absent", "failing", "wrong"])
+@torch.no_grad()
+def test_without_packed_convs_the_net_is_folded_all_the_same(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(conv: PackedConv, x: Tensor, relu: bool = False, addend: Tensor | None = None) -> Tensor:
+        raise RuntimeError("unknown operator")
+
+    if broken == "absent":
+        monkeypatch.setattr(inference, "available", lambda: False)
+    elif broken == "failing":
+        monkeypatch.setattr(PackedConv, "forward", fail)
+    else:
+        monkeypatch.setattr(FusedBlock, "forward", lambda block, x: x)
+    net = small()
+    folded = for_inference(net)
+    assert norms(folded) == 0 and not kinds(folded)
+    x = torch.randn(1, 3, 64, 64)
+    close(folded(x), net(x))
+
+
+@needs_packing
+def test_a_packed_net_gives_way_where_gradients_are_asked_for() -> None:
+    net = small()
+    quick = for_inference(net)
+    ours, theirs = (torch.ones(1, 3, 64, 64, requires_grad=True) for _ in range(2))
+    quick(ours)[0, 1].backward()
+    net(theirs)[0, 1].backward()
+    assert ours.grad is not None and theirs.grad is not None
+    close(ours.grad, theirs.grad)
+
+
+@needs_packing
+@torch.no_grad()
+def test_laid_out_weights_follow_the_parameters() -> None:
+    net, x = small(), torch.randn(1, 3, 64, 64)
+    quick = for_inference(net)
+    quick(x)
+    other = for_inference(stirred(Res2Net((2, 2), width=16, num_classes=3)))
+    other(x)
+    other.load_state_dict(copy.deepcopy(quick).state_dict())
+    close(other(x), quick(x))
+    half = copy.deepcopy(quick).bfloat16()
+    assert half(x.bfloat16()).dtype == torch.bfloat16
+    torch.testing.assert_close(half(x.bfloat16()).float(), quick(x), rtol=0.05, atol=0.05)
+    close(half.float().to(torch.float64)(x.double()).float(), half.float()(x))
+
+
+@needs_packing
+@torch.no_grad()
+def test_a_layer_that_is_kept_gives_what_it_gave() -> None:
+    net = stirred(create("res2net50_26w_4s", 3)).eval()
+    name, _ = neuron_layer(net)
+    quick, x = for_inference(net, keep=name), torch.randn(2, 3, 64, 64)
+    close(layer_responses(quick, name, x), layer_responses(net, name, x))
+    assert norms(quick) == 1
+    close(quick(x), net(x))
+
+
+@needs_packing
+@torch.no_grad()
+def test_packed_nets_can_be_exported() -> None:
+    quick, x = for_inference(small()), torch.randn(1, 3, 64, 64)
+    graph = torch.export.export(quick, (x,)).module()
+    close(graph(x), quick(x))
+    assert "mkldnn" not in str(graph.graph)
+
+
+@needs_packing
+@pytest.mark.filterwarnings("ignore:.*jit.trace:FutureWarning")
+@torch.no_grad()
+def test_packed_convs_can_be_traced() -> None:
+    quick, x = for_inference(stirred(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))), torch.randn(1, 3, 8, 8)
+    assert kinds(quick) == [PackedConv]
+    graph = torch.jit.trace(quick, x)
+    close(graph(x), quick(x))
+    assert "mkldnn" not in str(graph.inlined_graph)

@@ -114,7 +114,7 @@ class Res2Net(nn.Module):
 
     def forward_features(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h2 w2"]:
         """The map before global average pooling; sides are 1/32 of the picture's with four stages."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.relu(self.maxpool(self.bn1(self.conv1(x))))  # in this order a quarter of the places need a ReLU
         for stage in self.stages:
             x = self.get_submodule(stage)(x)
         return x
