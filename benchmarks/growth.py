@@ -17,12 +17,12 @@ import torch
 from _measure import Options, alternate, door, files, peak_memory, resident, table
 from numpy import ndarray
 
-from wingbar.attention import object_box, part_boxes, propose
+from wingbar.attention import box_from_map, part_boxes, propose
 from wingbar.config import PartSettings, ProposalSettings, Rule
 from wingbar.images import Picture, picture_size, read_picture
-from wingbar.learning.loop import normalize
 from wingbar.learning.views import View, fixed_view
 from wingbar.nets import MapNet, create, for_inference
+from wingbar.nets.saliency_head import normalize
 from wingbar.opam.filtering import keep_patches, roi_confidences
 from wingbar.opam.parts import select_parts
 from wingbar.opam.saliency import saliency
@@ -74,7 +74,7 @@ class Steps:
     def choose(self, number: int) -> ndarray:
         size, side = self.read(number).size, self.proposals.side
         boxes, own = self.kept["selective search"][number], self.kept["saliency"][number]
-        box = object_box(own, size, side, Rule.parse("cam otsu"), boxes)
+        box = box_from_map(own, size, side, Rule.parse("cam otsu"), boxes)
         return part_boxes(boxes, box, own, size, side, self.parts)
 
 
@@ -107,13 +107,13 @@ def by_candidates(options: Options) -> list[list[object]]:
     found = []
     for count in CANDIDATES:
         own, target = boxes[:count], (side // 4, side // 4, side * 3 // 4, side * 3 // 4)
-        runs = {
+        runs: dict[str, Callable[[], object]] = {
             "patch scoring": partial(roi_confidences, net, picture, own, 0),
             "parts": partial(select_parts, own, target, hill, object_constraint=False),
         }
         timed = alternate(runs, options.number(7, 1))
         found += [[name, count, 1e3 * timed.median(name), peak_memory(run)] for name, run in runs.items()]
-    return sorted(found, key=lambda row: row[0])
+    return sorted(found, key=lambda row: str(row[0]))
 
 
 def measure(options: Options) -> str:

@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from wingbar.images import read_picture
-from wingbar.learning.loop import normalize
+from wingbar.images import crop_square, read_picture
 from wingbar.learning.recipe import RECIPES
-from wingbar.learning.views import OVERSAMPLING, EpochSampler, Mix, TrainViews, crop_square
+from wingbar.learning.views import OVERSAMPLING, EpochSampler, Mix, TrainViews
 from wingbar.nets import MapNet, create
+from wingbar.nets.saliency_head import normalize
 
 SIZES = (160, 224)
 BATCH = 16

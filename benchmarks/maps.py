@@ -20,10 +20,11 @@ from _measure import Options, alternate, door, files, resident, spread, table, v
 from numpy import ndarray
 from torch import Tensor, nn
 
-from wingbar.learning.loop import normalize
 from wingbar.learning.views import View, fixed_view
+from wingbar.maps import resize_map, stretch
 from wingbar.nets import MapNet, create, for_inference
-from wingbar.opam.saliency import class_evidence, predicted, resize_map, saliency
+from wingbar.nets.saliency_head import normalize
+from wingbar.opam.saliency import saliency
 
 NETS = {"mobilenetv2_100": "bn2", "res2net50_26w_4s": "layer4"}
 """Net -> the module of its backbone that gives the last feature map."""
@@ -40,8 +41,9 @@ except ImportError:
 def plain_maps(net: MapNet, pixels: Tensor) -> ndarray:
     """Our maps without the mirror."""
     with torch.no_grad():
-        maps, _ = predicted(class_evidence(net.forward_features(pixels), net.head.weight), net.head.bias)
-    return maps.numpy()
+        evidence = net.forward_evidence(net.forward_features(pixels))
+    best = (evidence.mean((2, 3)) + net.head.bias).argmax(1)
+    return stretch(evidence[torch.arange(len(evidence)), best].numpy())
 
 
 def enlarged(maps: ndarray) -> ndarray:

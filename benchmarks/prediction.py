@@ -1,37 +1,36 @@
 """What a whole prediction costs, in forward passes of its backbone, and where the time of many goes.
 
-    python benchmarks/prediction.py DATA/cub50 [--nets mobilenetv2_100:160 res2net50_26w_4s:224] [--pictures 500]
+    python benchmarks/prediction.py [--data DATA/cub50] [--quick] [--write]
 
 Models are trained for one epoch on drawn birds: their speed does not depend on what they have learnt, and the pictures
-that are predicted are real. One picture: a prediction from the file's bytes on, and one eager forward pass of the
-backbone at the same size, in turn, medians. Many pictures: time in nets is wall time, the rest is processor time of the
-threads that did it, so that what overlaps adds up to more than the whole.
+that are predicted are real. One picture: a prediction from its file on, and one eager forward pass of the backbone at
+the same size, in turn, medians, wall time. Many pictures: time in nets is wall time, the rest is processor time of the
+threads that did it, so what overlaps adds up to more than the whole.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import torch
+from _measure import Options, alternate, door, files, spread, table
 
 import wingbar
 from wingbar import recognizer as module
 from wingbar.config import Config, FilterSettings
-from wingbar.data import load
 from wingbar.data.synthetic import write_dataset
-from wingbar.evaluation.tables import render
 from wingbar.nets import create
 from wingbar.recognizer import Recognizer
 
-REPEATS = 25
+NETS = {"mobilenetv2_100": 160, "res2net50_26w_4s": 224}
+THREADS = 2
 
 
 def model(net: str, size: int, folder: Path) -> Recognizer:
@@ -44,76 +43,75 @@ def model(net: str, size: int, folder: Path) -> Recognizer:
     return wingbar.train(birds, folder / "run", config, quiet=True)
 
 
-def single(recognizer: Recognizer, pictures: list[Path]) -> list[str]:
+@torch.no_grad()
+def single(recognizer: Recognizer, paths: list[Path], repeats: int) -> list[object]:
     """Milliseconds of a prediction and of a forward pass, and their ratio."""
     card = recognizer.card
     backbone = create(card["net"], len(recognizer.classes)).eval().to(memory_format=torch.channels_last)
     square = torch.randn(1, 3, card["test_size"], card["test_size"]).to(memory_format=torch.channels_last)
-    whole, passes = [], []
-    for path in [pictures[0], *pictures[:REPEATS]]:  # the first warms up
-        started = time.perf_counter()
-        recognizer.predict(path)
-        between = time.perf_counter()
-        with torch.no_grad():
-            backbone(square)
-        whole.append(between - started)
-        passes.append(time.perf_counter() - between)
-    one, other = np.median(whole[1:]), np.median(passes[1:])
-    return [f"{card['net']}, {card['test_size']} px", f"{1e3 * one:.0f}", f"{1e3 * other:.0f}", f"{one / other:.1f}"]
+    pictures = iter(paths * repeats)
+    sides: dict[str, Callable[[], object]] = {
+        "prediction": lambda: recognizer.predict(next(pictures)),
+        "pass": lambda: backbone(square),
+    }
+    timed = alternate(sides, repeats, clock=time.perf_counter)
+    milliseconds = [1e3 * timed.median(side) for side in sides]
+    return [card["net"], card["test_size"], *milliseconds, timed.ratio("prediction", "pass")]
 
 
-def many(recognizer: Recognizer, pictures: list[Path]) -> list[list[str]]:
+def many(recognizer: Recognizer, paths: list[Path]) -> list[list[object]]:
     """Where the time of many predictions goes."""
     spent: dict[str, float] = defaultdict(float)
 
-    def timed(name: str, clock: Callable[[], float], call: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*args: Any) -> Any:
+    def watched(name: str, clock: Callable[[], float], call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*given: Any) -> Any:
             started = clock()
             try:
-                return call(*args)
+                return call(*given)
             finally:
                 spent[name] += clock() - started
 
         return wrapped
 
-    runtime, patches = recognizer.runtime, {"decoding": "_read", "proposals": "propose", "crops": "squares"}
-    with mock.patch.multiple(
-        runtime, **{name: timed("nets", time.perf_counter, getattr(runtime, name)) for name in ("look", "judge")}
-    ):
-        for label, name in patches.items():
-            patch = mock.patch.object(module, name, timed(label, time.thread_time, getattr(module, name)))
-            patch.start()
-        started, processor = time.perf_counter(), time.process_time()
-        for _ in recognizer.predict_many(pictures):
+    places = [(recognizer.runtime, "look", "nets"), (recognizer.runtime, "judge", "nets")]
+    threads = [(module, "_read", "decoding"), (module, "propose", "proposals"), (module, "squares", "crops")]
+    with ExitStack() as stack:
+        for owner, attribute, name in places:
+            timed = watched(name, time.perf_counter, getattr(owner, attribute))
+            stack.enter_context(mock.patch.object(owner, attribute, timed))
+        for owner, attribute, name in threads:
+            timed = watched(name, time.thread_time, getattr(owner, attribute))
+            stack.enter_context(mock.patch.object(owner, attribute, timed))
+        wall, processor = time.perf_counter(), time.process_time()
+        for _ in recognizer.predict_many(paths):
             pass
-        wall, processor = time.perf_counter() - started, time.process_time() - processor
-        mock.patch.stopall()
-    rows = [[name, f"{seconds:.1f}", f"{seconds / wall:.0%}"] for name, seconds in spent.items()]
-    return [
-        *rows,
-        ["all threads, processor time", f"{processor:.1f}", f"{processor / wall:.0%}"],
-        [f"wall time of {len(pictures)} pictures", f"{wall:.1f}", "100%"],
-    ]
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    rows: list[list[object]] = [[name, seconds, f"{seconds / wall:.0%}"] for name, seconds in spent.items()]
+    return [*rows, ["all threads, processor time", processor, f"{processor / wall:.0%}"], ["wall time", wall, "100%"]]
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--nets", nargs="+", default=["mobilenetv2_100:160", "res2net50_26w_4s:224"])
-    parser.add_argument("--pictures", type=int, default=500)
-    options = parser.parse_args()
-    pictures = [sample.path for sample in load(options.data).split("test")][: options.pictures]
-    singles, tables = [], []
-    for text in options.nets:
-        net, size = text.split(":")
+def measure(options: Options) -> str:
+    """The section of docs/performance.md."""
+    torch.set_num_threads(THREADS)
+    paths = files(options.data)
+    chosen = [paths[key] for key in spread(list(paths), options.number(500, 16))]
+    singles, shares = [], []
+    for net, size in NETS.items():
         with tempfile.TemporaryDirectory() as folder:
-            recognizer = model(net, int(size), Path(folder))
-            singles.append(single(recognizer, pictures))
-            shares = many(recognizer, pictures)
-        tables.append(f"{net}, {size} px:\n\n" + render(["where", "seconds", "share of wall time"], shares))
-    print(render(["net", "ms a prediction", "ms a forward pass", "passes"], singles), *tables, sep="\n\n")
+            recognizer = model(net, size, Path(folder))
+        singles.append(single(recognizer, chosen, options.number(25, 2)))
+        shares += [[net, *row] for row in many(recognizer, chosen)]
+    return f"""## A whole prediction
+
+Three nets, proposals, object, parts, from the file on; {THREADS} threads, one picture at a time:
+
+{table(("net", "px", "ms a prediction", "ms a forward pass", "passes' time"), singles)}
+
+It makes five forward passes: the picture and its mirror, the object, two parts. Many pictures
+(`predict_many` of {len(chosen)}, batches of 16), nets in wall time, the rest in processor time of other threads:
+
+{table(("net", "where", "seconds", "of wall time"), shares)}"""
 
 
 if __name__ == "__main__":
-    main()
+    door(measure, __doc__)

@@ -1,85 +1,99 @@
 """Patch scoring: every patch forwarded by itself against all of them pooled from one pass. Cost and fidelity.
 
-    python benchmarks/scoring.py DATA/cub50 RUN [--pictures 40] [--patches 1000]
+    python benchmarks/scoring.py [--data DATA/cub50] [--quick] [--write]
 
-RUN is a run whose FilterNet is judged (its step `filternet`), on training pictures of the validation cut, which it has
-not learnt from. Times are medians of alternating runs.
+A plain net is trained on the first ten classes and judged on the training pictures that were held out of it.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
+import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from _measure import Options, alternate, door, spread, table
+from numpy import ndarray
 from scipy.stats import spearmanr
 
+import wingbar
 from wingbar.attention import propose
-from wingbar.config import FilterSettings, ProposalSettings, read_config
+from wingbar.config import Config, FilterSettings, ProposalSettings
 from wingbar.data import load
+from wingbar.data.sample import Dataset, Sample
 from wingbar.data.splits import validation_split
-from wingbar.evaluation.tables import render
 from wingbar.images import READ_SIDE, read_picture
 from wingbar.learning.views import View, fixed_view
-from wingbar.nets import create
+from wingbar.model import read_model
+from wingbar.nets import MapNet
 from wingbar.opam.filtering import keep_patches
 from wingbar.steps.nets import MAP_SCALE
 from wingbar.steps.patches import crop_scores, roi_scores
+from wingbar.torch_runtime import nets_of
+
+CLASSES = 10
+PATCHES = 1000
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--pictures", type=int, default=40)
-    parser.add_argument("--patches", type=int, default=1000)
-    options = parser.parse_args()
-    config, state = (
-        read_config(options.run / "config.toml"),
-        load_file(options.run / "steps/filternet/result.safetensors"),
-    )
-    net = create(config.net, len(state["head.bias"]))
-    net.load_state_dict(state)
-    net.eval().to(memory_format=torch.channels_last)
-    samples = load(options.data).first_classes(len(state["head.bias"])).split("train")
+def held_pictures(dataset: Dataset, config: Config) -> list[Sample]:
+    """The training pictures that no net of a run with these settings learns from."""
+    samples = dataset.split("train")
     _, held = validation_split(np.array([sample.label for sample in samples]), config.validation, config.seed)
-    drawn = np.random.default_rng(0).choice(held, min(options.pictures, len(held)), replace=False)
-    search = ProposalSettings(mode="quality", limit=options.patches)
-    filtering, spent, agreed, overlaps, kept_counts = FilterSettings(), [], [], [], []
-    for index in drawn:
-        sample = samples[index]
-        picture = read_picture(sample.path, short_side=READ_SIDE)
-        boxes = propose(picture, search)
-        started = time.perf_counter()
-        each = crop_scores(net, picture, boxes, sample.label, config.size)
-        between = time.perf_counter()
-        square = fixed_view(View(sample.path, sample.label), MAP_SCALE * config.size)
-        pooled = roi_scores(net, square, picture.size, boxes, sample.label)
-        spent.append((between - started, time.perf_counter() - between))
-        kept = [set(keep_patches(scores, filtering.threshold, filtering.cap)) for scores in (each, pooled)]
-        agreed.append(spearmanr(each, pooled).statistic)
-        kept_counts.append([len(one) for one in kept])
-        if any(kept):
-            overlaps.append(len(kept[0] & kept[1]) / len(kept[0] | kept[1]))
-    crop, roi = np.median(spent, axis=0)
-    rows = [
-        ["patches a picture", f"{len(boxes)}"],
-        ["crops, ms a picture", f"{1e3 * crop:.0f}"],
-        ["pooled from one pass, ms a picture", f"{1e3 * roi:.1f}"],
-        ["times cheaper", f"{crop / roi:.0f}"],
-        ["rank correlation (Spearman), median over pictures", f"{np.nanmedian(agreed):.2f}"],
-        [
-            "kept patches a picture, crops / pooled",
-            " / ".join(f"{count:.1f}" for count in np.mean(kept_counts, axis=0)),
-        ],
-        ["overlap of the kept sets (Jaccard), mean", f"{np.mean(overlaps):.2f}" if overlaps else "-"],
+    return [samples[index] for index in held]
+
+
+def compare(net: MapNet, sample: Sample, size: int, patches: int) -> tuple[list[float], list[ndarray]]:
+    """Seconds of crops and of pooling for one picture, and both sides' scores."""
+    picture = read_picture(sample.path, short_side=READ_SIDE)
+    boxes = propose(picture, ProposalSettings(mode="quality", limit=patches))
+    found: dict[str, ndarray] = {}
+
+    def pooled() -> None:
+        square = fixed_view(View(sample.path, sample.label), MAP_SCALE * size)
+        found["pooled"] = roi_scores(net, square, picture.size, boxes, sample.label)
+
+    def cropped() -> None:
+        found["crops"] = crop_scores(net, picture, boxes, sample.label, size)
+
+    timed = alternate({"pooled": pooled, "crops": cropped}, 1)
+    return [timed.median(side) for side in ("crops", "pooled")], [found["crops"], found["pooled"]]
+
+
+def measure(options: Options) -> str:
+    """The section of docs/performance.md."""
+    dataset = load(options.data).first_classes(CLASSES)
+    config = Config(method="plain", epochs=options.number(8, 1), workers=0)
+    with tempfile.TemporaryDirectory() as folder:
+        wingbar.train(dataset, Path(folder), config, quiet=True)
+        net = nets_of(read_model(folder))["picture"].to(memory_format=torch.channels_last)
+    held = held_pictures(dataset, config)
+    chosen = [held[int(key)] for key in spread([str(i) for i in range(len(held))], options.number(24, 2))]
+    judged = list(map(partial(compare, net, size=config.size, patches=options.number(PATCHES, 100)), chosen))
+    seconds = np.array([timed for timed, _ in judged])
+    scores = [both for _, both in judged]
+    agreed = [spearmanr(*both).statistic for both in scores]
+    settings = FilterSettings()
+    kept = [[set(keep_patches(one, settings.threshold, settings.cap).tolist()) for one in both] for both in scores]
+    shared = [len(a & b) / len(a | b) for a, b in kept if a | b]
+    counts = np.mean([[len(one) for one in both] for both in kept], axis=0)
+    crops, pooled = 1e3 * np.median(seconds, axis=0)
+    rows: list[list[object]] = [
+        ["ms a picture, every patch forwarded", float(crops)],
+        ["ms a picture, pooled from one pass of twice the side (decoding included)", float(pooled)],
+        ["times cheaper (median of pictures)", float(np.median(seconds[:, 0] / seconds[:, 1]))],
+        ["rank correlation of the scores (Spearman, median)", float(np.nanmedian(agreed))],
+        [f"patches kept (over {settings.threshold}, at most {settings.cap}), crops", float(counts[0])],
+        ["patches kept, pooled", float(counts[1])],
+        ["overlap of the kept sets (shared over all, mean)", float(np.mean(shared)) if shared else "-"],
     ]
-    print(render([f"{config.net}, {config.size} px, {len(drawn)} pictures", ""], rows))
+    return f"""## Patch scoring
+
+{config.net} trained at {config.size} px on {CLASSES} classes, {len(chosen)} pictures that it has not seen, up to
+{options.number(PATCHES, 100)} patches each, one thread:
+
+{table(("", ""), rows)}"""
 
 
 if __name__ == "__main__":
-    main()
+    door(measure, __doc__)

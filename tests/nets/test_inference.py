@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wingbar.nets import create, for_inference, inference, layer_responses, neuron_layer, packed
+from wingbar.nets import create, for_inference, inference, neuron_layer, packed, response_map
 from wingbar.nets.packed import FusedBlock, PackedConv
 from wingbar.nets.res2net import Res2Net
 
@@ -185,7 +185,7 @@ def test_a_layer_that_is_kept_gives_what_it_gave() -> None:
     net = stirred(create("res2net50_26w_4s", 3)).eval()
     name, _ = neuron_layer(net)
     quick, x = for_inference(net, keep=name), torch.randn(2, 3, 64, 64)
-    close(layer_responses(quick, name, x), layer_responses(net, name, x))
+    close(response_map(quick, name, x)[1], response_map(net, name, x)[1])
     assert norms(quick) == 1
     close(quick(x), net(x))
 
