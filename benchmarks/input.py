@@ -78,9 +78,8 @@ def decoding(options: Options) -> list[list[object]]:
     found = []
     for long_side in (500, 1500, 4000):
         sources = [enlarged(paths[key], long_side) for key in spread(list(paths), options.number(5, 1))]
-        timed = alternate(
-            {"with": partial(read, sources, round(OVERSAMPLING * SIZES[0])), "without": partial(read, sources, None)}, 5
-        )
+        wanted = {"with": round(OVERSAMPLING * SIZES[0]), "without": None}
+        timed = alternate({side: partial(read, sources, short_side) for side, short_side in wanted.items()}, 5)
         each = [1e3 * timed.median(side) / len(sources) for side in ("with", "without")]
         found.append([long_side, *each, timed.ratio("without", "with")])
     return found

@@ -115,7 +115,7 @@ def memory(options: Options) -> list[list[object]]:
 
 def measure(options: Options) -> str:
     """The section of docs/performance.md."""
-    text = ""
+    held, text = memory(options), ""  # first, for GradCAM keeps its last graph
     if GradCAM is not None:
         header = ("net", "mirror", "batch", "GradCAM, pictures/s", "ours, pictures/s", "times as fast", "difference")
         names = list(NETS)[:1] if options.quick else list(NETS)
@@ -131,7 +131,7 @@ GradCAM's ReLU, each stretched to [0, 1]: for these nets GradCAM is the class ac
 {text}
 Memory after so many pictures, read from files, MobileNetV2, batches of {BATCH}:
 
-{table(("pictures", "resident MB"), memory(options))}"""
+{table(("pictures", "resident MB"), held)}"""
 
 
 if __name__ == "__main__":
