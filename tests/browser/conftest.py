@@ -31,9 +31,12 @@ window.fetch = async (...asked) => {
 """Keeps what the interface last answered the page: the browser's own record drops answers to files."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium. Where it is missing its tests are skipped, but never in CI."""
+    """Chromium. Where it is missing its tests are skipped, but never in CI.
+
+    Not for the session: Playwright's event loop would still run when the server's tests start theirs.
+    """
     path = shutil.which("chromium")
     if path is None:
         reason = "no Chromium on this machine: apt-get install chromium"
