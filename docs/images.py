@@ -9,10 +9,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 import wingbar
-from wingbar.boxes import Box, area, with_context
+from wingbar.boxes import Box, with_context
 from wingbar.data import load as load_data
 from wingbar.data.sample import Sample
 from wingbar.data.synthetic import SPECIES, draw_bird
@@ -79,13 +80,7 @@ def telling(recognizer: wingbar.Recognizer, samples: Sequence[Sample]) -> tuple[
     """The test picture, among those named rightly and surely, whose object is boxed best: an example, no sample."""
     predictions = zip(samples, recognizer.predict_many([sample.path for sample in samples]), strict=True)
     sure = [(s, p) for s, p in predictions if p.label == recognizer.classes[s.label] and p.score > 0.6]
-    return max(sure, key=lambda pair: float(paired_iou(boxes(pair[1].object_box), boxes(pair[0].box))[0]))
-
-
-def boxes(box):
-    import numpy as np
-
-    return np.array([box], float)
+    return max(sure, key=lambda pair: paired_iou(np.array([pair[1].object_box]), np.array([pair[0].box]))[0])
 
 
 def main() -> None:
