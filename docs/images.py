@@ -1,6 +1,7 @@
-"""Draws the pictures of README and docs into docs/images, from drawn birds and a run of `make demo`:
+"""Draws the pictures of README and docs into docs/images, from drawn birds alone:
 
-python docs/images.py demo/opam
+python docs/images.py              the species
+python docs/images.py demo/opam    and what a run of `make demo` looked at
 """
 
 from __future__ import annotations
@@ -86,17 +87,20 @@ def telling(recognizer: wingbar.Recognizer, samples: Sequence[Sample]) -> tuple[
 def main() -> None:
     """Draw all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="run folder of drawn birds, as `make demo` leaves it")
+    parser.add_argument("run", type=Path, nargs="?", help="run folder of drawn birds, as `make demo` leaves it")
     run = parser.parse_args().run
-    recognizer = wingbar.load(run)
-    sample, prediction = telling(recognizer, load_data(recognizer.card["data"]["source"]).split("test"))
+    save("species", species(BIRD))
+    if run is not None:
+        recognizer = wingbar.load(run)
+        sample, prediction = telling(recognizer, load_data(recognizer.card["data"]["source"]).split("test"))
+        save("steps", steps(prediction, sample.path))
+        save("explain", prediction.plot())
+
+
+def save(name: str, image: Image.Image) -> None:
+    """A small file of it."""
     FOLDER.mkdir(exist_ok=True)
-    for name, image in {
-        "species": species(BIRD),
-        "steps": steps(prediction, sample.path),
-        "explain": prediction.plot(),
-    }.items():
-        image.save(FOLDER / f"{name}.webp", quality=QUALITY, method=6)
+    image.save(FOLDER / f"{name}.webp", quality=QUALITY, method=6)
 
 
 if __name__ == "__main__":
