@@ -4,7 +4,7 @@ The hash is pHash's (Zauner, *Implementation and Benchmarking of Perceptual Imag
 the signs of the lowest 16 x 16 coefficients, without the mean's, of a small grey copy's cosine transform. Re-encoding,
 shrinking and brightening turn few bits; a crop of 5 % turns a fifth, as many as separate some different pictures.
 So the hash only proposes pairs. A pair is the same photograph if one, a little shrunk, correlates with some
-place of the other. Bounds were chosen on real birds: see docs/data-check.md.
+place of the other. Bounds were chosen on real birds.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 * Of the pictures that none of its nets was trained on, by its own predictions.
 * Of the training pictures, if it started from pretrained weights, by out-of-fold logistic regression on what the
   starting net sees. Its trained nets cannot judge them: they repeat what they were taught, and so would a regression
-  on their features (measured: docs/data-check.md).
+  on their features.
 """
 
 from __future__ import annotations
