@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/wingbar demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
