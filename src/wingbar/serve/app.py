@@ -28,7 +28,7 @@ from wingbar.prediction import Prediction
 from wingbar.serve.batching import Batcher, Full, Stopped
 from wingbar.serve.body import Limits, receive_picture, refused
 from wingbar.serve.examples import Examples
-from wingbar.serve.guard import POLICY, Guard
+from wingbar.serve.guard import Guard
 from wingbar.serve.metrics import Measured, Metrics
 
 HERE = Path(__file__).parent
@@ -113,15 +113,6 @@ class Site:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-class GuideFiles(StaticFiles):
-    """The field guide's files. Its bars and tags stand where style attributes put them; its scripts are files alone."""
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        response = super().file_response(*args, **kwargs)
-        response.headers["Content-Security-Policy"] = f"{POLICY}; style-src-attr 'unsafe-inline'"
-        return response
-
-
 def create_app(site: Site, hosts: Sequence[str] = ()) -> ASGIApp:
     """The whole application; ``hosts`` are the names it may be called by, none for any."""
     routes: list[Route | Mount] = [
@@ -136,7 +127,7 @@ def create_app(site: Site, hosts: Sequence[str] = ()) -> ASGIApp:
         Mount("/page", StaticFiles(directory=HERE / "page")),
     ]
     if site.guide:
-        routes.append(Mount("/guide", GuideFiles(directory=site.guide, html=True)))
+        routes.append(Mount("/guide", StaticFiles(directory=site.guide, html=True)))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
