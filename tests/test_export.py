@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 import wingbar
 from wingbar.config import Config, FilterSettings, LocalizationSettings, PartSettings
 from wingbar.errors import ExportError, RunError
+from wingbar.evaluation.judge import evaluate
 from wingbar.export import OUTPUTS, Exported, about, export, to_onnx
 from wingbar.model import read_model
 from wingbar.nets.looking import Judge
@@ -89,6 +91,14 @@ def test_predictions_are_the_models_and_need_no_torch(exported, run: Path, birds
         assert got["label"] == told["label"] and got["object_box"] == told["object_box"]
         assert [part["box"] for part in got["parts"]] == [part["box"] for part in told["parts"]]
         assert got["score"] == pytest.approx(told["score"], abs=1e-4)
+
+
+def test_an_exported_model_is_judged_like_its_run(exported, run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "onnx"
+    shutil.copytree(exported[0], folder)
+    got, expected = evaluate(folder, runtime="onnx"), evaluate(run)
+    assert got.correct == expected.correct and got.combinations == expected.combinations
+    assert (folder / "evaluation.json").is_file()
 
 
 @pytest.mark.parametrize("name", OUTPUTS)

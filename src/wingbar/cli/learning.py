@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -48,13 +48,15 @@ class Evaluate:
     """Data set with a test split; by default the one that the run was trained on."""
     batch_size: int = 16
     """Pictures at a time."""
+    runtime: Literal["torch", "onnx"] = "torch"
+    """What runs the nets; onnx: RUN is a folder made by `wingbar export`."""
     debug: bool = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
         from wingbar.evaluation.judge import evaluate, table
 
-        print(table(evaluate(self.run_folder, self.data, batch_size=self.batch_size)))
+        print(table(evaluate(self.run_folder, self.data, batch_size=self.batch_size, runtime=self.runtime)))
         return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy import ndarray
@@ -70,13 +70,19 @@ class Evaluation:
 
 
 def evaluate(
-    run: Path | str, data: Path | str | Dataset | None = None, *, batch_size: int = 16, seed: int = 0
+    run: Path | str,
+    data: Path | str | Dataset | None = None,
+    *,
+    batch_size: int = 16,
+    seed: int = 0,
+    runtime: Literal["torch", "onnx"] = "torch",
 ) -> Evaluation:
     """Judge the run's model on the test split of ``data`` (by default the data set it was trained on).
 
-    Every reading of a test split is noted in ``RUN/test-split-read.log``. Raises RunError or DataError.
+    With ``runtime="onnx"`` RUN is an exported model. Every reading of a test split is noted in
+    ``RUN/test-split-read.log``. Raises RunError or DataError.
     """
-    recognizer = load(run)
+    recognizer = load(run, runtime)
     dataset = _dataset(recognizer, data)
     samples = dataset.split("test")
     note_reading(Path(run), dataset)
