@@ -54,7 +54,7 @@ class Small(Config):
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     """Language and text of each block of code, fenced or indented."""
-    found = re.findall(r"^```([a-z]*)\n(.*?)^```|((?:^    .*\n)+)", page.read_text(encoding="utf-8"), re.M | re.S)
+    found = re.findall(r"^```([a-z]*)\n(.*?)^```|((?:^    [^\n]*\n)+)", page.read_text(encoding="utf-8"), re.M | re.S)
     return [(language, text or indented) for language, text, indented in found]
 
 
