@@ -53,6 +53,20 @@ def test_every_step_leaves_a_result_and_nothing_is_pickled(run: Path) -> None:
     assert (run / "tensorboard" / "classnet").is_dir()
 
 
+def test_an_evaluation_of_another_model_is_dropped(run: Path, birds: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    evaluate(folder)
+    wingbar.train(birds, folder, SMALL, quiet=True)
+    assert (folder / "evaluation.json").exists()
+    card = json.loads((folder / "model" / "recognizer.json").read_text())
+    (folder / "model" / "recognizer.json").write_text(
+        json.dumps(card | {"streams": {"picture": 1, "object": 0, "parts": 0}})
+    )
+    wingbar.train(birds, folder, SMALL, quiet=True)
+    assert not (folder / "evaluation.json").exists()
+
+
 def test_an_unchanged_run_does_nothing_again(run: Path, birds: Path) -> None:
     before = stamps(run)
     wingbar.train(birds, run, SMALL, quiet=True)

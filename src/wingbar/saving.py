@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -32,40 +33,38 @@ def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Resu
     if "alignment" in learned:
         arrays["alignment"] = {key: learned["alignment"].arrays[key] for key in ("neurons", "mean", "deviation")}
     checksums = {name: _write(folder / f"{name}.safetensors", tensors) for name, tensors in arrays.items()}
-    if checksums != _known_checksums(folder):
-        (folder.parent / "evaluation.json").unlink(missing_ok=True)  # it would speak of the old model
     streams = [name for name in STREAMS if name in learned]
     weights = learned["fusion"].info["weights"] if "fusion" in learned else [1.0]
-    write_json(
-        folder / "recognizer.json",
-        {
-            "format": FORMAT,
-            "method": config.method,
-            "net": config.net,
-            "classes": list(job.classes),
-            "streams": dict(zip(streams, weights, strict=True)),
-            "test_size": config.looking_size(),
-            "rule": learned["map-boxes"].info["rule"] if "map-boxes" in learned else "cam otsu",
-            "margin": config.localization.margin,
-            "proposals": dataclasses.asdict(config.proposals),
-            "parts": dataclasses.asdict(config.parts),
-            "neuron_layer": learned["alignment"].info["layer"] if "alignment" in learned else None,
-            "pretrained": {key: learned["picture"].info.get(key) for key in ("weights", "licence")},
-            "data": {
-                "name": dataset.name,
-                "source": str(dataset.source),
-                "training": len(job.training),
-                "validation": len(job.validation),
-            },
-            "sha256": checksums,
+    card = {
+        "format": FORMAT,
+        "method": config.method,
+        "net": config.net,
+        "classes": list(job.classes),
+        "streams": dict(zip(streams, weights, strict=True)),
+        "test_size": config.looking_size(),
+        "rule": learned["map-boxes"].info["rule"] if "map-boxes" in learned else "cam otsu",
+        "margin": config.localization.margin,
+        "proposals": dataclasses.asdict(config.proposals),
+        "parts": dataclasses.asdict(config.parts),
+        "neuron_layer": learned["alignment"].info["layer"] if "alignment" in learned else None,
+        "pretrained": {key: learned["picture"].info.get(key) for key in ("weights", "licence")},
+        "data": {
+            "name": dataset.name,
+            "source": str(dataset.source),
+            "training": len(job.training),
+            "validation": len(job.validation),
         },
-    )
+        "sha256": checksums,
+    }
+    if card != _known_card(folder):
+        (folder.parent / "evaluation.json").unlink(missing_ok=True)  # it would speak of the old model
+    write_json(folder / "recognizer.json", card)
 
 
-def _known_checksums(folder: Path) -> dict[str, str] | None:
+def _known_card(folder: Path) -> Any:
     try:
-        return json.loads((folder / "recognizer.json").read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return json.loads((folder / "recognizer.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
 
 
