@@ -28,7 +28,7 @@ SETTINGS = Config(
     training={"scale": [0.6, 1.0], "jitter": 0.2},
     test_size=112,
     # A net without pretrained weights looks at the marks alone: boxes have to grow to the bird.
-    localization=LocalizationSettings(rules=("cam otsu grown", "cam fraction 0.5 grown"), margin=0.4),
+    localization=LocalizationSettings(rules=("cam otsu grown", "cam fraction 0.5 grown"), learn=False, margin=0.4),
     parts=PartSettings(count=2),
 )
 PICTURES = 8

@@ -66,9 +66,11 @@ def export(run: Path | str, out: Path, *, int8: bool = False) -> list[Exported]:
     card, nets = model.card, nets_of(model)
     modules: dict[str, nn.Module] = {name: Judge(net) for name, net in nets.items()}
     modules["picture"] = Looker(nets["picture"], boxes_of(model), card["neuron_layer"])
+    if out.resolve() == model.folder.resolve():
+        raise ExportError(f"{out}: is the model's own folder; choose another --out.")
     make_folder(out)
     written = {name: _write(out, name, module.eval(), card, int8) for name, module in modules.items()}
-    if (model.folder / "alignment.safetensors").is_file():
+    if "alignment" in card["sha256"]:
         shutil.copyfile(model.folder / "alignment.safetensors", out / "alignment.safetensors")
     write_json(out / "export.json", {"int8": int8, "nets": [asdict(one) for one in written.values()]})
     write_json(out / "recognizer.json", {**card, "onnx": {name: one.sha256 for name, one in written.items()}})

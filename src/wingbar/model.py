@@ -63,9 +63,14 @@ def check_card(card: dict[str, Any]) -> None:
     if card["format"] != FORMAT:
         raise ValueError(f"format {card['format']!r} (another version of wingbar wrote it)")
     classes, streams = card["classes"], card["streams"]
-    if not isinstance(classes, list) or len(set(classes)) < 2 or not all(isinstance(name, str) for name in classes):
+    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if not named or len(set(classes)) != len(classes) or len(classes) < 2:
         raise ValueError("classes")
     if "picture" not in streams or set(streams) != set(card["sha256"]) & set(STREAMS):
         raise ValueError("streams")
-    if not 32 <= card["test_size"] <= 4096:
+    if not all(type(weight) in (int, float) and 0 <= weight <= 1.001 for weight in streams.values()):
+        raise ValueError("streams")
+    if type(card["test_size"]) is not int or not 32 <= card["test_size"] <= 4096:
         raise ValueError("test_size")
+    if not 0 <= card["margin"] <= 2 or not isinstance(card["data"]["source"], str):
+        raise ValueError("margin or data")

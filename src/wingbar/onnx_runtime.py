@@ -39,8 +39,8 @@ def _content(model: Model, name: str) -> bytes:
     path = model.folder / f"{name}.onnx"
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
-        raise RunError(f"{path}: not there; make it with `wingbar export RUN --out DIR` and give DIR.") from None
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}; make it with `wingbar export RUN --out DIR` and give DIR.") from None
     if hashlib.sha256(content).hexdigest() != model.card["onnx"][name]:
         raise RunError(f"{path}: damaged or of another model (checksum); export it again.")
     return content

@@ -69,14 +69,22 @@ class Recognizer:
     def predict_many(self, pictures: Iterable[Source], batch_size: int = 16) -> Iterator[Prediction]:
         """Predictions in order, a batch at a time; an unreadable picture yields one with ``error`` set.
 
-        The next batch is read and searched for candidates while the nets are at work on this one.
+        The next batch is taken, read and searched for candidates while the nets are at work on this one.
+        Raises ConfigError for a ``batch_size`` below one.
         """
-        pictures = iter(pictures)
-        with ThreadPoolExecutor(thread_name_prefix="wingbar") as pool:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
+        return self._stream(iter(pictures), batch_size)
+
+    def _stream(self, pictures: Iterator[Source], batch_size: int) -> Iterator[Prediction]:
+        pool = ThreadPoolExecutor(thread_name_prefix="wingbar")
+        try:
             coming = self._begin(pool, list(islice(pictures, batch_size)))
             while coming:
                 begun, coming = coming, self._begin(pool, list(islice(pictures, batch_size)))
                 yield from self._finish(begun)
+        finally:  # also when whoever asked has gone
+            pool.shutdown(cancel_futures=True)
 
     def _begin(self, pool: Executor, batch: Sequence[Source]) -> list[Begun]:
         return [Begun(source, pool, self.proposals if self.needs_candidates else None) for source in batch]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,13 @@ def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Resu
         },
         "sha256": checksums,
     }
-    if card != _known_card(folder):
-        (folder.parent / "evaluation.json").unlink(missing_ok=True)  # it would speak of the old model
+    if card != _known_card(folder):  # both would speak of the old model
+        (folder.parent / "evaluation.json").unlink(missing_ok=True)
+        shutil.rmtree(folder.parent / "guide", ignore_errors=True)
     write_json(folder / "recognizer.json", card)
+    for file in folder.glob("*.safetensors"):
+        if file.stem not in checksums:
+            file.unlink()
 
 
 def _known_card(folder: Path) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from wingbar.errors import DataError
 from wingbar.names import printable
 
 if TYPE_CHECKING:
@@ -179,7 +180,10 @@ def expand(paths: tuple[Path, ...]) -> Iterator[Path]:
 
     for path in paths:
         if path.is_dir():
-            yield from sorted(file for file in path.iterdir() if file.suffix.lower() in EXTENSIONS)
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
+            if not found:
+                raise DataError(f"{path}: no pictures in this folder ({', '.join(sorted(EXTENSIONS))}).")
+            yield from found
         else:
             yield path
 
@@ -187,9 +191,11 @@ def expand(paths: tuple[Path, ...]) -> Iterator[Path]:
 def described(prediction: Prediction, top: int) -> str:
     """A prediction as lines for people."""
     x1, y1, x2, y2 = prediction.object_box
-    names = ", ".join(f"{label} {score:.1%}" for label, score in list(prediction.scores.items())[:top])
+    names = ", ".join(f"{printable(label)} {score:.1%}" for label, score in list(prediction.scores.items())[:top])
     parts = "; ".join(f"part {part.cluster} at {part.box}" for part in prediction.parts)
-    return f"{prediction.path}: {names}\n  object at {(x1, y1, x2, y2)}" + (f"; {parts}" if parts else "")
+    return f"{printable(str(prediction.path))}: {names}\n  object at {(x1, y1, x2, y2)}" + (
+        f"; {parts}" if parts else ""
+    )
 
 
 def described_contrast(prediction: Prediction) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ from wingbar.files import write_json
 from wingbar.images import picture_size
 from wingbar.prediction import Prediction
 from wingbar.recognizer import Recognizer, load
+
+NO_MAPS = np.zeros((1, 1, 1), np.float32)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def judge(
             continue
         if sample.box is not None:
             boxes.add(prediction.map, prediction.size, _true_box(sample, prediction.size))
-        kept.append((sample, prediction))
+        kept.append((sample, replace(prediction, evidence=NO_MAPS, map=NO_MAPS[0])))  # maps would fill the memory
     if not kept:
         raise DataError(f"{dataset.root}: none of {len(samples)} test pictures can be read: {failures[0][1]}")
     labels = np.array([sample.label for sample, _ in kept])
@@ -145,9 +147,10 @@ def judge(
 
 def _dataset(recognizer: Recognizer, data: Path | str | Dataset | None) -> Dataset:
     dataset = data if isinstance(data, Dataset) else load_data(Path(data or recognizer.card["data"]["source"]))
-    if not dataset.split("test"):
+    found = matching(dataset, recognizer)
+    if not found.split("test"):
         raise DataError(f"{dataset.root}: no test pictures; give a data set with a test split to judge on.")
-    return matching(dataset, recognizer)
+    return found
 
 
 def matching(dataset: Dataset, recognizer: Recognizer) -> Dataset:
@@ -181,7 +184,10 @@ def _localization(
     training = [sample for sample in dataset.split("train") if sample.box is not None]
     if not boxed or not training:
         return None
-    sizes, truth = zip(*_sizes_and_boxes(training), strict=True)
+    known = list(_sizes_and_boxes(training))
+    if not known:
+        return None
+    sizes, truth = zip(*known, strict=True)
     return localize(
         np.array([prediction.object_box for _, prediction in boxed]),
         np.array([_true_box(sample, prediction.size) for sample, prediction in boxed]),

@@ -88,7 +88,7 @@ def find_pictures(judged: Judged | None, training: Dataset) -> dict[str, Path]:
     """
     if judged is None or not judged.mistakes:
         return {}
-    source = judged.record["source"]
+    source = judged.record.get("source")
     try:
         dataset = training if source == str(training.source) else load_data(source)
     except DataError:

@@ -63,7 +63,12 @@ def look_at_classes(
                     list(recognizer.predict_many([sample.path for sample in samples], batch_size)), recognizer.classes
                 )
 
-        result = store.step(f"class-{label + 1:04d}", [recognizer.card["sha256"], content], [], compute)
+        result = store.step(
+            f"class-{label + 1:04d}",
+            [{key: value for key, value in recognizer.card.items() if key != "data"}, content],
+            [],
+            compute,
+        )
         clock.passed(len(samples))
         looked.append(unpacked(result, samples))
     return looked

@@ -33,8 +33,10 @@ PRINCIPAL_PICTURES = 600
 """Pictures that principal directions are computed from, drawn at random."""
 BOX_PICTURES = 2000
 """Pictures that boxes are learnt from, drawn at random."""
-BOX_COMPONENTS = 64
-"""Principal directions of the features that boxes are learnt from."""
+BOX_COMPONENTS, BOX_NUMBERS = 64, 8192
+"""Principal directions of the features that boxes are learnt from, and numbers a picture, at most."""
+BASIS_PICTURES = 200
+"""About how many pictures these directions are computed from."""
 
 
 def principal_maps(job: Job, classnet: Result) -> Result:
@@ -51,9 +53,11 @@ def principal_maps(job: Job, classnet: Result) -> Result:
         net.to(job.hardware.device).to(memory_format=torch.channels_last)
         net.eval()
         size = config.locating_size()
-        direction = principal_direction(own for own, _ in feature_maps(job, net, size, drawn(job, PRINCIPAL_PICTURES)))
+        some = drawn(job, np.arange(len(job.samples)), PRINCIPAL_PICTURES)
+        direction = principal_direction(own for own, _ in feature_maps(job, net, size, some))
         net.head = torch.nn.Linear(net.num_features, 1)
         net.head.weight.data, net.head.bias.data = direction[None], torch.zeros(1)
+        net.to(job.hardware.device)
         return Result({"maps": np.concatenate([stretch(seen.evidence[:, 0]) for seen in looks(job, net, size)])})
 
     inputs = [classnet] if config.weights == "none" else []
@@ -66,9 +70,9 @@ def asks_for_principal(job: Job) -> bool:
     return any(Rule.parse(rule).source == "principal" for rule in job.config.localization.rules)
 
 
-def drawn(job: Job, count: int) -> Int[ndarray, "n"]:
-    """At most ``count`` training pictures, ascending."""
-    return np.sort(np.random.default_rng(job.config.seed).permutation(len(job.samples))[:count])
+def drawn(job: Job, indices: Int[ndarray, "n"], count: int) -> Int[ndarray, "m"]:
+    """At most ``count`` of the pictures ``indices``, ascending."""
+    return np.sort(np.random.default_rng(job.config.seed).permutation(indices)[:count])
 
 
 def feature_maps(
@@ -144,9 +148,10 @@ def object_boxes(job: Job, classnet: Result, teachers: Result) -> Result:
         if not config.localization.learn:
             return Result({"boxes": teachers.arrays["boxes"]})
         net, size = net_of(job, classnet), config.looking_size()
-        used = drawn(job, BOX_PICTURES)
-        few = feature_maps(job, net, size, used[:: max(len(used) // PRINCIPAL_PICTURES, 1)])
-        directions = principal_directions((own for own, _ in few), BOX_COMPONENTS)
+        used = drawn(job, job.training, BOX_PICTURES)  # boxes of held-out pictures must be as good as those of new ones
+        few = [own for own, _ in feature_maps(job, net, size, used[:: max(len(used) // BASIS_PICTURES, 1)])]
+        places = few[0].shape[2] * few[0].shape[3]
+        directions = principal_directions(few, min(BOX_COMPONENTS, max(BOX_NUMBERS // places, 1)))
         projected = [
             [torch.einsum("bchw,kc->bkhw", features, directions).numpy() for features in both]
             for both in feature_maps(job, net, size, used, mirrored=True)
