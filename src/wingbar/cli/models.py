@@ -193,9 +193,8 @@ def described(prediction: Prediction, top: int) -> str:
     x1, y1, x2, y2 = prediction.object_box
     names = ", ".join(f"{printable(label)} {score:.1%}" for label, score in list(prediction.scores.items())[:top])
     parts = "; ".join(f"part {part.cluster} at {part.box}" for part in prediction.parts)
-    return f"{printable(str(prediction.path))}: {names}\n  object at {(x1, y1, x2, y2)}" + (
-        f"; {parts}" if parts else ""
-    )
+    where = f"  object at {(x1, y1, x2, y2)}" + (f"; {parts}" if parts else "")
+    return f"{printable(str(prediction.path), 4096)}: {names}\n{where}"
 
 
 def described_contrast(prediction: Prediction) -> str:

@@ -86,9 +86,9 @@ def find_pictures(judged: Judged | None, training: Dataset) -> dict[str, Path]:
 
     A key is looked up among the data set's own pictures, never joined to a path.
     """
-    if judged is None or not judged.mistakes:
+    source = judged.record.get("source") if judged and judged.mistakes else None
+    if source is None:
         return {}
-    source = judged.record.get("source")
     try:
         dataset = training if source == str(training.source) else load_data(source)
     except DataError:

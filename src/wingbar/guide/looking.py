@@ -53,6 +53,7 @@ def look_at_classes(
     chosen = [evenly([s for s in training if s.label == label], per_class) for label in range(len(dataset.classes))]
     clock = Clock(sum(map(len, chosen)), reporter)
     reporter.say(f"looking at {clock.left} of {len(training)} training pictures; what is known already is kept")
+    model = {key: value for key, value in recognizer.card.items() if key != "data"}
     looked = []
     for label, samples in enumerate(chosen):
         content = replace(dataset, samples=tuple(samples)).fingerprint()
@@ -63,12 +64,7 @@ def look_at_classes(
                     list(recognizer.predict_many([sample.path for sample in samples], batch_size)), recognizer.classes
                 )
 
-        result = store.step(
-            f"class-{label + 1:04d}",
-            [{key: value for key, value in recognizer.card.items() if key != "data"}, content],
-            [],
-            compute,
-        )
+        result = store.step(f"class-{label + 1:04d}", [model, content], [], compute)
         clock.passed(len(samples))
         looked.append(unpacked(result, samples))
     return looked
