@@ -43,7 +43,7 @@ def shown(page: Any) -> list[str]:
     return page.locator("#cards li:visible .words").all_inner_texts()
 
 
-def test_the_search_box_narrows_the_list(open_page: Open, address: str) -> None:
+def test_the_search_box_narrows_the_list(address: str, open_page: Open) -> None:
     page = open_page(address)
     names = shown(page)
     assert len(names) == 3
@@ -56,7 +56,7 @@ def test_the_search_box_narrows_the_list(open_page: Open, address: str) -> None:
     assert shown(page) == names
 
 
-def test_a_class_page_and_a_pair_page_are_one_click_away(open_page: Open, address: str) -> None:
+def test_a_class_page_and_a_pair_page_are_one_click_away(address: str, open_page: Open) -> None:
     page = open_page(address)
     name = shown(page)[0]
     page.locator("#cards a").first.click()

@@ -147,10 +147,13 @@ def judge(
 
 def _dataset(recognizer: Recognizer, data: Path | str | Dataset | None) -> Dataset:
     dataset = data if isinstance(data, Dataset) else load_data(Path(data or recognizer.card["data"]["source"]))
-    found = matching(dataset, recognizer)
-    if not found.split("test"):
+    return _with_tests(matching(_with_tests(dataset), recognizer))
+
+
+def _with_tests(dataset: Dataset) -> Dataset:
+    if not dataset.split("test"):
         raise DataError(f"{dataset.root}: no test pictures; give a data set with a test split to judge on.")
-    return found
+    return dataset
 
 
 def matching(dataset: Dataset, recognizer: Recognizer) -> Dataset:
