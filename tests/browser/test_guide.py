@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 from serving import make_site, served
 
 pytestmark = pytest.mark.skipif(find_spec("wingbar.guide") is None, reason="wingbar.guide is not there")
@@ -48,12 +49,13 @@ def test_the_search_box_narrows_the_list(address: str, open_page: Open) -> None:
     names = shown(page)
     assert len(names) == 3
     wanted = names[1]
+    listed = expect(page.locator("#cards li:visible .words"))  # asks again until the page is drawn anew
     page.get_by_role("searchbox").fill(wanted.upper())
-    assert shown(page) == [wanted]
+    listed.to_have_text([wanted], use_inner_text=True, timeout=20_000)
     page.get_by_role("searchbox").fill("no such class")
-    assert shown(page) == []
+    listed.to_have_count(0, timeout=20_000)
     page.get_by_role("searchbox").fill("")
-    assert shown(page) == names
+    listed.to_have_text(names, use_inner_text=True, timeout=20_000)
 
 
 def test_a_class_page_and_a_pair_page_are_one_click_away(address: str, open_page: Open) -> None:
