@@ -27,17 +27,23 @@ class Model:
 
     def arrays(self, name: str) -> dict[str, ndarray]:
         """The arrays of one file. Raises RunError where it is missing, damaged or another model's."""
-        path = self.folder / f"{name}.safetensors"
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise RunError(f"{path}: {error.strerror}; copy the model folder again.") from None
-        if hashlib.sha256(content).hexdigest() != self.card["sha256"][name]:
-            raise RunError(f"{path}: damaged or of another model (checksum); copy the model folder again.")
+        remedy = "copy the model folder again"
+        content = self.content(f"{name}.safetensors", self.card["sha256"][name], remedy)
         try:
             return safetensors.numpy.load(content)
         except SafetensorError as error:
-            raise RunError(f"{path}: not a safetensors file ({error}); copy the model folder again.") from None
+            raise RunError(f"{self.folder / name}.safetensors: not a safetensors file ({error}); {remedy}.") from None
+
+    def content(self, file: str, sha256: str, remedy: str) -> bytes:
+        """The bytes of a file with this checksum. Raises RunError, with the remedy, where it is not that."""
+        path = self.folder / file
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise RunError(f"{path}: {error.strerror}; {remedy}.") from None
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise RunError(f"{path}: damaged or of another model (checksum); {remedy}.")
+        return content
 
 
 def read_model(run: Path | str) -> Model:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from wingbar.errors import RunError
 from wingbar.model import Model
 from wingbar.runtime import Look
+
+REMEDY = "make it with `wingbar export RUN --out DIR` and give DIR"
 
 
 class OnnxRuntime:
@@ -21,9 +21,11 @@ class OnnxRuntime:
             import onnxruntime
         except ImportError:
             raise RunError("ONNX Runtime is not installed; get it: pip install 'wingbar[export]'.") from None
+        known = model.card.get("onnx", {})
+        files = {name: model.content(f"{name}.onnx", known.get(name, ""), REMEDY) for name in model.card["streams"]}
         self.sessions = {
-            name: onnxruntime.InferenceSession(_content(model, name), providers=["CPUExecutionProvider"])
-            for name in model.card["streams"]
+            name: onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            for name, content in files.items()
         }
 
     def look(self, squares: UInt8[ndarray, "batch 3 side side"]) -> Look:
@@ -33,14 +35,3 @@ class OnnxRuntime:
     def judge(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:
         """See `Runtime.judge`."""
         return self.sessions[stream].run(["logits"], {"pixels": squares})[0]
-
-
-def _content(model: Model, name: str) -> bytes:
-    path = model.folder / f"{name}.onnx"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path}: {error.strerror}; make it with `wingbar export RUN --out DIR` and give DIR.") from None
-    if hashlib.sha256(content).hexdigest() != model.card["onnx"][name]:
-        raise RunError(f"{path}: damaged or of another model (checksum); export it again.")
-    return content

@@ -35,7 +35,7 @@ window.fetch = async (...asked) => {
 def browser() -> Iterator[Any]:
     """Chromium. Where it is missing its tests are skipped, but never in CI.
 
-    Not for the session: Playwright's event loop would still run when the server's tests start theirs.
+    Not for the whole run: Playwright's event loop would still run when the server's tests start theirs.
     """
     path = shutil.which("chromium")
     if path is None:
