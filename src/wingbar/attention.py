@@ -20,7 +20,7 @@ from wingbar.config import PartSettings, ProposalSettings, Rule
 from wingbar.images import Picture, crop_square
 from wingbar.maps import pool_boxes, resize_map
 from wingbar.opam.alignment import assign_parts, cluster_responses
-from wingbar.opam.localization import grow_to_candidate, locate_object
+from wingbar.opam.localization import grow_to_candidate, locate_object, vote_box
 from wingbar.opam.parts import select_parts
 from wingbar.opam.proposals import selective_search
 
@@ -59,17 +59,20 @@ def box_from_map(
     rule: Rule,
     candidates: Int32[ndarray, "n 4"],
 ) -> Box:
-    """The object's box by ``rule``, from the map that it names and the picture's candidates."""
+    """The object's box by ``rule``, from the map that it names and the vote of the picture's candidates."""
     working = resize_map(saliency_map, working_size(size, side))
     box = locate_object(working, size, rule.method, rule.value)
-    return grow_to_candidate(box, candidates) if rule.grown else box
+    return vote_box(grow_to_candidate(box, candidates) if rule.grown else box, candidates)
 
 
-def box_from_corners(corners: Float[ndarray, "4"], size: tuple[int, int]) -> Box:
-    """The object's box in pixels from corners in shares, inside the picture and not without area."""
+def box_from_corners(corners: Float[ndarray, "4"], size: tuple[int, int], candidates: Int32[ndarray, "n 4"]) -> Box:
+    """The object's box in pixels from corners in shares and the vote of the picture's candidates.
+
+    It lies inside the picture and is never without area.
+    """
     x1, x2 = _interval(float(corners[0]), float(corners[2]), size[0])
     y1, y2 = _interval(float(corners[1]), float(corners[3]), size[1])
-    return (x1, y1, x2, y2)
+    return vote_box((x1, y1, x2, y2), candidates)
 
 
 def _interval(start: float, stop: float, length: int) -> tuple[int, int]:

@@ -126,11 +126,12 @@ class Recognizer:
         maps: Float32[ndarray, "batch h w"],
         candidates: Sequence[Int32[ndarray, "_ 4"]],
     ) -> list[Box]:
+        sizes = [picture.size for picture in pictures]
         if self.learnt_boxes:
-            return [box_from_corners(own, p.size) for own, p in zip(seen.corners, pictures, strict=True)]
-        side = self.proposals.side
-        looked = zip(maps, pictures, candidates, strict=True)
-        return [box_from_map(own, picture.size, side, self.rule, found) for own, picture, found in looked]
+            looked = zip(seen.corners, sizes, candidates, strict=True)
+            return [box_from_corners(own, size, found) for own, size, found in looked]
+        side, looked = self.proposals.side, zip(maps, sizes, candidates, strict=True)
+        return [box_from_map(own, size, side, self.rule, found) for own, size, found in looked]
 
     def _parts(
         self,

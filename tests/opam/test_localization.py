@@ -7,8 +7,8 @@ import pytest
 from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
 
-from wingbar.boxes import whole
-from wingbar.opam.localization import grow_to_candidate, largest_region, locate_object, otsu, threshold
+from wingbar.boxes import iou, whole
+from wingbar.opam.localization import grow_to_candidate, largest_region, locate_object, otsu, threshold, vote_box
 
 METHODS = [("otsu", 0.0), ("fraction", 0.5), ("percentile", 60.0)]
 
@@ -63,3 +63,20 @@ def test_a_box_grows_to_the_first_candidate_that_holds_it() -> None:
     assert grow_to_candidate((10, 10, 30, 30), candidates) == (12, 8, 40, 30)
     assert grow_to_candidate((10, 10, 30, 30), candidates[:2]) == (10, 10, 30, 30)
     assert grow_to_candidate((10, 10, 30, 30), candidates[:0]) == (10, 10, 30, 30)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_vote_is_the_median_of_corners_repeated_by_weight(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    candidates = np.concatenate([rng.integers(0, 30, (60, 2)), rng.integers(50, 80, (60, 2))], 1).astype(np.int32)
+    weights = np.maximum(iou(candidates, np.array([[10, 10, 60, 60]]))[:, 0] - 0.5, 0)
+    repeated = np.repeat(candidates, np.round(1e6 * weights).astype(int), axis=0)
+    expected = np.sort(repeated, axis=0)[(len(repeated) - 1) // 2]
+    assert vote_box((10, 10, 60, 60), candidates) == tuple(expected)
+
+
+def test_candidates_that_hardly_overlap_have_no_vote() -> None:
+    box = (10, 10, 30, 30)
+    assert vote_box(box, np.array([[10, 10, 30, 20], [50, 50, 60, 60]], np.int32)) == box
+    assert vote_box(box, np.zeros((0, 4), np.int32)) == box
+    assert vote_box(box, np.array([[10, 10, 30, 20], [11, 9, 33, 31]], np.int32)) == (11, 9, 33, 31)

@@ -137,8 +137,8 @@ def map_boxes(
     return job.step("map-boxes", [*settings, rule], [classnet, maps, principal, candidates], compute)
 
 
-def object_boxes(job: Job, classnet: Result, teachers: Result) -> Result:
-    """Each picture's object box as ClassNet's features tell it, learnt from the boxes ``teachers``.
+def object_boxes(job: Job, classnet: Result, teachers: Result, candidates: Result) -> Result:
+    """Each picture's object box as ClassNet's features tell it and candidates vote it, learnt from ``teachers``.
 
     Where nothing is to be learnt (`LocalizationSettings.learn`), the teachers' boxes themselves.
     """
@@ -161,11 +161,12 @@ def object_boxes(job: Job, classnet: Result, teachers: Result) -> Result:
         weight, bias = fit_corners(own, mirrored, shares[used])
         head = BoxHead(torch.einsum("vkhw,kc->vchw", torch.from_numpy(weight), directions), torch.from_numpy(bias))
         corners = np.concatenate([seen.corners for seen in looks(job, net, size, head)])
-        boxes = [box_from_corners(found, size) for found, size in zip(corners, job.sizes, strict=True)]
+        looked = zip(corners, job.sizes, unpack(candidates.arrays), strict=True)
+        boxes = [box_from_corners(found, size, of) for found, size, of in looked]
         return Result({"boxes": np.array(boxes, np.int32), **{k: v.numpy() for k, v in head.state_dict().items()}})
 
     settings = [config.localization.learn, config.looking_size(), config.seed]
-    return job.step("objects", settings, [classnet, teachers], compute)
+    return job.step("objects", settings, [classnet, teachers, candidates], compute)
 
 
 def part_choice(job: Job, candidates: Result, objects: Result, maps: Result) -> Result:
