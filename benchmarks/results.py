@@ -28,8 +28,8 @@ from wingbar.evaluation.tables import percent, percent_interval, render
 SAME_COMPUTE, MORE_COMPUTE = 256, 320
 """Sides of the pictures of the rivals that spend their compute on larger pictures.
 
-Both nets see a picture and its mirror: two passes at 256 px cost what five of OPAM cost at 160 px, at 320 px 1.6 times as
-much.
+Both nets see a picture and its mirror: two passes at 256 px cost what OPAM's five cost at 160 px; two at 320 px cost
+1.6 times that.
 """
 
 ROWS: dict[str, dict[str, Any]] = {
