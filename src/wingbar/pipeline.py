@@ -47,7 +47,7 @@ def train(
     """
     dataset = data if isinstance(data, Dataset) else load_data(Path(data))
     config = fill(config or Config(), settings, "")
-    names = OPAM_STEPS if config.method == "opam" else PLAIN_STEPS
+    names = step_names(config)
     if redo_from is not None and redo_from not in names:
         raise ConfigError(f"no step {redo_from!r}.{suggestion(redo_from, names)} Steps: {', '.join(names)}.")
     store, reporter = Store(Path(out), redo_from), Reporter(Path(out), quiet)
@@ -66,6 +66,13 @@ def train(
             learned = opam(job, learned) if config.method == "opam" else plain(job)
         save_model(store.folder / "model", job, dataset, learned)
     return load(store.folder)
+
+
+def step_names(config: Config) -> tuple[str, ...]:
+    """The steps that a run with these settings is made of."""
+    if config.method == "plain":
+        return PLAIN_STEPS
+    return tuple(name for name in OPAM_STEPS if name != "filternet" or config.filtering.enabled)
 
 
 @contextmanager

@@ -60,9 +60,9 @@ def principal_maps(job: Job, classnet: Result) -> Result:
         net.to(job.hardware.device)
         return Result({"maps": np.concatenate([stretch(seen.evidence[:, 0]) for seen in looks(job, net, size)])})
 
-    inputs = [classnet] if config.weights == "none" else []
+    own, inputs = (job, [classnet]) if config.weights == "none" else (job.before_refit(), [])
     settings = [wanted, config.net, starting_point(config), config.locating_size(), config.seed]
-    return job.step("principal", settings, inputs, compute)
+    return own.step("principal", settings, inputs, compute)
 
 
 def asks_for_principal(job: Job) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -61,6 +62,10 @@ class Job:
     def sizes(self) -> list[tuple[int, int]]:
         """(width, height) of each sample's picture."""
         return [(int(w), int(h)) for w, h in self.data.arrays["sizes"]]
+
+    def before_refit(self) -> Job:
+        """For steps whose results a refit takes over: no choice and no net trained on the cut bears on them."""
+        return dataclasses.replace(self, refit=False)
 
     def named(self, name: str) -> str:
         """The name under which a step's result is kept: a refit has its own."""

@@ -36,7 +36,7 @@ def proposals(job: Job) -> Result:
             found = list(pool.map(one, job.samples))
         return Result(pack(found), {"mean_count": float(np.mean([len(boxes) for boxes in found]))})
 
-    return job.step("proposals", dataclasses.asdict(settings), [], compute)
+    return job.before_refit().step("proposals", dataclasses.asdict(settings), [], compute)
 
 
 def patches(job: Job, candidates: Result, filternets: Sequence[tuple[Result, Int[ndarray, "held"]]]) -> Result:
