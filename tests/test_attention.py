@@ -62,22 +62,14 @@ def test_parts_are_candidates_and_the_object_stands_in_for_none() -> None:
 
 
 def test_corners_become_a_box_inside_the_picture() -> None:
-    assert box_from_corners(np.array([0.1, 0.2, 0.5, 0.6]), (200, 100), NONE) == (20, 20, 100, 60)
-    assert box_from_corners(np.array([-0.3, 0.2, 1.4, 0.6]), (200, 100), NONE) == (0, 20, 200, 60)
-
-
-def test_candidates_have_the_last_word_on_a_box() -> None:
-    outline = np.array([[24, 16, 108, 66], [20, 80, 60, 100]], np.int32)
-    assert box_from_corners(np.array([0.1, 0.2, 0.5, 0.6]), (200, 100), outline) == (24, 16, 108, 66)
-    saliency = np.zeros((10, 20), np.float32)
-    saliency[2:6, 2:10] = 1.0
-    assert box_from_map(saliency, (200, 100), 100, Rule.parse("cam fraction 0.5"), outline) == (24, 16, 108, 66)
+    assert box_from_corners(np.array([0.1, 0.2, 0.5, 0.6]), (200, 100)) == (20, 20, 100, 60)
+    assert box_from_corners(np.array([-0.3, 0.2, 1.4, 0.6]), (200, 100)) == (0, 20, 200, 60)
 
 
 @pytest.mark.parametrize("corners", [[0.7, 0.7, 0.3, 0.3], [2, 2, 3, 3], [-3, -3, -2, -2], [0.5, 0.5, 0.5, 0.5]])
 @pytest.mark.parametrize("size", [(200, 100), (1, 1), (3, 5000)])
 def test_no_corners_give_a_box_without_area_or_outside(corners: list[float], size: tuple[int, int]) -> None:
-    x1, y1, x2, y2 = box_from_corners(np.array(corners, float), size, NONE)
+    x1, y1, x2, y2 = box_from_corners(np.array(corners, float), size)
     assert 0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1]
 
 

@@ -15,12 +15,12 @@ from jaxtyping import Float, Float32, Int, Int32, UInt8
 from numpy import ndarray
 from PIL import Image
 
-from wingbar.boxes import Box, rescale, with_context
+from wingbar.boxes import Box, as_box, rescale, with_context
 from wingbar.config import PartSettings, ProposalSettings, Rule
 from wingbar.images import Picture, crop_square
 from wingbar.maps import pool_boxes, resize_map
 from wingbar.opam.alignment import assign_parts, cluster_responses
-from wingbar.opam.localization import grow_to_candidate, locate_object, vote_box
+from wingbar.opam.localization import grow_to_candidate, locate_object
 from wingbar.opam.parts import select_parts
 from wingbar.opam.proposals import selective_search
 
@@ -59,20 +59,17 @@ def box_from_map(
     rule: Rule,
     candidates: Int32[ndarray, "n 4"],
 ) -> Box:
-    """The object's box by ``rule``, from the map that it names and the vote of the picture's candidates."""
+    """The object's box by ``rule``, from the map that it names and the picture's candidates."""
     working = resize_map(saliency_map, working_size(size, side))
     box = locate_object(working, size, rule.method, rule.value)
-    return vote_box(grow_to_candidate(box, candidates) if rule.grown else box, candidates)
+    return grow_to_candidate(box, candidates) if rule.grown else box
 
 
-def box_from_corners(corners: Float[ndarray, "4"], size: tuple[int, int], candidates: Int32[ndarray, "n 4"]) -> Box:
-    """The object's box in pixels from corners in shares and the vote of the picture's candidates.
-
-    It lies inside the picture and is never without area.
-    """
+def box_from_corners(corners: Float[ndarray, "4"], size: tuple[int, int]) -> Box:
+    """The object's box in pixels from corners in shares, inside the picture and not without area."""
     x1, x2 = _interval(float(corners[0]), float(corners[2]), size[0])
     y1, y2 = _interval(float(corners[1]), float(corners[3]), size[1])
-    return vote_box((x1, y1, x2, y2), candidates)
+    return (x1, y1, x2, y2)
 
 
 def _interval(start: float, stop: float, length: int) -> tuple[int, int]:
@@ -104,10 +101,10 @@ def part_boxes(
     working = working_size(size, side)
     if len(candidates) == 0:
         return np.array([object_box], np.int32)
-    target = rescale(np.array([object_box]), size, working)[0]
+    target = as_box(rescale(np.array([object_box]), size, working)[0])
     chosen = select_parts(
         rescale(candidates, size, working),
-        (int(target[0]), int(target[1]), int(target[2]), int(target[3])),
+        target,
         resize_map(saliency_map, working),
         settings.count,
         rule=settings.rule,
@@ -133,7 +130,7 @@ def align(
 
 def crop_boxes(boxes: Sequence[Box] | Int[ndarray, "n 4"], size: tuple[int, int], margin: float) -> list[Box]:
     """The boxes to crop for object or parts: with context, nearly square, inside the picture."""
-    return [with_context((int(b[0]), int(b[1]), int(b[2]), int(b[3])), size, margin) for b in boxes]
+    return [with_context(as_box(box), size, margin) for box in boxes]
 
 
 def own_heads(

@@ -13,6 +13,12 @@ from numpy import ndarray
 Box = tuple[int, int, int, int]
 
 
+def as_box(corners: Box | Real[ndarray, "4"]) -> Box:
+    """Four corners as a box of plain integers."""
+    x1, y1, x2, y2 = (int(value) for value in corners)
+    return (x1, y1, x2, y2)
+
+
 def whole(size: tuple[int, int]) -> Box:
     """The box of a whole picture of ``size`` (width, height)."""
     return (0, 0, int(size[0]), int(size[1]))

@@ -106,7 +106,7 @@ class LocalizationSettings:
     """Learn from these boxes to read the object's box off ClassNet's features; off: the map's box is the object's."""
     locating_size: int = 0
     """Side of the squares that the principal map is computed at, in pixels; 0: 2.6 times `size`."""
-    margin: float = 0.05
+    margin: float = 0.0
     """Context left around the object when it is cropped, as a share of its sides."""
 
     def __post_init__(self) -> None:

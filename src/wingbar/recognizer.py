@@ -24,7 +24,7 @@ from wingbar.attention import (
     softmax,
     squares,
 )
-from wingbar.boxes import Box
+from wingbar.boxes import Box, as_box
 from wingbar.config import PartSettings, ProposalSettings, Rule, fill
 from wingbar.errors import ConfigError, PictureError, RunError
 from wingbar.images import READ_SIDE, Picture, Source, read_picture
@@ -32,6 +32,7 @@ from wingbar.maps import stretch
 from wingbar.model import Model, read_model
 from wingbar.onnx_runtime import OnnxRuntime
 from wingbar.opam.fusion import fuse
+from wingbar.opam.localization import vote_box
 from wingbar.prediction import Part, Prediction
 from wingbar.runtime import Look, Runtime
 
@@ -101,14 +102,17 @@ class Recognizer:
         seen = self.runtime.look(squares(pictures, [None] * len(pictures), side))
         maps = stretch(seen.evidence[np.arange(len(pictures)), seen.logits.argmax(1)])
         candidates = [one.candidates() for one in begun]
-        boxes = self._boxes(pictures, seen, maps, candidates)
+        regions = self._regions(pictures, seen, maps, candidates)
         streams = {"picture": softmax(seen.logits)}
         parts: list[tuple[Part, ...]] = [()] * len(pictures)
         if "object" in self.weights:
-            crops = [crop_boxes([box], p.size, self.card["margin"])[0] for box, p in zip(boxes, pictures, strict=True)]
+            crops = [
+                crop_boxes([own], p.size, self.card["margin"])[0] for own, p in zip(regions, pictures, strict=True)
+            ]
             streams["object"] = softmax(self.runtime.judge("object", squares(pictures, crops, side)))
         if self.alignment is not None:
-            parts, streams["parts"] = self._parts(pictures, boxes, seen, maps, candidates, self.alignment)
+            parts, streams["parts"] = self._parts(pictures, regions, seen, maps, candidates, self.alignment)
+        boxes = [vote_box(own, found) for own, found in zip(regions, candidates, strict=True)]
         fused = fuse(np.stack(list(streams.values())), np.array([self.weights[name] for name in streams]))
         return [
             Prediction(
@@ -119,24 +123,24 @@ class Recognizer:
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
 
-    def _boxes(
+    def _regions(
         self,
         pictures: Sequence[Picture],
         seen: Look,
         maps: Float32[ndarray, "batch h w"],
         candidates: Sequence[Int32[ndarray, "_ 4"]],
     ) -> list[Box]:
+        """Where the object is told to be, before the candidates vote: what nets are shown."""
         sizes = [picture.size for picture in pictures]
         if self.learnt_boxes:
-            looked = zip(seen.corners, sizes, candidates, strict=True)
-            return [box_from_corners(own, size, found) for own, size, found in looked]
+            return [box_from_corners(own, size) for own, size in zip(seen.corners, sizes, strict=True)]
         side, looked = self.proposals.side, zip(maps, sizes, candidates, strict=True)
         return [box_from_map(own, size, side, self.rule, found) for own, size, found in looked]
 
     def _parts(
         self,
         pictures: Sequence[Picture],
-        boxes: Sequence[Box],
+        regions: Sequence[Box],
         seen: Look,
         maps: Float32[ndarray, "batch h w"],
         candidates: Sequence[Int32[ndarray, "_ 4"]],
@@ -144,8 +148,8 @@ class Recognizer:
     ) -> tuple[list[tuple[Part, ...]], Float32[ndarray, "batch classes"]]:
         settings, side = self.part_settings, self.proposals.side
         found = [
-            part_boxes(own, box, saliency_map, picture.size, side, settings)
-            for own, picture, box, saliency_map in zip(candidates, pictures, boxes, maps, strict=True)
+            part_boxes(own, region, saliency_map, picture.size, side, settings)
+            for own, picture, region, saliency_map in zip(candidates, pictures, regions, maps, strict=True)
         ]
         clusters = [
             align(neurons, own, picture.size, alignment, settings)
@@ -158,8 +162,8 @@ class Recognizer:
         judged = np.split(scores, np.cumsum([len(own) for own in found])[:-1])
         parts = [
             tuple(
-                Part((int(b[0]), int(b[1]), int(b[2]), int(b[3])), int(cluster), self._named(score))
-                for b, cluster, score in zip(own, assigned, told, strict=True)
+                Part(as_box(box), int(cluster), self._named(score))
+                for box, cluster, score in zip(own, assigned, told, strict=True)
             )
             for own, assigned, told in zip(found, clusters, judged, strict=True)
         ]

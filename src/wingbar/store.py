@@ -33,7 +33,7 @@ from safetensors.numpy import load, save
 from wingbar.errors import RunError
 from wingbar.files import write_bytes, write_json, write_text
 
-FORMAT = 2
+FORMAT = 1
 """Raised when a step computes something else from the same settings, so that old results are made anew."""
 
 

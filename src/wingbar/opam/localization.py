@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy import ndimage
 
-from wingbar.boxes import Box, area, intersection, iou, whole
+from wingbar.boxes import Box, area, as_box, intersection, iou, whole
 
 ThresholdMethod = Literal["otsu", "fraction", "percentile"]
 
@@ -91,8 +91,7 @@ def grow_to_candidate(
     fitting = np.flatnonzero(held & (area(candidates) <= most_area * area(own)[0]))
     if len(fitting) == 0:
         return box
-    x1, y1, x2, y2 = (int(v) for v in candidates[fitting[0]])
-    return x1, y1, x2, y2
+    return as_box(candidates[fitting[0]])
 
 
 def vote_box(box: Box, candidates: Int[ndarray, "n 4"], least_iou: float = 0.5) -> Box:
@@ -107,5 +106,4 @@ def vote_box(box: Box, candidates: Int[ndarray, "n 4"], least_iou: float = 0.5) 
     order = np.argsort(candidates, axis=0, kind="stable")
     reached = np.cumsum(weights[order], axis=0)
     middle = np.argmax(reached >= reached[-1] / 2, axis=0)
-    x1, y1, x2, y2 = (int(candidates[order[middle[side], side], side]) for side in range(4))
-    return x1, y1, x2, y2
+    return as_box(candidates[order[middle, range(4)], range(4)])

@@ -12,6 +12,7 @@ from numpy import ndarray
 from torch.nn import functional as F
 
 from wingbar.attention import box_from_corners, box_from_map, part_boxes
+from wingbar.boxes import as_box
 from wingbar.config import Rule
 from wingbar.learning.loop import predict_logits
 from wingbar.learning.views import View, fixed_loader
@@ -21,6 +22,7 @@ from wingbar.nets.neurons import neuron_layer
 from wingbar.nets.saliency_head import MapNet, normalize
 from wingbar.opam.alignment import assign_parts, cluster_neurons, cluster_responses
 from wingbar.opam.box_regression import fit_corners
+from wingbar.opam.localization import vote_box
 from wingbar.opam.principal import principal_direction, principal_directions
 from wingbar.runtime import Look
 from wingbar.steps.job import Job
@@ -137,16 +139,16 @@ def map_boxes(
     return job.step("map-boxes", [*settings, rule], [classnet, maps, principal, candidates], compute)
 
 
-def object_boxes(job: Job, classnet: Result, teachers: Result, candidates: Result) -> Result:
-    """Each picture's object box as ClassNet's features tell it and candidates vote it, learnt from ``teachers``.
+def object_boxes(job: Job, classnet: Result, cut: Result, candidates: Result) -> Result:
+    """Each picture's object box as ClassNet's features tell it, learnt from the boxes that candidates vote ``cut`` to.
 
-    Where nothing is to be learnt (`LocalizationSettings.learn`), the teachers' boxes themselves.
+    Where nothing is to be learnt (`LocalizationSettings.learn`), the boxes ``cut`` from maps themselves.
     """
-    config = job.config
+    config, given = job.config, cut.arrays["boxes"]
 
     def compute() -> Result:
         if not config.localization.learn:
-            return Result({"boxes": teachers.arrays["boxes"]})
+            return Result({"boxes": given})
         net, size = net_of(job, classnet), config.looking_size()
         used = drawn(job, job.training, BOX_PICTURES)  # boxes of held-out pictures must be as good as those of new ones
         few = [own for own, _ in feature_maps(job, net, size, used[:: max(len(used) // BASIS_PICTURES, 1)])]
@@ -157,16 +159,16 @@ def object_boxes(job: Job, classnet: Result, teachers: Result, candidates: Resul
             for both in feature_maps(job, net, size, used, mirrored=True)
         ]
         own, mirrored = (np.concatenate(maps) for maps in zip(*projected, strict=True))
-        shares = teachers.arrays["boxes"] / np.tile(job.sizes, 2)
+        voted = [vote_box(as_box(box), of) for box, of in zip(given, unpack(candidates.arrays), strict=True)]
+        shares = np.array(voted) / np.tile(job.sizes, 2)
         weight, bias = fit_corners(own, mirrored, shares[used])
         head = BoxHead(torch.einsum("vkhw,kc->vchw", torch.from_numpy(weight), directions), torch.from_numpy(bias))
         corners = np.concatenate([seen.corners for seen in looks(job, net, size, head)])
-        looked = zip(corners, job.sizes, unpack(candidates.arrays), strict=True)
-        boxes = [box_from_corners(found, size, of) for found, size, of in looked]
+        boxes = [box_from_corners(found, size) for found, size in zip(corners, job.sizes, strict=True)]
         return Result({"boxes": np.array(boxes, np.int32), **{k: v.numpy() for k, v in head.state_dict().items()}})
 
     settings = [config.localization.learn, config.looking_size(), config.seed]
-    return job.step("objects", settings, [classnet, teachers, candidates], compute)
+    return job.step("objects", settings, [classnet, cut, candidates], compute)
 
 
 def part_choice(job: Job, candidates: Result, objects: Result, maps: Result) -> Result:
@@ -174,15 +176,8 @@ def part_choice(job: Job, candidates: Result, objects: Result, maps: Result) -> 
     config = job.config
 
     def one(index: int, boxes: ndarray) -> ndarray:
-        x1, y1, x2, y2 = (int(v) for v in objects.arrays["boxes"][index])
-        return part_boxes(
-            boxes,
-            (x1, y1, x2, y2),
-            maps.arrays["cam"][index],
-            job.sizes[index],
-            config.proposals.side,
-            config.parts,
-        )
+        region, found = as_box(objects.arrays["boxes"][index]), maps.arrays["cam"][index]
+        return part_boxes(boxes, region, found, job.sizes[index], config.proposals.side, config.parts)
 
     def compute() -> Result:
         with ThreadPoolExecutor() as pool:
