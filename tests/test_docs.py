@@ -26,13 +26,18 @@ from wingbar.serve.server import Server
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in (
-    "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/data-check.md", "docs/serve.md",
-    "docs/settings.md", "docs/method.md", "docs/reproduce.md", "docs/results.md", "docs/performance.md",
+    "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/data-sets.md", "docs/data-check.md",
+    "docs/serve.md", "docs/settings.md", "docs/method.md", "docs/reproduce.md", "docs/results.md",
+    "docs/performance.md",
 )]  # fmt: skip
 ONLY_PARSED = {
     "wingbar train CUB_200_2011 --out paper --recipe paper --net vgg19_bn_cam --size 224": "a net for a GPU, 70 epochs",
     "wingbar train CUB_200_2011 --out paper-literal --config paper.toml": "the same net",
     "wingbar evaluate paper": "the run of the lines above",
+    "wingbar data download flowers flowers/": "a download; tests/data/test_download.py runs it on a server of its own",
+    "wingbar data download cars cars/": "a download",
+    "wingbar train CUB_200_2011 --config recipes/cub-vgg19bn.toml --out cub-paper": "a net for a GPU",
+    "wingbar train flowers/ --config recipes/flowers-convnext.toml --out flowers-run": "a net for a GPU",
     "wingbar demo": "run by tests/test_demo.py",
 }
 """Commands that are not run here, and why."""
@@ -90,6 +95,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
     (folder / "more_pictures").mkdir()
     shutil.copy(folder / rows[-1][0], folder / "more_pictures" / "one.jpg")
     shutil.copytree(birds, folder / "CUB_200_2011")
+    shutil.copytree(ROOT / "recipes", folder / "recipes")
     for text in (text for page in PAGES for language, text in blocks(page) if language == "toml"):
         (folder / text.splitlines()[0].removeprefix("# ")).write_text(text)
     return folder

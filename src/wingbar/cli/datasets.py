@@ -47,14 +47,36 @@ class Check:
 
 
 @dataclass
+class Download:
+    """Fetch a published data set: goes on where it broke off, checks, unpacks, or says what to fetch by hand."""
+
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
+    """cub, cars, pets, flowers, aircraft or dogs."""
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
+    """Folder to put it into."""
+    mirror: Annotated[tuple[str, ...], tyro.conf.arg(metavar="URL ...")] = ()
+    """Web folders that hold the files under their owners' names; asked first."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.data import load
+        from wingbar.data.download import download
+
+        home = download(self.name, self.folder, self.mirror, lambda line: print(line, file=sys.stderr))
+        print(load(home).describe())
+        print(f"learn from it: wingbar train {home} --out run", file=sys.stderr)
+        return 0
+
+
+@dataclass
 class Data:
     """Look after data sets."""
 
     command: tyro.conf.OmitArgPrefixes[
         Annotated[Check, tyro.conf.subcommand("check", prefix_name=False)]
-        | Annotated[None, tyro.conf.Suppress]  # tyro takes a choice of two or more for commands
+        | Annotated[Download, tyro.conf.subcommand("download", prefix_name=False)]
     ]
 
     def run(self) -> int:
-        assert self.command is not None
         return self.command.run()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wingbar.data import cub, folder, table
+from wingbar.data import aircraft, cars, cub, dogs, flowers, folder, pets, table
 from wingbar.data.sample import Dataset, Keypoint, Sample, Skipped, Split
 from wingbar.errors import DataError
+
+_LAYOUTS = (cub, cars, pets, flowers, aircraft, dogs)
 
 __all__ = ["Dataset", "Keypoint", "Sample", "Skipped", "Split", "load"]
 
@@ -15,6 +17,8 @@ def load(path: Path | str) -> Dataset:
     """Read a data set, in whichever of the layouts it is:
 
     * a folder with ``images.txt``: CUB-200-2011's own layout, complete or cut down (``cub``);
+    * a folder of Cars-196, Oxford-IIIT Pet, Oxford-Flower-102, FGVC-Aircraft or Stanford Dogs, as their owners
+      publish them, complete or not: ``Dataset.note`` says which;
     * a folder ``CLASS/*.jpg``, all for training, or ``train/CLASS/*`` with ``test/CLASS/*`` (``folder``);
     * a ``.csv`` file with the columns ``path,label[,split]`` (``table``).
 
@@ -29,9 +33,12 @@ def load(path: Path | str) -> Dataset:
         raise DataError(f"cannot open the data set {str(path)!r}: {reason}. Check the path.") from None
     try:
         if root.is_dir():
-            return cub.read(root) if cub.recognised(root) else folder.read(root)
+            layout = next((one for one in _LAYOUTS if one.recognised(root)), folder)
+            return layout.read(root)
         if root.is_file() and root.suffix.lower() == ".csv":
             return table.read(root)
+        if root.is_file() and aircraft.recognised(root):
+            return aircraft.read(root)
     except OSError as error:
         problem = f"{str(error.filename)!r} cannot be read: {error.strerror}"
         raise DataError(f"data set {str(root)!r}: {problem}. Check its permissions.") from error

@@ -20,43 +20,18 @@ the others numbered 0, 1, ... in the order of their ids. Class names stay as the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from wingbar.data.checks import checked, listed_key, named, only_pictures
+from wingbar.data.checks import checked, named, only_pictures
 from wingbar.data.folder import split_folders
+from wingbar.data.lists import Line, read_lines
 from wingbar.data.sample import Dataset, Keypoint, Sample, Split
 from wingbar.errors import DataError
 
+LAYOUT = "CUB-200-2011"
 _LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt")
 _SPLITS: dict[str, Split] = {"1": "train", "0": "test"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    file: Path
-    number: int
-    fields: list[str]
-
-    def error(self, problem: str) -> DataError:
-        return DataError(f"{str(self.file)!r}, line {self.number}: {problem}. Correct or remove that line.")
-
-    def whole(self, column: int) -> int:
-        text = self.fields[column]
-        if not (text.isascii() and text.isdigit() and len(text) < 16):
-            raise self.error(f"{text!r} is not a whole number")
-        return int(text)
-
-    def real(self, column: int) -> float:
-        try:
-            value = float(self.fields[column])
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise self.error(f"{self.fields[column]!r} is not a number")
-        return value
 
 
 def recognised(root: Path) -> bool:
@@ -87,31 +62,16 @@ def read(root: Path) -> Dataset:
             raise splits[image].error(f"{splits[image].fields[1]!r} is neither 1 (training) nor 0 (test)")
         samples.append(Sample(root / key, key, labels[image], split, boxes.get(image), tuple(keypoints.get(image, ()))))
     kept, skipped = only_pictures(samples)
-    return checked(Dataset(root, root.name, "CUB-200-2011", classes, kept, skipped, keypoint_names))
+    return checked(Dataset(root, root.name, LAYOUT, classes, kept, skipped, keypoint_names))
 
 
-def _lines(file: Path, fields: int) -> Iterator[_Line]:
-    """The lines that are not blank, each cut into ``fields`` fields; the last one may hold spaces."""
-    if not file.is_file():
-        raise DataError(
-            f"{str(file)!r} is missing, which the layout of CUB-200-2011 needs. Restore it; if this is "
-            f"a folder of class folders, rename or remove {', '.join(_LISTS)}."
-        )
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{str(file)!r} cannot be read as UTF-8 text: {error}. Restore the file.") from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        parts = line.strip(" \t\r").split(maxsplit=fields - 1)
-        if parts:
-            found = _Line(file, number, parts)
-            if len(parts) < fields:
-                raise found.error(f"{fields} fields expected, found {len(parts)}")
-            yield found
+def _lines(file: Path, fields: int) -> Iterator[Line]:
+    remedy = f"; if this is a folder of class folders, rename or remove {', '.join(_LISTS)}"
+    return read_lines(file, fields, LAYOUT, remedy)
 
 
-def _by_id(file: Path, fields: int) -> dict[int, _Line]:
-    lines: dict[int, _Line] = {}
+def _by_id(file: Path, fields: int) -> dict[int, Line]:
+    lines: dict[int, Line] = {}
     for line in _lines(file, fields):
         first = lines.setdefault(line.whole(0), line)
         if first is not line:
@@ -119,7 +79,7 @@ def _by_id(file: Path, fields: int) -> dict[int, _Line]:
     return dict(sorted(lines.items()))
 
 
-def _required(lines: dict[int, _Line], images: dict[int, _Line], file: str) -> dict[int, _Line]:
+def _required(lines: dict[int, Line], images: dict[int, Line], file: str) -> dict[int, Line]:
     missing = [image for image in images if image not in lines]
     if missing:
         raise DataError(
@@ -129,22 +89,19 @@ def _required(lines: dict[int, _Line], images: dict[int, _Line], file: str) -> d
     return lines
 
 
-def _keys(images: dict[int, _Line]) -> dict[int, str]:
+def _keys(images: dict[int, Line]) -> dict[int, str]:
     """Image id -> key; two ids for one picture would let it be in training and test at once."""
     keys: dict[int, str] = {}
     seen: dict[str, int] = {}
     for image, line in images.items():
-        try:
-            key = "images/" + listed_key(line.fields[1])
-        except ValueError as error:
-            raise line.error(str(error)) from None
+        key = "images/" + line.key(1)
         if seen.setdefault(key, image) != image:
             raise line.error(f"the picture {line.fields[1]!r} has the id {seen[key]} already")
         keys[image] = key
     return keys
 
 
-def _labels(root: Path, images: dict[int, _Line]) -> tuple[dict[int, int], tuple[str, ...]]:
+def _labels(root: Path, images: dict[int, Line]) -> tuple[dict[int, int], tuple[str, ...]]:
     """Image id -> label from 0, and the class names in the order of the labels."""
     names = _by_id(root / "classes.txt", 2)
     lines = _required(_by_id(root / "image_class_labels.txt", 2), images, "image_class_labels.txt")
@@ -161,7 +118,7 @@ def _labels(root: Path, images: dict[int, _Line]) -> tuple[dict[int, int], tuple
     return {image: order[class_id] for image, class_id in ids.items()}, classes
 
 
-def _boxes(file: Path, images: dict[int, _Line]) -> dict[int, tuple[float, float, float, float]]:
+def _boxes(file: Path, images: dict[int, Line]) -> dict[int, tuple[float, float, float, float]]:
     if not file.exists():
         return {}
     boxes = {}

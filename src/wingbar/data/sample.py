@@ -24,12 +24,22 @@ class Keypoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Annotation:
+    """A file that tells where the object of one picture is. For evaluation only, and read for it alone."""
+
+    path: Path
+    kind: Literal["trimap", "cut-out", "box", "head"]
+    """How it tells: see `wingbar.data.annotations`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One labelled picture.
 
     ``key`` is its path relative to the data set's root, with forward slashes: the same on every machine.
     ``box`` (xyxy, half-open, pixels of the original) and the visible ``keypoints`` are for evaluation
     only; training sees the label alone. A box is as annotated, and may reach a little over the edge.
+    ``annotations`` are the files that tell both where no list does: `wingbar.data.annotations` reads them.
     """
 
     path: Path
@@ -38,6 +48,7 @@ class Sample:
     split: Split
     box: tuple[float, float, float, float] | None = None
     keypoints: tuple[Keypoint, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +71,13 @@ class Dataset:
     skipped: tuple[Skipped, ...] = ()
     keypoint_names: tuple[str, ...] = ()
     file: Path | None = None
-    """The CSV that lists the data set, where one does."""
+    """The file that the data set was read from, where it was not its folder."""
+    note: str = ""
+    """How the set compares with the published one, where its layout is that of one."""
 
     @property
     def source(self) -> Path:
-        """What `wingbar.data.load` reads it from again: the CSV file, or the folder."""
+        """What `wingbar.data.load` reads it from again: the file, or the folder."""
         return (self.file or self.root).resolve()
 
     def split(self, name: Split) -> tuple[Sample, ...]:
@@ -107,12 +120,12 @@ class Dataset:
         return digest.hexdigest()
 
     def describe(self) -> str:
-        """One line for people: name, layout, classes, pictures per split, what was skipped."""
+        """One line for people: name, layout, classes, pictures per split, what was skipped, whether it is complete."""
         train, test = len(self.split("train")), len(self.split("test"))
         skipped = f", {len(self.skipped)} files skipped" if self.skipped else ""
         return (
             f"{self.name} ({self.layout}): {len(self.classes)} classes, "
-            f"{train} training and {test} test pictures{skipped}"
+            f"{train} training and {test} test pictures{skipped}" + (f"; {self.note}" if self.note else "")
         )
 
 

@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from wingbar.boxes import clip
 from wingbar.data import load as load_data
+from wingbar.data.annotations import with_boxes
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import DataError, PictureError
 from wingbar.evaluation.classification import ClassificationReport, classify, correct, stream_combinations
@@ -85,7 +86,7 @@ def evaluate(
     ``RUN/test-split-read.log``. Raises RunError or DataError.
     """
     recognizer = load(run, runtime)
-    dataset = _dataset(recognizer, data)
+    dataset = with_boxes(_dataset(recognizer, data))
     samples = dataset.split("test")
     note_reading(Path(run), dataset)
     judged = judge(recognizer, samples, dataset, batch_size=batch_size, seed=seed)

@@ -1,0 +1,105 @@
+"""What the readers of published data sets share: from what their lists say to a data set, compared with its paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wingbar.data.checks import checked, named, only_pictures
+from wingbar.data.sample import Annotation, Dataset, Sample, Split
+from wingbar.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The sizes that a data set's authors state."""
+
+    layout: str
+    """The data set's name, as its authors write it."""
+    classes: int
+    train: int
+    """Training pictures; where the authors cut a validation set off, with it: Wingbar cuts its own."""
+    test: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A picture as a list names it."""
+
+    key: str
+    """Path below the data set's folder, checked by `listed_key`."""
+    class_id: int
+    split: Split
+    box: tuple[float, float, float, float] | None = None
+    """``xyxy``, half-open, pixels counted from 0."""
+    annotations: tuple[Annotation, ...] = ()
+
+
+def assemble(
+    root: Path,
+    published: Published,
+    listed: list[Listed],
+    names: Mapping[int, str],
+    *,
+    keypoint_names: tuple[str, ...] = (),
+    file: Path | None = None,
+    remark: str = "",
+) -> Dataset:
+    """The data set of the listed pictures that are there.
+
+    Classes without a picture are left out, the others numbered in the order of their ids. ``Dataset.note``
+    says whether the set is as published, and ``remark``. Raises DataError for a picture listed twice, an
+    unknown class, a class name used twice, or where nothing can be learnt from what is left.
+    """
+    where = f"data set {str(root)!r} ({published.layout})"
+    _check(where, listed, names)
+    there: list[Listed] = []
+    missing: list[str] = []
+    for one in listed:
+        if (root / one.key).exists():
+            there.append(one)
+        else:
+            missing.append(one.key)
+    if not there:
+        raise DataError(f"{where}: none of the {len(listed)} listed pictures is there, first {listed[0].key!r}.")
+    label = {class_id: number for number, class_id in enumerate(sorted({one.class_id for one in there}))}
+    samples = [
+        Sample(root / one.key, one.key, label[one.class_id], one.split, one.box, annotations=one.annotations)
+        for one in there
+    ]
+    kept, skipped = only_pictures(samples)
+    classes = tuple(names[class_id] for class_id in label)
+    dataset = Dataset(root, root.name, published.layout, classes, kept, skipped, keypoint_names, file)
+    return replace(checked(dataset), note="; ".join(_notes(dataset, published, missing, remark)))
+
+
+def _check(where: str, listed: list[Listed], names: Mapping[int, str]) -> None:
+    if not listed:
+        raise DataError(f"{where}: its lists name no picture. Restore them.")
+    seen: set[str] = set()
+    for one in listed:
+        if one.key in seen:
+            raise DataError(f"{where}: the picture {one.key!r} is listed twice. Restore the lists.")
+        seen.add(one.key)
+        if one.class_id not in names:
+            raise DataError(f"{where}: {one.key!r} has the class {one.class_id}, which has no name. Restore the lists.")
+    twice = sorted(name for name in set(names.values()) if list(names.values()).count(name) > 1)
+    if twice:
+        raise DataError(f"{where}: class names are used twice: {named(twice)}. Restore the lists.")
+
+
+def _notes(dataset: Dataset, published: Published, missing: list[str], remark: str) -> Iterator[str]:
+    have = (len(dataset.classes), len(dataset.split("train")), len(dataset.split("test")))
+    stated = (published.classes, published.train, published.test)
+    told = f"{stated[1]:,} training and {stated[2]:,} test pictures of {stated[0]} classes"
+    if have == stated:
+        yield f"complete, as published: {told}"
+    elif all(own <= whole for own, whole in zip(have, stated, strict=True)):
+        yield f"a subset: published are {told}"
+    else:
+        yield f"NOT as published, which is {told}: do not compare results with papers"
+    if missing:
+        yield f"{len(missing):,} listed pictures are not there, first {missing[0]!r}"
+    if remark:
+        yield remark
