@@ -12,12 +12,13 @@ Listing again gives the same order. What is held in memory is the names in one f
 from __future__ import annotations
 
 import csv
+import io
 import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from wingbar.data.checks import EXTENSIONS, is_hidden, listed_key, named
 from wingbar.errors import DataError
@@ -88,16 +89,16 @@ def _shown(name: str) -> bool:
 
 
 def _table(file: Path) -> Iterator[Listed]:
-    where = f"{str(file)!r}, line 1"
+    line = 1
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
             columns = [column.strip().lower() for column in next(reader, [])]
             if columns.count("path") != 1:
-                raise DataError(f"{where}: one column must be called 'path', but there are {named(columns) or 'none'}.")
+                raise ValueError(f"one column must be called 'path', but there are {named(columns) or 'none'}")
             place = columns.index("path")
             for fields in reader:
-                where = f"{str(file)!r}, line {reader.line_num}"
+                line = reader.line_num
                 if not fields:
                     continue
                 if len(fields) != len(columns):
@@ -105,9 +106,12 @@ def _table(file: Path) -> Iterator[Listed]:
                 key = listed_key(fields[place].strip())
                 yield Listed(key, file.parent / key)
     except UnicodeDecodeError:
-        raise DataError(f"{where} or below: no UTF-8 text. Save it as comma-separated UTF-8.") from None
-    except (csv.Error, ValueError) as error:
-        raise DataError(f"{where}: {error}. Correct or remove that line.") from None
+        raise DataError(f"{str(file)!r}, after line {line}: no UTF-8. Save it as comma-separated UTF-8.") from None
+    except csv.Error as error:
+        where = f"{str(file)!r}, after line {line}"
+        raise DataError(f"{where}: {error}. Save it as plain comma-separated text.") from None
+    except ValueError as error:
+        raise DataError(f"{str(file)!r}, line {line}: {error}. Correct or remove that line.") from None
     except OSError as error:
         raise DataError(f"{str(file)!r} cannot be read ({error.strerror}).") from None
 
@@ -115,7 +119,7 @@ def _table(file: Path) -> Iterator[Listed]:
 class _Bounded:
     """A file of which nobody reads more at once than a header may be long, whatever the archive says."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: io.BufferedIOBase) -> None:
         self.file, self.seek, self.tell = file, file.seek, file.tell
 
     def read(self, size: int) -> bytes:
