@@ -141,7 +141,8 @@ def test_options_win_over_the_file(tmp_path, birds) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "evaluate", "predict", "predict-many", "explain", "guide", "export", "serve", "demo"]
+    "command",
+    ["train", "evaluate", "predict", "predict-many", "explain", "guide", "export", "serve", "demo", "backbones"],
 )
 def test_every_option_is_documented(command: str, capsys) -> None:
     assert wingbar(command, "--help") == 0

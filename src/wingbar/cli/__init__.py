@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from wingbar.cli.backbones import Backbones
 from wingbar.cli.datasets import Data
 from wingbar.cli.learning import Demo, Evaluate, Train
 from wingbar.cli.many import PredictMany
@@ -55,6 +56,7 @@ def parse(arguments: list[str]) -> Any:
         | Annotated[Explain, tyro.conf.subcommand("explain", prefix_name=False)]
         | Annotated[Guide, tyro.conf.subcommand("guide", prefix_name=False)]
         | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
+        | Annotated[Backbones, tyro.conf.subcommand("backbones", prefix_name=False)]
         | Annotated[Data, tyro.conf.subcommand("data", prefix_name=False)]
         | Annotated[Demo, tyro.conf.subcommand("demo", prefix_name=False)]
         | Annotated[Serve, tyro.conf.subcommand("serve", prefix_name=False)]
