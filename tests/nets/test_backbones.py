@@ -17,11 +17,13 @@ import wingbar
 from wingbar.config import Config, FilterSettings, LocalizationSettings
 from wingbar.data.synthetic import write_dataset
 from wingbar.errors import ConfigError
-from wingbar.export import export
+from wingbar.export import OUTPUTS, TOLERANCE, answers, compare, export, probes, to_onnx
 from wingbar.model import read_model
 from wingbar.nets import create
 from wingbar.nets.backbones import BACKBONES, all_facts
-from wingbar.torch_runtime import nets_of
+from wingbar.nets.looking import Looker
+from wingbar.prediction import Prediction
+from wingbar.torch_runtime import boxes_of, nets_of
 
 SMALLEST = {
     "Res2Net": "res2net_nano",
@@ -42,17 +44,16 @@ def few_birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("few") / "birds", classes=2, train=3, test=2, size=(96, 72))
 
 
-def passes(net: str, birds: Path, folder: Path) -> None:
-    """Train a run of ``net``, and see that it answers, and that its export says the same."""
+def passes(net: str, birds: Path, run: Path) -> list[Prediction]:
+    """Train a run of ``net``, and see that its answers to two pictures are whole."""
     config = Config(
         net=net, weights="none", size=SIZE, epochs=1, follow_epochs=1, batch_size=4, workers=0, validation=0.34,
         filtering=FilterSettings(threshold=0.0, cap=2),
         localization=LocalizationSettings(rules=("principal otsu",), locating_size=SIZE),
     )  # fmt: skip
-    recognizer = wingbar.train(birds, folder / "run", config, quiet=True)
-    pictures = sorted((birds / "images").rglob("*.jpg"))[:2]
-    said = list(recognizer.predict_many(pictures))
-    heads = nets_of(read_model(folder / "run"))["picture"].head
+    recognizer = wingbar.train(birds, run, config, quiet=True)
+    said = list(recognizer.predict_many(pictures_of(birds)))
+    heads = nets_of(read_model(run))["picture"].head
     for one in said:
         x1, y1, x2, y2 = one.object_box
         assert 0 <= x1 < x2 <= one.size[0] and 0 <= y1 < y2 <= one.size[1]
@@ -62,21 +63,33 @@ def passes(net: str, birds: Path, folder: Path) -> None:
         expected = torch.softmax(torch.from_numpy(logits), 0).tolist()
         assert [one.streams["picture"][name] for name in recognizer.classes] == pytest.approx(expected, abs=1e-5)
     assert recognizer.alignment is not None and len(set(recognizer.alignment.neurons.tolist())) == 2
-    export(folder / "run", folder / "onnx")  # raises where answers differ by more than 1e-4
-    for one, other in zip(said, wingbar.load(folder / "onnx", "onnx").predict_many(pictures), strict=True):
-        assert (one.label, one.object_box) == (other.label, other.object_box)
-        assert [part.box for part in one.parts] == [part.box for part in other.parts]
+    return said
+
+
+def pictures_of(birds: Path) -> list[Path]:
+    return sorted((birds / "images").rglob("*.jpg"))[:2]
 
 
 @pytest.mark.parametrize("net", SMALLEST.values(), ids=SMALLEST)
 def test_the_smallest_of_each_family_passes_the_whole_method(net: str, few_birds: Path, tmp_path: Path) -> None:
     passes(net, few_birds, tmp_path)
+    model = read_model(tmp_path)
+    looker = Looker(nets_of(model)["picture"], boxes_of(model), model.card["neuron_layer"]).eval()
+    with torch.no_grad():
+        expected = dict(zip(OUTPUTS["picture"], looker(probes(SIZE)), strict=True))
+    exported = answers(to_onnx(looker, "picture", SIZE, {}), probes(SIZE))
+    assert max(compare(expected, exported).values()) <= TOLERANCE
 
 
 @pytest.mark.skipif("WINGBAR_TORTURE" not in os.environ, reason="minutes: make torture-backbones")
 @pytest.mark.parametrize("net", LISTED)
 def test_every_listed_backbone_passes_the_whole_method(net: str, few_birds: Path, tmp_path: Path) -> None:
-    passes(net, few_birds, tmp_path)
+    said = passes(net, few_birds, tmp_path / "run")
+    export(tmp_path / "run", tmp_path / "onnx")  # raises where answers differ by more than `TOLERANCE`
+    exported = wingbar.load(tmp_path / "onnx", "onnx").predict_many(pictures_of(few_birds))
+    for one, other in zip(said, exported, strict=True):
+        assert (one.label, one.object_box) == (other.label, other.object_box)
+        assert [part.box for part in one.parts] == [part.box for part in other.parts]
 
 
 def test_facts_are_the_networks_own() -> None:
