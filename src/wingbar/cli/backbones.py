@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Backbones:
-    """List backbones that are known to pass the whole method, for `train --net`."""
+    """List the backbones that the tests take through the whole method, for `train --net`."""
 
     measure: bool = False
     """Measure each on this machine: pictures a second through the bare net, at 224 px, as in prediction. Minutes."""

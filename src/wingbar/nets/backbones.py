@@ -1,4 +1,4 @@
-"""Backbones that pass the whole method, as tests/nets/test_backbones.py shows: facts of each, none typed by hand."""
+"""The backbones that tests/nets/test_backbones.py takes through the whole method: facts of each, none typed by hand."""
 
 from __future__ import annotations
 
