@@ -10,8 +10,8 @@ HEAD = """# Backbones
 
 `wingbar train --net NAME` takes any of these, and of timm's networks any that gives a map. These here are
 the ones that the tests take through the whole method: training, maps, boxes, parts, prediction and export. `make test`
-takes the smallest net of nearly every family, `make torture-backbones` all of the table. They do so on a few drawn birds
-and from random weights, so they say whether a net works, not how well it tells your pictures apart.
+takes the smallest net of nearly every family, `make torture-backbones` all of the table. They do so on a few drawn
+birds and from random weights, so they say whether a net works, not how well it tells your pictures apart.
 
 ```
 wingbar backbones
@@ -32,10 +32,9 @@ TAIL = """
 
 ## A net that gives no map
 
-Some networks keep no places up to their end (CrossViT, PiT), or put layers that need them between map and classifier
-(timm's own `vgg19_bn`: use `vgg19_bn_cam`). Others take pictures of one size only, but the whole method looks at
-several. Then `train` ends at once, before anything is learnt, with a line that says so. What to do: choose a net of the
-table; or for a net of one size, `--method plain` at this `--size`.
+Some networks keep no places up to their end (CrossViT, PiT). Others take pictures of one size only, but the whole
+method looks at several. Then `train` ends at once, before anything is learnt, with a line that says so. What to do:
+choose a net of the table; or for a net of one size, `--method plain` at this `--size`.
 """
 
 

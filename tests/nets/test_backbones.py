@@ -19,7 +19,7 @@ from wingbar.data.synthetic import write_dataset
 from wingbar.errors import ConfigError
 from wingbar.export import OUTPUTS, TOLERANCE, answers, compare, export, probes, to_onnx
 from wingbar.model import read_model
-from wingbar.nets import create
+from wingbar.nets import MapNet, create
 from wingbar.nets.backbones import BACKBONES, all_facts
 from wingbar.nets.looking import Looker
 from wingbar.prediction import Prediction
@@ -117,10 +117,16 @@ def test_patches_of_any_size_are_fitted() -> None:
         torch.testing.assert_close(net.forward_features(x), net.forward_features(whole))
 
 
-@pytest.mark.parametrize(("net", "size", "message"), [
-    ("crossvit_tiny_240", 240, "gives no feature map"),
-    ("vgg11", 64, "gives no map of what it classifies: 512 channels"),
-])  # fmt: skip
-def test_a_net_without_a_map_is_refused_with_the_remedy(net: str, size: int, message: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{net}.*{message}.*Choose another --net: `wingbar backbones`"):
-        create(net, 2).eval()(torch.zeros(1, 3, size, size))
+class Odd(torch.nn.Module):
+    """A backbone whose map has three channels."""
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_a_net_without_a_map_is_refused_with_the_remedy() -> None:
+    remedy = "Choose another --net: `wingbar backbones`"
+    with pytest.raises(ConfigError, match=f"crossvit_tiny_240.*gives no feature map. {remedy}"):
+        create("crossvit_tiny_240", 2).eval()(torch.zeros(1, 3, 240, 240))
+    with pytest.raises(ConfigError, match=f"odd.*: 3 channels where its classifier takes 7. {remedy}"):
+        MapNet("odd", Odd(), 7, 2)(torch.zeros(1, 3, 64, 64))
