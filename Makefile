@@ -5,9 +5,9 @@ READY := .venv/.ready
 
 # The peers of the benchmarks, beside all that .venv holds: OpenCV's wheels overwrite one another.
 PEERS := .venv-peers/bin
-BENCHMARKS := proposals parts scoring res2net maps prediction growth input
+BENCHMARKS := proposals parts scoring res2net maps prediction growth input manifest
 
-.PHONY: demo test lint bench bench-quick clean
+.PHONY: demo test lint bench bench-quick torture-backbones clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -41,6 +41,10 @@ bench: .venv-peers/.ready
 
 bench-quick: .venv-peers/.ready
 	for name in $(BENCHMARKS); do $(PEERS)/python benchmarks/$$name.py --quick || exit 1; done
+
+# Every backbone of docs/backbones.md through the whole method, not the smallest of their families only.
+torture-backbones: $(READY)
+	WINGBAR_TORTURE=1 $(BIN)/python -m pytest -n auto tests/nets/test_backbones.py
 
 clean:
 	rm -rf .venv .venv-peers demo

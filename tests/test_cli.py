@@ -140,7 +140,10 @@ def test_options_win_over_the_file(tmp_path, birds) -> None:
     assert 'method = "plain"' in saved and "seed = 3" in saved and "\nepochs = 1\n" in saved
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "explain", "guide", "export", "serve", "demo"])
+@pytest.mark.parametrize(
+    "command",
+    ["train", "evaluate", "predict", "predict-many", "explain", "guide", "export", "serve", "demo", "backbones"],
+)
 def test_every_option_is_documented(command: str, capsys) -> None:
     assert wingbar(command, "--help") == 0
     text = capsys.readouterr().out

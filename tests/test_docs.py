@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in (
     "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/data-sets.md", "docs/data-check.md",
     "docs/serve.md", "docs/settings.md", "docs/method.md", "docs/reproduce.md", "docs/results.md",
-    "docs/performance.md",
+    "docs/performance.md", "docs/backbones.md",
 )]  # fmt: skip
 ONLY_PARSED = {
     "wingbar train CUB_200_2011 --out paper --recipe paper --net vgg19_bn_cam --size 224": "a net for a GPU, 70 epochs",
@@ -38,6 +38,7 @@ ONLY_PARSED = {
     "wingbar data download cars cars/": "a download",
     "wingbar train CUB_200_2011 --config recipes/cub-vgg19bn.toml --out cub-paper": "a net for a GPU",
     "wingbar train flowers/ --config recipes/flowers-convnext.toml --out flowers-run": "a net for a GPU",
+    "wingbar backbones --measure": "minutes",
     "wingbar demo": "run by tests/test_demo.py",
 }
 """Commands that are not run here, and why."""
@@ -179,6 +180,10 @@ def test_no_page_is_left_out() -> None:
 
 def test_the_settings_page_is_up_to_date() -> None:
     assert (ROOT / "docs/settings.md").read_text(encoding="utf-8") == module_at(ROOT / "docs/settings.py").page()
+
+
+def test_the_page_of_backbones_is_up_to_date() -> None:
+    assert (ROOT / "docs/backbones.md").read_text(encoding="utf-8") == module_at(ROOT / "docs/backbones.py").page()
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "wingbar"
 ROWS = [
-    ["errors", "boxes", "files", "images", "maps", "names", "runtime"],
+    ["answers", "errors", "boxes", "files", "images", "maps", "names", "runtime", "shards"],
     ["data"],
     ["nets"],
     ["opam"],
@@ -25,7 +25,7 @@ ROWS = [
     ["pipeline"],
     ["evaluation", "export"],
     ["guide"],
-    ["demo", "serve"],
+    ["bulk", "demo", "serve"],
     ["cli", "__main__"],
 ]
 FILES = sorted(SOURCE.rglob("*.py"))

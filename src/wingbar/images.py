@@ -46,7 +46,32 @@ _TURNS = {
 }
 _SIDEWAYS = (5, 6, 7, 8)
 
-Source = Path | str | bytes | Image.Image | ndarray
+MAX_MEMBER_BYTES = 1 << 26
+"""Of a picture within an archive: it is read whole, one in each thread."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A picture within an archive that is not unpacked: ``size`` bytes from ``offset`` on."""
+
+    archive: Path
+    name: str
+    offset: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.archive}/{self.name}"
+
+    def read(self) -> bytes:
+        """Its bytes. Raises ``PictureError`` for more than ``MAX_MEMBER_BYTES``, before any is read."""
+        if self.size > MAX_MEMBER_BYTES:
+            raise PictureError(f"larger than {MAX_MEMBER_BYTES >> 20} MiB; unpack it from its archive")
+        with self.archive.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+Source = Path | str | bytes | Member | Image.Image | ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +87,9 @@ class Picture:
 def read_picture(source: Source, short_side: int | None = None) -> Picture:
     """Decode a picture to upright RGB.
 
-    ``source`` is a path, the bytes of a file, a Pillow image, or an array ``[H, W]`` or ``[H, W, 1|3|4]``
-    of uint8, uint16 or bool. With ``short_side`` the pixels are shrunk, never enlarged, until their short
-    side is at most that long; the aspect ratio stays, to a pixel.
+    ``source`` is a path, the bytes of a file, an archive's member, a Pillow image, or an array ``[H, W]`` or
+    ``[H, W, 1|3|4]`` of uint8, uint16 or bool. With ``short_side`` the pixels are shrunk, never enlarged, until
+    their short side is at most that long; the aspect ratio stays, to a pixel.
 
     Raises ``PictureError``, naming the picture and the reason, if it cannot be read whole.
     """
@@ -122,7 +147,7 @@ def _name(source: Source) -> str:
     """How errors call the picture; quoted, so that a hostile file name cannot write control characters."""
     if isinstance(source, Image.Image):
         source = str(getattr(source, "filename", "") or "<Pillow image>")
-    if isinstance(source, (Path, str)):
+    if isinstance(source, (Path, str, Member)):
         return repr(str(source))
     return "'<array>'" if isinstance(source, ndarray) else "'<bytes>'"
 
@@ -153,8 +178,9 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         yield source
     elif isinstance(source, ndarray):
         yield _from_array(source)
-    elif isinstance(source, bytes):
-        yield Image.open(BytesIO(source), formats=FORMATS)
+    elif isinstance(source, (bytes, Member)):
+        content = source.read() if isinstance(source, Member) else source
+        yield Image.open(BytesIO(content), formats=FORMATS)
     else:
         path = Path(source)
         if not path.exists():

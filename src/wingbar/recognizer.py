@@ -27,7 +27,7 @@ from wingbar.attention import (
 from wingbar.boxes import Box, as_box
 from wingbar.config import PartSettings, ProposalSettings, Rule, fill
 from wingbar.errors import ConfigError, PictureError, RunError
-from wingbar.images import READ_SIDE, Picture, Source, read_picture
+from wingbar.images import READ_SIDE, Member, Picture, Source, read_picture
 from wingbar.maps import stretch
 from wingbar.model import Model, read_model
 from wingbar.onnx_runtime import OnnxRuntime
@@ -181,7 +181,7 @@ class Begun:
     """A picture being read and searched in another thread."""
 
     def __init__(self, source: Source, pool: Executor, search: ProposalSettings | None) -> None:
-        self.path = str(source) if isinstance(source, (str, Path)) else None
+        self.path = str(source) if isinstance(source, (str, Path, Member)) else None
         self._picture = pool.submit(_read, source)
         # A pool's tasks begin in order, so this one never waits for a reading that cannot begin.
         self._candidates = pool.submit(self._search, search)

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 import tyro
 
+from wingbar.cli.backbones import Backbones
 from wingbar.cli.datasets import Data
 from wingbar.cli.learning import Demo, Evaluate, Train
+from wingbar.cli.many import PredictMany
 from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
 from wingbar.config import Config, read_config
 from wingbar.errors import WingbarError
@@ -29,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"wingbar: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("wingbar: stopped; a training goes on from here with the same command", file=sys.stderr)
+        print("wingbar: stopped; a training or predict-many goes on from here with the same command", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -50,9 +52,11 @@ def parse(arguments: list[str]) -> Any:
         Annotated[train, tyro.conf.subcommand("train", prefix_name=False)]  # type: ignore[valid-type] # made above
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate", prefix_name=False)]
         | Annotated[Predict, tyro.conf.subcommand("predict", prefix_name=False)]
+        | Annotated[PredictMany, tyro.conf.subcommand("predict-many", prefix_name=False)]
         | Annotated[Explain, tyro.conf.subcommand("explain", prefix_name=False)]
         | Annotated[Guide, tyro.conf.subcommand("guide", prefix_name=False)]
         | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
+        | Annotated[Backbones, tyro.conf.subcommand("backbones", prefix_name=False)]
         | Annotated[Data, tyro.conf.subcommand("data", prefix_name=False)]
         | Annotated[Demo, tyro.conf.subcommand("demo", prefix_name=False)]
         | Annotated[Serve, tyro.conf.subcommand("serve", prefix_name=False)]

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn import functional
 
 from wingbar.errors import ConfigError
 
 if TYPE_CHECKING:
     from wingbar.nets.weights import WeightsSource
 
+REMEDY = "Choose another --net: `wingbar backbones` lists some that work."
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -46,6 +48,7 @@ class MapNet(nn.Module):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         input_size: tuple[int, int] = (224, 224),
+        any_size: bool = True,
     ) -> None:
         super().__init__()
         self.name = name
@@ -53,7 +56,7 @@ class MapNet(nn.Module):
         self.num_features = num_features
         self.mean: tuple[float, ...] = tuple(mean)
         self.std: tuple[float, ...] = tuple(std)
-        self.input_size = input_size
+        self.input_size, self.any_size = input_size, any_size
         self.weights_source: WeightsSource | None = None
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
@@ -61,13 +64,17 @@ class MapNet(nn.Module):
 
     def forward_features(self, x: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch channels gh gw"]:
         """The map that is averaged over its places; ConfigError where the backbone gives none."""
+        x = self._in_whole_patches(x)
         features = self.backbone.forward_features(x)  # type: ignore[operator]
         if not isinstance(features, Tensor) or features.ndim not in (3, 4):
-            raise ConfigError(f"Network {self.name!r} gives no feature map. Choose another one.")
+            raise ConfigError(f"Network {self.name!r} gives no feature map. {REMEDY}")
         if features.ndim == 3:
-            return self._patch_map(features, x.shape[2], x.shape[3])
-        if str(getattr(self.backbone, "output_fmt", "NCHW")) == "NHWC":
-            return features.permute(0, 3, 1, 2)
+            features = self._patch_map(features, x.shape[2], x.shape[3])
+        elif str(getattr(self.backbone, "output_fmt", "NCHW")) == "NHWC":
+            features = features.permute(0, 3, 1, 2)
+        if features.shape[1] != self.num_features:
+            channels = f"{features.shape[1]} channels where its classifier takes {self.num_features}"
+            raise ConfigError(f"Network {self.name!r} gives no map of what it classifies: {channels}. {REMEDY}")
         return features
 
     def forward_head(self, fmap: Float[Tensor, "batch channels gh gw"]) -> Float[Tensor, "batch classes"]:
@@ -82,10 +89,17 @@ class MapNet(nn.Module):
         """Logits ``[batch, num_classes]``."""
         return self.forward_head(self.forward_features(x))
 
+    def _in_whole_patches(self, x: Tensor) -> Tensor:
+        """``x`` as it is, or resized to the nearest whole number of patches where the backbone takes no others."""
+        patch = getattr(getattr(self.backbone, "patch_embed", None), "patch_size", 1)
+        rows, columns = patch if isinstance(patch, tuple) else (patch, patch)
+        size = [max(round(side / step), 1) * step for side, step in zip(x.shape[2:], (rows, columns), strict=True)]
+        return x if size == list(x.shape[2:]) else functional.interpolate(x, size, mode="bilinear")
+
     def _patch_map(self, tokens: Tensor, height: int, width: int) -> Tensor:
         patches = tokens[:, getattr(self.backbone, "num_prefix_tokens", 0) :]
         if patches.shape[1] < 2:
-            raise ConfigError(f"Network {self.name!r} gives no patch tokens, so no map. Choose another one.")
+            raise ConfigError(f"Network {self.name!r} gives no patch tokens, so no map. {REMEDY}")
         grid = token_grid(patches.shape[1], height, width)
         return patches.transpose(1, 2).unflatten(2, grid)
 

@@ -29,8 +29,11 @@ def watching(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
 
 @torch.no_grad()
 def probe(net: nn.Module, run: Callable[[Tensor], Tensor], seed: int = 0) -> Tensor:
-    """``run`` on one noise picture of the net's own size with ``net`` in eval mode, which is then undone."""
-    height, width = getattr(net, "input_size", (224, 224))
+    """``run`` on one noise picture with ``net`` in eval mode, which is then undone.
+
+    The picture is small, or of the net's own size where it may take no other.
+    """
+    height, width = (96, 96) if getattr(net, "any_size", False) else getattr(net, "input_size", (224, 224))
     like = next(net.parameters())
     picture = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
     modes = {module: module.training for module in net.modules()}

@@ -103,6 +103,7 @@ def _timm(name: str, num_classes: int, dropout: float) -> MapNet:
         mean=config.get("mean", IMAGENET_MEAN),
         std=config.get("std", IMAGENET_STD),
         input_size=tuple(config.get("input_size", (3, 224, 224))[1:]),
+        any_size=not config.get("fixed_input_size", False),
     )
 
 

@@ -52,7 +52,10 @@ def try_sizes(job: Job) -> None:
         try:
             net(torch.zeros(1, 3, size, size))
         except (AssertionError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"{config.net} takes no pictures of {size} px ({name}): {error}") from None
+            raise ConfigError(
+                f"{config.net} takes no pictures of {size} px ({name}): {error}. Choose another size, --method plain "
+                "(one size only), or another --net: `wingbar backbones` lists some that take any size."
+            ) from None
 
 
 def starting_weights(config: Config) -> str | None:

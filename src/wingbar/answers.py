@@ -1,0 +1,76 @@
+"""Rows of answers (`Prediction.to_json`) as the bytes of a file: JSON Lines, or Parquet by pyarrow.
+
+The rows are the same either way. JSON Lines leaves out what a row lacks; Parquet has nulls there.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from wingbar.errors import ConfigError
+
+Format = Literal["jsonl", "parquet"]
+Row = dict[str, Any]
+
+
+def require(form: Format) -> None:
+    """Raises ConfigError where the library that ``form`` needs is not installed."""
+    if form == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise ConfigError("pyarrow is not installed; get it: pip install 'wingbar[parquet]', or use --format jsonl.")
+
+
+def encode(rows: Sequence[Row], form: Format) -> bytes:
+    """A file of ``rows``."""
+    if form == "jsonl":
+        return "".join(json.dumps(row) + "\n" for row in rows).encode()
+    import pyarrow
+    from pyarrow import parquet
+
+    sink = io.BytesIO()
+    table = pyarrow.Table.from_pylist([{key: _items(value) for key, value in row.items()} for row in rows], _schema())
+    parquet.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def errors(content: bytes, form: Format) -> list[str | None]:
+    """Of each row of a file, why there is no answer in it. Raises ValueError for a damaged file."""
+    if form == "jsonl":
+        return [json.loads(line).get("error") for line in content.splitlines()]
+    from pyarrow import parquet
+
+    return parquet.read_table(io.BytesIO(content), columns=["error"]).column("error").to_pylist()
+
+
+def _items(value: Any) -> Any:
+    """``value`` with its maps as pairs, which is what Arrow takes for a map."""
+    if isinstance(value, dict):
+        return [(key, _items(item)) for key, item in value.items()]
+    if isinstance(value, list):
+        return [
+            {key: _items(field) for key, field in item.items()} if isinstance(item, dict) else item for item in value
+        ]
+    return value
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    scores, box = pa.map_(pa.string(), pa.float64()), pa.list_(pa.int32())
+    part = pa.struct([("box", box), ("cluster", pa.int32()), ("scores", scores)])
+    return pa.schema(
+        [
+            ("path", pa.string()),
+            ("label", pa.string()),
+            ("score", pa.float64()),
+            ("scores", scores),
+            ("size", pa.list_(pa.int32())),
+            ("object_box", box),
+            ("parts", pa.list_(part)),
+            ("streams", pa.map_(pa.string(), scores)),
+            ("error", pa.string()),
+        ]
+    )

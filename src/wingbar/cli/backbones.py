@@ -1,0 +1,34 @@
+"""The command that lists backbones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Backbones:
+    """List the backbones that the tests take through the whole method, for `train --net`."""
+
+    measure: bool = False
+    """Measure each on this machine: pictures a second through the bare net, at 224 px, as in prediction. Minutes."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        print(table(self.measure))
+        return 0
+
+
+def table(measure: bool = False) -> str:
+    """One row a backbone."""
+    from wingbar.evaluation.tables import render
+    from wingbar.nets.backbones import all_facts, pictures_per_second
+
+    headers = ["net", "family", "map's stride", "parameters", "weights' licence"]
+    rows = [
+        [one.name, one.family, f"{one.stride} px", f"{one.parameters / 1e6:.1f} M", one.licence] for one in all_facts()
+    ]
+    if measure:
+        headers.append("pictures/s")
+        rows = [[*row, f"{pictures_per_second(row[0], 224):.1f}"] for row in rows]
+    return render(headers, rows)

@@ -1,0 +1,99 @@
+"""The command for more pictures than one looks at."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from wingbar.cli.models import told_unreadable
+
+EVERY = 30.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+@dataclass
+class PredictMany:
+    """Name very many pictures into files of answers. Stopped, the same command goes on where it was."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder, or its model folder alone."""
+    pictures: tyro.conf.Positional[Path]
+    """A folder, with pictures or .tar archives at any depth; a .csv with a column `path`; or one .tar."""
+    out: Path
+    """Folder for the answers: numbered files, each complete or not there."""
+    format: Literal["jsonl", "parquet"] = "jsonl"
+    """JSON Lines, or Parquet (needs wingbar[parquet])."""
+    shard_size: int = 1000
+    """Pictures a file: what is lost at most by a stop."""
+    top: int = 5
+    """Classes listed of each picture."""
+    batch_size: int = 16
+    """Pictures at a time."""
+    runtime: Literal["torch", "onnx"] = "torch"
+    """What runs the nets; onnx: RUN is a folder made by `wingbar export`, and torch is not needed."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self) -> int:
+        from wingbar.bulk import Job
+        from wingbar.recognizer import load
+
+        recognizer = load(self.run_folder, self.runtime)
+        job = Job(recognizer, self.pictures, self.out, self.format, self.shard_size, self.top)
+        failed = sum(job.unreadable.values())
+        with progress(job.kept, job.total) as (advance, say):
+            for prediction in job.run(self.batch_size):
+                if prediction.error is not None:
+                    failed += 1
+                    say(f"skipped: {prediction.error}")
+                advance()
+        print(
+            f"{len(job.plan)} files in {self.out}: {job.total} pictures, {job.kept} of them from before",
+            file=sys.stderr,
+        )
+        return told_unreadable(failed, job.total)
+
+
+@contextmanager
+def progress(kept: int, total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
+    """On standard error: a bar with the time left, or now and then a line where there is no terminal.
+
+    Gives what is to be called after each picture, and what says a line between.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(file=sys.stderr, highlight=False)
+    if console.is_terminal:
+        with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:
+            task = bar.add_task("pictures", total=total, completed=kept)
+            yield lambda: bar.advance(task), lambda text: console.print(text, markup=False, soft_wrap=True)
+        return
+    done, started = kept, time.monotonic()
+    told = started
+
+    def advance() -> None:
+        nonlocal done, told
+        done, now = done + 1, time.monotonic()
+        if now - told >= EVERY or done == total:
+            told = now
+            print(
+                described_progress(done, total, (done - kept) / max(now - started, 1e-9)), file=sys.stderr, flush=True
+            )
+
+    yield advance, lambda text: print(text, file=sys.stderr, flush=True)
+
+
+def described_progress(done: int, total: int, rate: float) -> str:
+    """How far it is, at ``rate`` pictures a second."""
+    minutes, seconds = divmod(round((total - done) / rate), 60)
+    hours, minutes = divmod(minutes, 60)
+    left = f"{hours}:{minutes:02d}:{seconds:02d}"
+    return f"{done:,} of {total:,} pictures, {rate:.1f} pictures/s, {left} left"

@@ -1,0 +1,49 @@
+"""Answers in shards: which pictures belong into which file, so that a file that is there need not be made again.
+
+A shard holds the answers to ``size`` pictures in the order in which they are listed, the last one to the rest. Its name
+is its number and a digest of everything that its content depends on: the model and the settings (``key``), and the
+pictures' names. So a file of that name is that shard, whole, whoever wrote it and when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+SHARD = re.compile(r"\d{6,}-[0-9a-f]{12}\.[a-z]+")
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of answers."""
+
+    file: str
+    count: int
+    """Pictures in it."""
+
+
+def cut(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """``items`` in lists of ``size``, the last one shorter."""
+    remaining = iter(items)
+    while part := list(islice(remaining, size)):
+        yield part
+
+
+def shard(number: int, names: Sequence[str], key: str, suffix: str) -> Shard:
+    """The shard of this number, which answers the pictures of these ``names``."""
+    digest = hashlib.sha256()
+    for text in (key, *names):
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return Shard(f"{number:06d}-{digest.hexdigest()[:12]}.{suffix}", len(names))
+
+
+def strangers(files: Iterable[str], plan: Iterable[Shard]) -> list[str]:
+    """Those ``files`` that are shards, but none of the ``plan``: answers of other pictures or another model."""
+    planned = {one.file for one in plan}
+    return sorted(file for file in files if SHARD.fullmatch(file) and file not in planned)
