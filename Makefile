@@ -7,7 +7,7 @@ READY := .venv/.ready
 PEERS := .venv-peers/bin
 BENCHMARKS := proposals parts scoring res2net maps prediction growth input
 
-.PHONY: demo test lint bench bench-quick clean
+.PHONY: demo test lint bench bench-quick fuzz torture-inputs clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -41,6 +41,13 @@ bench: .venv-peers/.ready
 
 bench-quick: .venv-peers/.ready
 	for name in $(BENCHMARKS); do $(PEERS)/python benchmarks/$$name.py --quick || exit 1; done
+
+# The long forms of tests that `make test` runs in short.
+fuzz: $(READY)
+	WINGBAR_FUZZ_SECONDS=660 $(BIN)/python -m pytest -s tests/hostile/test_fuzz.py
+
+torture-inputs: $(READY)
+	WINGBAR_TORTURE=10 $(BIN)/python -m pytest -s --durations=0 tests/hostile
 
 clean:
 	rm -rf .venv .venv-peers demo

@@ -70,7 +70,7 @@ class Recognizer:
         """Predictions in order, a batch at a time; an unreadable picture yields one with ``error`` set.
 
         The next batch is taken, read and searched for candidates while the nets are at work on this one.
-        Raises ConfigError for a ``batch_size`` below one.
+        Raises ConfigError for a ``batch_size`` below one, and what ``pictures`` raises, once all taken before are told.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
@@ -79,15 +79,27 @@ class Recognizer:
     def _stream(self, pictures: Iterator[Source], batch_size: int) -> Iterator[Prediction]:
         pool = ThreadPoolExecutor(thread_name_prefix="wingbar")
         try:
-            coming = self._begin(pool, list(islice(pictures, batch_size)))
+            coming, failure = self._begin(pool, pictures, batch_size)
             while coming:
-                begun, coming = coming, self._begin(pool, list(islice(pictures, batch_size)))
+                begun, coming = coming, []
+                if failure is None:
+                    coming, failure = self._begin(pool, pictures, batch_size)
                 yield from self._finish(begun)
+            if failure is not None:
+                raise failure
         finally:  # also when whoever asked has gone
             pool.shutdown(cancel_futures=True)
 
-    def _begin(self, pool: Executor, batch: Sequence[Source]) -> list[Begun]:
-        return [Begun(source, pool, self.proposals if self.needs_candidates else None) for source in batch]
+    def _begin(self, pool: Executor, pictures: Iterator[Source], most: int) -> tuple[list[Begun], Exception | None]:
+        """The next pictures, being read, and what stopped the taking if not their end."""
+        begun: list[Begun] = []
+        search = self.proposals if self.needs_candidates else None
+        try:
+            for source in islice(pictures, most):
+                begun.append(Begun(source, pool, search))
+        except Exception as failure:  # of whoever hands out the pictures
+            return begun, failure
+        return begun, None
 
     def _finish(self, batch: Sequence[Begun]) -> Iterator[Prediction]:
         read = [begun.picture() for begun in batch]

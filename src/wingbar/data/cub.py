@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wingbar.data.checks import checked, listed_key, named, only_pictures
+from wingbar.data.checks import checked, listed_key, named, only_pictures, quoted
 from wingbar.data.folder import split_folders
 from wingbar.data.sample import Dataset, Keypoint, Sample, Split
 from wingbar.errors import DataError
@@ -46,7 +46,7 @@ class _Line:
     def whole(self, column: int) -> int:
         text = self.fields[column]
         if not (text.isascii() and text.isdigit() and len(text) < 16):
-            raise self.error(f"{text!r} is not a whole number")
+            raise self.error(f"{quoted(text)} is not a whole number")
         return int(text)
 
     def real(self, column: int) -> float:
@@ -55,7 +55,7 @@ class _Line:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise self.error(f"{self.fields[column]!r} is not a number")
+            raise self.error(f"{quoted(self.fields[column])} is not a number")
         return value
 
 
@@ -84,7 +84,7 @@ def read(root: Path) -> Dataset:
     for image, key in _keys(images).items():
         split = _SPLITS.get(splits[image].fields[1])
         if split is None:
-            raise splits[image].error(f"{splits[image].fields[1]!r} is neither 1 (training) nor 0 (test)")
+            raise splits[image].error(f"{quoted(splits[image].fields[1])} is neither 1 (training) nor 0 (test)")
         samples.append(Sample(root / key, key, labels[image], split, boxes.get(image), tuple(keypoints.get(image, ()))))
     kept, skipped = only_pictures(samples)
     return checked(Dataset(root, root.name, "CUB-200-2011", classes, kept, skipped, keypoint_names))
@@ -115,7 +115,7 @@ def _by_id(file: Path, fields: int) -> dict[int, _Line]:
     for line in _lines(file, fields):
         first = lines.setdefault(line.whole(0), line)
         if first is not line:
-            raise line.error(f"id {line.fields[0]} was given already in line {first.number}")
+            raise line.error(f"id {line.whole(0)} was given already in line {first.number}")
     return dict(sorted(lines.items()))
 
 
@@ -139,7 +139,7 @@ def _keys(images: dict[int, _Line]) -> dict[int, str]:
         except ValueError as error:
             raise line.error(str(error)) from None
         if seen.setdefault(key, image) != image:
-            raise line.error(f"the picture {line.fields[1]!r} has the id {seen[key]} already")
+            raise line.error(f"the picture {quoted(line.fields[1])} has the id {seen[key]} already")
         keys[image] = key
     return keys
 
@@ -156,7 +156,7 @@ def _labels(root: Path, images: dict[int, _Line]) -> tuple[dict[int, int], tuple
     classes = tuple(names[class_id].fields[1] for class_id in used)
     for position, class_id in enumerate(used):
         if classes[position] in classes[:position]:
-            raise names[class_id].error(f"the class name {classes[position]!r} is used twice")
+            raise names[class_id].error(f"the class name {quoted(classes[position])} is used twice")
     order = {class_id: label for label, class_id in enumerate(used)}
     return {image: order[class_id] for image, class_id in ids.items()}, classes
 
@@ -178,7 +178,7 @@ def _keypoints(folder: Path) -> tuple[dict[int, list[Keypoint]], tuple[str, ...]
     if not (folder / "part_locs.txt").exists():
         return {}, ()
     names = {part: line.fields[1] for part, line in _by_id(folder / "parts.txt", 2).items()}
-    found: dict[int, list[Keypoint]] = {}
+    found: dict[int, dict[int, Keypoint]] = {}
     seen: dict[tuple[int, int], int] = {}
     for line in _lines(folder / "part_locs.txt", 5):
         image, part = line.whole(0), line.whole(1)
@@ -187,7 +187,7 @@ def _keypoints(folder: Path) -> tuple[dict[int, list[Keypoint]], tuple[str, ...]
         if seen.setdefault((image, part), line.number) != line.number:
             raise line.error(f"part {part} of image {image} was given already in line {seen[image, part]}")
         if line.fields[4] not in ("0", "1"):
-            raise line.error(f"{line.fields[4]!r} is neither 1 (visible) nor 0")
+            raise line.error(f"{quoted(line.fields[4])} is neither 1 (visible) nor 0")
         if line.fields[4] == "1":
-            found.setdefault(image, []).append(Keypoint(names[part], line.real(2), line.real(3)))
-    return found, tuple(names.values())
+            found.setdefault(image, {})[part] = Keypoint(names[part], line.real(2), line.real(3))
+    return {image: [own[part] for part in sorted(own)] for image, own in found.items()}, tuple(names.values())
