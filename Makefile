@@ -7,7 +7,7 @@ READY := .venv/.ready
 PEERS := .venv-peers/bin
 BENCHMARKS := proposals parts scoring res2net maps prediction growth input
 
-.PHONY: demo test lint bench bench-quick fuzz torture-inputs clean
+.PHONY: demo test lint bench bench-quick fuzz torture-inputs torture-serve clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -48,6 +48,9 @@ fuzz: $(READY)
 
 torture-inputs: $(READY)
 	WINGBAR_TORTURE=10 $(BIN)/python -m pytest -s --durations=0 tests/hostile
+
+torture-serve: $(READY)
+	WINGBAR_TORTURE=10 $(BIN)/python -m pytest -s tests/serve/test_storm.py
 
 clean:
 	rm -rf .venv .venv-peers demo

@@ -41,7 +41,8 @@ def code_objects(code: CodeType) -> Iterator[CodeType]:
 
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 MODULES = {
-    "pickle", "_pickle", "dill", "joblib", "marshal", "shelve", "cloudpickle", "yaml", "allow_pickle", "system", "popen",
+    "pickle", "_pickle", "dill", "joblib", "marshal", "shelve", "cloudpickle", "yaml", "allow_pickle", "system",
+    "popen",
     "Popen",
     "load_library", "register_custom_ops_library", "runpy", "import_module",
 }  # fmt: skip
