@@ -7,7 +7,7 @@ READY := .venv/.ready
 PEERS := .venv-peers/bin
 BENCHMARKS := proposals parts scoring res2net maps prediction growth input manifest
 
-.PHONY: demo test lint bench bench-quick torture-backbones clean
+.PHONY: demo test lint bench bench-quick fuzz torture-backbones torture-inputs torture-serve clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -45,6 +45,16 @@ bench-quick: .venv-peers/.ready
 # Every backbone of docs/backbones.md through the whole method, not the smallest of their families only.
 torture-backbones: $(READY)
 	WINGBAR_TORTURE=1 $(BIN)/python -m pytest -n auto tests/nets/test_backbones.py
+
+# The long forms of tests that `make test` runs in short.
+fuzz: $(READY)
+	WINGBAR_FUZZ_SECONDS=660 $(BIN)/python -m pytest -s tests/hostile/test_fuzz.py
+
+torture-inputs: $(READY)
+	WINGBAR_TORTURE=10 $(BIN)/python -m pytest -s --durations=0 tests/hostile
+
+torture-serve: $(READY)
+	WINGBAR_TORTURE=10 $(BIN)/python -m pytest -s tests/serve/test_storm.py
 
 clean:
 	rm -rf .venv .venv-peers demo

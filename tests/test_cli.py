@@ -201,3 +201,10 @@ def test_a_data_check_refuses_a_run_on_other_pictures(run, birds, tmp_path, caps
 def test_predictions_are_readable() -> None:
     told = described(Prediction("a.jpg", (9, 9), {"wren": 0.75, "robin": 0.25}, (1, 2, 3, 4)), top=1)
     assert told == "a.jpg: wren 75.0%\n  object at (1, 2, 3, 4)"
+
+
+def test_a_folder_for_drawings_that_cannot_be_made_is_told(run, birds, tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("x")
+    picture = load_data(birds).split("test")[0].path
+    assert wingbar("explain", run, picture, "--out", tmp_path / "file" / "out") == 2
+    assert "choose another --out" in capsys.readouterr().err

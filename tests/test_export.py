@@ -16,7 +16,7 @@ import torch
 
 import wingbar
 from wingbar.config import Config, FilterSettings, LocalizationSettings, PartSettings
-from wingbar.errors import ExportError, RunError
+from wingbar.errors import DataError, ExportError, RunError
 from wingbar.evaluation.judge import evaluate
 from wingbar.export import OUTPUTS, Exported, about, export, to_onnx
 from wingbar.model import read_model
@@ -93,10 +93,13 @@ def test_predictions_are_the_models_and_need_no_torch(exported, run: Path, birds
         assert got["score"] == pytest.approx(told["score"], abs=1e-4)
 
 
-def test_an_exported_model_is_judged_like_its_run(exported, run: Path, tmp_path: Path) -> None:
+def test_an_exported_model_is_judged_like_its_run(exported, run: Path, birds: Path, tmp_path: Path) -> None:
     folder = tmp_path / "onnx"
     shutil.copytree(exported[0], folder)
-    got, expected = evaluate(folder, runtime="onnx"), evaluate(run)
+    with pytest.raises(DataError, match="give the data set"):  # an export does not tell where pictures lay
+        evaluate(folder, runtime="onnx")
+    assert str(birds) not in (folder / "recognizer.json").read_text()
+    got, expected = evaluate(folder, birds, runtime="onnx"), evaluate(run)
     assert got.correct == expected.correct and got.combinations == expected.combinations
     assert (folder / "evaluation.json").is_file()
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from wingbar.attention import softmax
 from wingbar.errors import ExportError
 from wingbar.files import make_folder, write_bytes, write_json
-from wingbar.model import read_model
+from wingbar.model import misstated, read_model
 from wingbar.nets.looking import Judge, Looker
 from wingbar.runtime import Look
 from wingbar.torch_runtime import boxes_of, nets_of
@@ -63,23 +63,27 @@ def export(run: Path | str, out: Path, *, int8: bool = False) -> list[Exported]:
     if missing:
         raise ExportError(f"{', '.join(missing)} not installed; get what exports need: pip install 'wingbar[export]'.")
     model = read_model(run)
-    card, nets = model.card, nets_of(model)
-    modules: dict[str, nn.Module] = {name: Judge(net) for name, net in nets.items()}
-    modules["picture"] = Looker(nets["picture"], boxes_of(model), card["neuron_layer"])
+    with misstated(model):
+        card, nets = model.card, nets_of(model)
+        modules: dict[str, nn.Module] = {name: Judge(net) for name, net in nets.items()}
+        modules["picture"] = Looker(nets["picture"], boxes_of(model), card["neuron_layer"])
+        facts = {name: about(name, card, int8) for name in modules}
     if out.resolve() == model.folder.resolve():
         raise ExportError(f"{out}: is the model's own folder; choose another --out.")
     make_folder(out)
-    written = {name: _write(out, name, module.eval(), card, int8) for name, module in modules.items()}
+    written = {name: _write(out, name, module.eval(), facts[name], int8) for name, module in modules.items()}
     if "alignment" in card["sha256"]:
         shutil.copyfile(model.folder / "alignment.safetensors", out / "alignment.safetensors")
     write_json(out / "export.json", {"int8": int8, "nets": [asdict(one) for one in written.values()]})
+    # Where the training pictures lie is for a run on this machine, not for whoever gets the export.
+    card = {**card, "data": {**card["data"], "source": ""}}
     write_json(out / "recognizer.json", {**card, "onnx": {name: one.sha256 for name, one in written.items()}})
     return list(written.values())
 
 
-def _write(out: Path, name: str, module: nn.Module, card: Mapping[str, Any], int8: bool) -> Exported:
-    pixels = probes(card["test_size"])
-    content = to_onnx(module, name, card["test_size"], about(name, card, int8))
+def _write(out: Path, name: str, module: nn.Module, facts: Mapping[str, Any], int8: bool) -> Exported:
+    side = facts["pixels"]["side"]
+    pixels, content = probes(side), to_onnx(module, name, side, facts)
     with torch.no_grad():
         said = module(pixels)
     expected = dict(zip(OUTPUTS[name], said if name == "picture" else (said,), strict=True))

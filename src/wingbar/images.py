@@ -9,6 +9,7 @@ What is decided here, for every caller:
 * Transparency is laid on white; 16 bits are scaled to 8 (not clipped); of an animation the first frame
   counts; colour profiles are ignored.
 * A file cut short is an error, never a picture with a grey half.
+* However many threads read, pictures of at most ``MAX_PIXELS`` pixels together are decoded at a time.
 """
 
 from __future__ import annotations
@@ -107,17 +108,19 @@ def read_picture(source: Source, short_side: int | None = None) -> Picture:
             box = drafted[1] if drafted else None
         if image.width * image.height > MAX_PIXELS:
             raise PictureTooLarge(_too_many(stored, short_side))
-        image.load()
-        # A TIFF may be turned by load(), which then drops its mark: so the mark is read after it.
-        orientation = _orientation(image)
-        rgb = _to_rgb(image)
-    if rgb.size != target:
-        rgb = rgb.resize(target, Image.Resampling.BICUBIC, box)
-    if orientation in _TURNS:
-        rgb = rgb.transpose(_TURNS[orientation])
-    # np.array, not asarray: torch wants memory it may write to
+        with _DECODING.of(image.width * image.height):
+            image.load()
+            # A TIFF may be turned by load(), which then drops its mark: so the mark is read after it.
+            orientation = _orientation(image)
+            rgb = _to_rgb(image)
+            if rgb.size != target:
+                rgb = rgb.resize(target, Image.Resampling.BICUBIC, box)
+            if orientation in _TURNS:
+                rgb = rgb.transpose(_TURNS[orientation])
+            # np.array, not asarray: torch wants memory it may write to
+            pixels = np.array(rgb)
     size = _swapped(stored) if orientation in _SIDEWAYS else stored
-    return Picture(np.array(rgb), size, orientation in _TURNS)
+    return Picture(pixels, size, orientation in _TURNS)
 
 
 def crop_square(picture: Picture, box: Sequence[float] | None, size: int) -> Image.Image:
@@ -275,3 +278,26 @@ class _Quiet:
 
 
 _QUIET = _Quiet()
+
+
+class _Decoding:
+    """Lets threads decode side by side while their pictures together have at most ``MAX_PIXELS`` pixels."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._pixels = 0
+
+    @contextmanager
+    def of(self, pixels: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._pixels == 0 or self._pixels + pixels <= MAX_PIXELS)
+            self._pixels += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._pixels -= pixels
+                self._changed.notify_all()
+
+
+_DECODING = _Decoding()

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.numpy
 from numpy import ndarray
 from safetensors import SafetensorError
 
-from wingbar.errors import RunError
+from wingbar.config import PartSettings, fill
+from wingbar.errors import ConfigError, RunError
 
 FORMAT = 2
+MAX_BYTES = 8 << 30
+"""Of a file of a model."""
+MAX_CARD = 64 << 20
 STREAMS = ("picture", "object", "parts")
 
 
@@ -26,18 +33,24 @@ class Model:
     card: dict[str, Any]
 
     def arrays(self, name: str) -> dict[str, ndarray]:
-        """The arrays of one file. Raises RunError where it is missing, damaged or another model's."""
+        """The arrays of one file. Raises RunError where it is missing, damaged, another model's or not all finite."""
         remedy = "copy the model folder again"
         content = self.content(f"{name}.safetensors", self.card["sha256"][name], remedy)
+        path = self.folder / f"{name}.safetensors"
         try:
-            return safetensors.numpy.load(content)
-        except SafetensorError as error:
-            raise RunError(f"{self.folder / name}.safetensors: not a safetensors file ({error}); {remedy}.") from None
+            arrays = safetensors.numpy.load(content)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:  # the latter three: types numpy lacks
+            raise RunError(f"{path}: not a safetensors file of plain numbers ({error}); {remedy}.") from None
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise RunError(f"{path}: holds infinite numbers or none; {remedy}.")
+        return arrays
 
     def content(self, file: str, sha256: str, remedy: str) -> bytes:
         """The bytes of a file with this checksum. Raises RunError, with the remedy, where it is not that."""
         path = self.folder / file
         try:
+            if path.exists() and (not path.is_file() or path.stat().st_size > MAX_BYTES):
+                raise RunError(f"{path}: no file, or one of more than {MAX_BYTES >> 30} GiB; {remedy}.")
             content = path.read_bytes()
         except OSError as error:
             raise RunError(f"{path}: {error.strerror}; {remedy}.") from None
@@ -53,15 +66,33 @@ def read_model(run: Path | str) -> Model:
         folder = folder / "model"
     path = folder / "recognizer.json"
     try:
+        if path.exists() and (not path.is_file() or path.stat().st_size > MAX_CARD):
+            raise RunError(f"{path}: no file, or one of more than {MAX_CARD >> 20} MiB; copy it again or train again.")
         card = json.loads(path.read_text(encoding="utf-8"))
         check_card(card)
     except FileNotFoundError:
         raise RunError(f"{run}: no model here (model/recognizer.json); train one with `wingbar train`.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise RunError(f"{path}: damaged ({error}); copy it again or train again.") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RunError(f"{path}: lacks or misstates {error}; train again.") from None
     return Model(folder, card)
+
+
+def outputs_of(card: dict[str, Any], stream: str) -> int:
+    """How many numbers a stream's net answers with: its classes, once for each of its heads. Raises ConfigError."""
+    parts = fill(PartSettings(), card["parts"], "parts")
+    heads = parts.clusters if stream == "parts" and parts.heads == "per-cluster" else 1
+    return heads * len(card["classes"])
+
+
+@contextmanager
+def misstated(model: Model) -> Iterator[None]:
+    """Raises RunError about the model's card for whatever goes wrong inside because the card is not as it should be."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
+        raise RunError(f"{model.folder / 'recognizer.json'}: lacks or misstates {error}; train again.") from None
 
 
 def check_card(card: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ from wingbar.config import PartSettings, ProposalSettings, Rule, fill
 from wingbar.errors import ConfigError, PictureError, RunError
 from wingbar.images import READ_SIDE, Member, Picture, Source, read_picture
 from wingbar.maps import stretch
-from wingbar.model import Model, read_model
+from wingbar.model import Model, misstated, outputs_of, read_model
 from wingbar.onnx_runtime import OnnxRuntime
 from wingbar.opam.fusion import fuse
 from wingbar.opam.localization import vote_box
@@ -49,13 +49,29 @@ class Recognizer:
         self.part_settings = fill(PartSettings(), self.card["parts"], "parts")
         self.rule = Rule.parse(self.card["rule"])
         self.learnt_boxes = "locator" in self.card["sha256"]
-        self.alignment = _alignment(model) if "parts" in self.card["streams"] else None
+        self.alignment = _alignment(model, self.part_settings.clusters) if "parts" in self.card["streams"] else None
         self.needs_candidates = self.alignment is not None or (self.rule.grown and not self.learnt_boxes)
 
     @property
     def weights(self) -> dict[str, float]:
         """Fusion weight of each stream."""
         return dict(self.card["streams"])
+
+    def try_out(self) -> None:
+        """Ask the nets about a grey square. Raises ValueError where their answers do not fit the card."""
+        classes, side = len(self.classes), self.card["test_size"]
+        square = np.full((1, 3, side, side), 127, np.uint8)
+        try:
+            seen = self.runtime.look(square)
+            judged = {name: self.runtime.judge(name, square) for name in self.weights if name != "picture"}
+        except RuntimeError as error:  # torch's word for shapes that do not go together
+            raise ValueError(f"sizes ({error})") from None
+        neurons = 0 if self.alignment is None else len(self.alignment.neurons)
+        fits = seen.evidence.ndim == seen.neurons.ndim == 4 and seen.evidence.shape[:2] == (1, classes)
+        fits &= seen.logits.shape == (1, classes) and seen.corners.shape == (1, 4) and seen.neurons.shape[1] == neurons
+        fits &= all(np.isfinite(answer).all() for answer in (*seen, *judged.values()))
+        if not fits or any(own.shape != (1, outputs_of(self.card, name)) for name, own in judged.items()):
+            raise ValueError("what its nets answer")
 
     def predict(self, picture: Source) -> Prediction:
         """Name one picture: a path, the bytes of a file, a Pillow image or an array.
@@ -71,7 +87,7 @@ class Recognizer:
         """Predictions in order, a batch at a time; an unreadable picture yields one with ``error`` set.
 
         The next batch is taken, read and searched for candidates while the nets are at work on this one.
-        Raises ConfigError for a ``batch_size`` below one.
+        Raises ConfigError for a ``batch_size`` below one, and what ``pictures`` raises, once all taken before are told.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
@@ -80,15 +96,27 @@ class Recognizer:
     def _stream(self, pictures: Iterator[Source], batch_size: int) -> Iterator[Prediction]:
         pool = ThreadPoolExecutor(thread_name_prefix="wingbar")
         try:
-            coming = self._begin(pool, list(islice(pictures, batch_size)))
+            coming, failure = self._begin(pool, pictures, batch_size)
             while coming:
-                begun, coming = coming, self._begin(pool, list(islice(pictures, batch_size)))
+                begun, coming = coming, []
+                if failure is None:
+                    coming, failure = self._begin(pool, pictures, batch_size)
                 yield from self._finish(begun)
+            if failure is not None:
+                raise failure
         finally:  # also when whoever asked has gone
             pool.shutdown(cancel_futures=True)
 
-    def _begin(self, pool: Executor, batch: Sequence[Source]) -> list[Begun]:
-        return [Begun(source, pool, self.proposals if self.needs_candidates else None) for source in batch]
+    def _begin(self, pool: Executor, pictures: Iterator[Source], most: int) -> tuple[list[Begun], Exception | None]:
+        """The next pictures, being read, and what stopped the taking if not their end."""
+        begun: list[Begun] = []
+        search = self.proposals if self.needs_candidates else None
+        try:
+            for source in islice(pictures, most):
+                begun.append(Begun(source, pool, search))
+        except Exception as failure:  # of whoever hands out the pictures
+            return begun, failure
+        return begun, None
 
     def _finish(self, batch: Sequence[Begun]) -> Iterator[Prediction]:
         read = [begun.picture() for begun in batch]
@@ -100,6 +128,7 @@ class Recognizer:
     def _predict_batch(self, begun: Sequence[Begun], pictures: Sequence[Picture]) -> list[Prediction]:
         side = self.card["test_size"]
         seen = self.runtime.look(squares(pictures, [None] * len(pictures), side))
+        _finite(*seen)
         maps = stretch(seen.evidence[np.arange(len(pictures)), seen.logits.argmax(1)])
         candidates = [one.candidates() for one in begun]
         regions = self._regions(pictures, seen, maps, candidates)
@@ -113,6 +142,7 @@ class Recognizer:
         if self.alignment is not None:
             parts, streams["parts"] = self._parts(pictures, regions, seen, maps, candidates, self.alignment)
         boxes = [vote_box(own, found) for own, found in zip(regions, candidates, strict=True)]
+        _finite(*streams.values())
         fused = fuse(np.stack(list(streams.values())), np.array([self.weights[name] for name in streams]))
         return [
             Prediction(
@@ -203,22 +233,33 @@ def load(run: Path | str, runtime: Literal["torch", "onnx"] = "torch") -> Recogn
     """The recogniser of a run folder, or of its ``model`` folder moved elsewhere. Raises RunError.
 
     With ``onnx`` the folder is an export (`wingbar export`), and torch is not imported.
-    Files are safetensors, JSON and ONNX: loading runs no code. Each file is checked against its checksum.
+    Files are safetensors, JSON and ONNX: loading runs no code. Each file is checked against its checksum, shapes are
+    checked before anything of their size is made, and the nets are tried on one grey square.
     """
     model = read_model(run)
-    try:
+    with misstated(model):
         if runtime == "onnx":
-            return Recognizer(model, OnnxRuntime(model))
-        from wingbar.torch_runtime import torch_runtime  # torch only where it is wanted
+            recognizer = Recognizer(model, OnnxRuntime(model))
+        else:
+            from wingbar.torch_runtime import torch_runtime  # torch only where it is wanted
 
-        return Recognizer(model, torch_runtime(model))
-    except (KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
-        raise RunError(f"{model.folder / 'recognizer.json'}: lacks or misstates {error}; train again.") from None
+            recognizer = Recognizer(model, torch_runtime(model))
+        recognizer.try_out()
+    return recognizer
 
 
-def _alignment(model: Model) -> Alignment:
+def _alignment(model: Model, clusters: int) -> Alignment:
     arrays = model.arrays("alignment")
-    return Alignment(model.card["neuron_layer"], arrays["neurons"], arrays["mean"], arrays["deviation"])
+    neurons, mean, deviation = (arrays[name] for name in ("neurons", "mean", "deviation"))
+    grouped = neurons.ndim == 1 and neurons.dtype.kind in "iu" and set(neurons.tolist()) <= set(range(clusters))
+    if not grouped or mean.shape != (clusters,) or deviation.shape != (clusters,):
+        raise ValueError("what alignment.safetensors holds")
+    return Alignment(model.card["neuron_layer"], neurons, mean, deviation)
+
+
+def _finite(*answers: ndarray) -> None:
+    if not all(np.isfinite(answer).all() for answer in answers):
+        raise RunError("the model answers with infinite numbers or none: it is damaged; copy it again or train again.")
 
 
 def _read(source: Source) -> Picture | str:

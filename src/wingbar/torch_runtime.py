@@ -11,8 +11,8 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from torch import Tensor, nn
 
-from wingbar.errors import RunError
-from wingbar.model import Model
+from wingbar.errors import ConfigError, RunError
+from wingbar.model import Model, outputs_of
 from wingbar.nets import MapNet, create, for_inference
 from wingbar.nets.looking import BoxHead, Judge, Looker
 from wingbar.runtime import Look
@@ -57,9 +57,10 @@ def nets_of(model: Model) -> dict[str, MapNet]:
     card, nets = model.card, {}
     for name in card["streams"]:
         state = {key: torch.from_numpy(value) for key, value in model.arrays(name).items()}
-        net = create(card["net"], len(card["classes"]))
-        net.head = torch.nn.Linear(net.num_features, len(state["head.bias"]))
         try:
+            if (shapes := _shapes(model, name)) is not None:
+                shapes.load_state_dict(state, assign=True)
+            net = _blank(model, name)
             net.load_state_dict(state)
         except RuntimeError as error:
             raise RunError(f"{model.folder / name}.safetensors: does not fit {card['net']}: {error}") from None
@@ -67,6 +68,25 @@ def nets_of(model: Model) -> dict[str, MapNet]:
     if "parts" in nets:
         nets["picture"].get_submodule(card["neuron_layer"])
     return nets
+
+
+def _blank(model: Model, name: str) -> MapNet:
+    """The net of a stream, untrained."""
+    net = create(model.card["net"], len(model.card["classes"]))
+    net.head = nn.Linear(net.num_features, outputs_of(model.card, name))
+    return net
+
+
+def _shapes(model: Model, name: str) -> MapNet | None:
+    """The net without memory for its weights: a card of a few bytes may ask for more than the machine has.
+
+    None for the few families that cannot be built so.
+    """
+    try:
+        with torch.device("meta"):
+            return _blank(model, name)
+    except (ConfigError, NotImplementedError):
+        return None
 
 
 def boxes_of(model: Model) -> BoxHead | None:

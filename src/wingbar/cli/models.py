@@ -72,10 +72,13 @@ class Explain:
 
     def run(self) -> int:
         from wingbar.explain import draw_panels
+        from wingbar.files import make_folder
         from wingbar.recognizer import load
 
+        recognizer = load(self.run_folder)
+        make_folder(self.out)
         failed = total = 0
-        for prediction, drawn in draw_panels(load(self.run_folder), expand(self.pictures), self.out, self.batch_size):
+        for prediction, drawn in draw_panels(recognizer, expand(self.pictures), self.out, self.batch_size):
             failed, total = failed + (drawn is None), total + 1
             if drawn is None:
                 print(f"skipped: {prediction.error}", file=sys.stderr)

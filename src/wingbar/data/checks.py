@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -21,9 +22,18 @@ NO_VALIDATION = (
 )
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 200
+
+
+def quoted(text: str) -> str:
+    """A name or field of a file as errors show it: no control characters, and no page full of it."""
+    return _SHORT.repr(text)
+
+
 def named(items: Iterable[object], limit: int = 5) -> str:
     """``"'a', 'b' and 7 more"``: quoted, so that no hostile name can write control characters."""
-    texts = [repr(str(item)) for item in items]
+    texts = [quoted(str(item)) for item in items]
     rest = len(texts) - limit
     return ", ".join(texts[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -66,11 +76,11 @@ def listed_key(text: str) -> str:
     """
     path = PurePosixPath(text)
     if not path.parts or "\0" in text:
-        raise ValueError(f"{text!r} is no path")
+        raise ValueError(f"{quoted(text)} is no path")
     if path.is_absolute() or PureWindowsPath(text).anchor:
-        raise ValueError(f"{text!r} is not relative to the data set's folder")
+        raise ValueError(f"{quoted(text)} is not relative to the data set's folder")
     if ".." in path.parts or ".." in PureWindowsPath(text).parts:
-        raise ValueError(f"{text!r} leads out of the data set's folder")
+        raise ValueError(f"{quoted(text)} leads out of the data set's folder")
     return path.as_posix()
 
 

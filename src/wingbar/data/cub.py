@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wingbar.data.checks import checked, named, only_pictures
+from wingbar.data.checks import checked, named, only_pictures, quoted
 from wingbar.data.folder import split_folders
 from wingbar.data.lists import Line, read_lines
 from wingbar.data.sample import Dataset, Keypoint, Sample, Split
@@ -59,7 +59,7 @@ def read(root: Path) -> Dataset:
     for image, key in _keys(images).items():
         split = _SPLITS.get(splits[image].fields[1])
         if split is None:
-            raise splits[image].error(f"{splits[image].fields[1]!r} is neither 1 (training) nor 0 (test)")
+            raise splits[image].error(f"{quoted(splits[image].fields[1])} is neither 1 (training) nor 0 (test)")
         samples.append(Sample(root / key, key, labels[image], split, boxes.get(image), tuple(keypoints.get(image, ()))))
     kept, skipped = only_pictures(samples)
     return checked(Dataset(root, root.name, LAYOUT, classes, kept, skipped, keypoint_names))
@@ -75,7 +75,7 @@ def _by_id(file: Path, fields: int) -> dict[int, Line]:
     for line in _lines(file, fields):
         first = lines.setdefault(line.whole(0), line)
         if first is not line:
-            raise line.error(f"id {line.fields[0]} was given already in line {first.number}")
+            raise line.error(f"id {line.whole(0)} was given already in line {first.number}")
     return dict(sorted(lines.items()))
 
 
@@ -96,7 +96,7 @@ def _keys(images: dict[int, Line]) -> dict[int, str]:
     for image, line in images.items():
         key = "images/" + line.key(1)
         if seen.setdefault(key, image) != image:
-            raise line.error(f"the picture {line.fields[1]!r} has the id {seen[key]} already")
+            raise line.error(f"the picture {quoted(line.fields[1])} has the id {seen[key]} already")
         keys[image] = key
     return keys
 
@@ -113,7 +113,7 @@ def _labels(root: Path, images: dict[int, Line]) -> tuple[dict[int, int], tuple[
     classes = tuple(names[class_id].fields[1] for class_id in used)
     for position, class_id in enumerate(used):
         if classes[position] in classes[:position]:
-            raise names[class_id].error(f"the class name {classes[position]!r} is used twice")
+            raise names[class_id].error(f"the class name {quoted(classes[position])} is used twice")
     order = {class_id: label for label, class_id in enumerate(used)}
     return {image: order[class_id] for image, class_id in ids.items()}, classes
 
@@ -135,7 +135,7 @@ def _keypoints(folder: Path) -> tuple[dict[int, list[Keypoint]], tuple[str, ...]
     if not (folder / "part_locs.txt").exists():
         return {}, ()
     names = {part: line.fields[1] for part, line in _by_id(folder / "parts.txt", 2).items()}
-    found: dict[int, list[Keypoint]] = {}
+    found: dict[int, dict[int, Keypoint]] = {}
     seen: dict[tuple[int, int], int] = {}
     for line in _lines(folder / "part_locs.txt", 5):
         image, part = line.whole(0), line.whole(1)
@@ -144,7 +144,7 @@ def _keypoints(folder: Path) -> tuple[dict[int, list[Keypoint]], tuple[str, ...]
         if seen.setdefault((image, part), line.number) != line.number:
             raise line.error(f"part {part} of image {image} was given already in line {seen[image, part]}")
         if line.fields[4] not in ("0", "1"):
-            raise line.error(f"{line.fields[4]!r} is neither 1 (visible) nor 0")
+            raise line.error(f"{quoted(line.fields[4])} is neither 1 (visible) nor 0")
         if line.fields[4] == "1":
-            found.setdefault(image, []).append(Keypoint(names[part], line.real(2), line.real(3)))
-    return found, tuple(names.values())
+            found.setdefault(image, {})[part] = Keypoint(names[part], line.real(2), line.real(3))
+    return {image: [own[part] for part in sorted(own)] for image, own in found.items()}, tuple(names.values())

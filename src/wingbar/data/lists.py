@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wingbar.data.checks import listed_key
+from wingbar.data.checks import listed_key, quoted
 from wingbar.errors import DataError
 
 
@@ -27,7 +27,7 @@ class Line:
         """A field as a whole number, 0 or more."""
         text = self.fields[column]
         if not (text.isascii() and text.isdigit() and len(text) < 16):
-            raise self.error(f"{text!r} is not a whole number")
+            raise self.error(f"{quoted(text)} is not a whole number")
         return int(text)
 
     def real(self, column: int) -> float:
@@ -37,7 +37,7 @@ class Line:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise self.error(f"{self.fields[column]!r} is not a number")
+            raise self.error(f"{quoted(self.fields[column])} is not a number")
         return value
 
     def key(self, column: int) -> str:

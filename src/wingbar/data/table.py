@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from wingbar.data.checks import NO_VALIDATION, VALIDATION_NAMES, checked, listed_key, named, only_pictures
+from wingbar.data.checks import NO_VALIDATION, VALIDATION_NAMES, checked, listed_key, named, only_pictures, quoted
 from wingbar.data.sample import Dataset, Sample, Split
 from wingbar.errors import DataError, suggestion
 
@@ -51,7 +51,7 @@ def _rows(file: Path) -> list[_Row]:
                 try:
                     row = _row(reader.line_num, header, fields)
                     if first_line.setdefault(row.key, row.line) != row.line:
-                        raise ValueError(f"{row.key!r} is listed already in line {first_line[row.key]}")
+                        raise ValueError(f"{quoted(row.key)} is listed already in line {first_line[row.key]}")
                 except ValueError as error:
                     where = f"{str(file)!r}, line {reader.line_num}"
                     raise DataError(f"{where}: {error}. Correct or remove that line.") from None
@@ -77,7 +77,7 @@ def _header(file: Path, fields: list[str]) -> list[str]:
     # a mistyped "split" must not pass as one of the columns to ignore
     for column in columns:
         if column not in _COLUMNS and (hint := suggestion(column, missing)):
-            raise DataError(f"{where}: unknown column {column!r}.{hint} Rename it.")
+            raise DataError(f"{where}: unknown column {quoted(column)}.{hint} Rename it.")
     if set(missing) & set(_NEEDED):
         separator = next((mark for mark in ";\t|" if mark in fields[0]), None)
         hint = f" It seems to be separated by {separator!r}: use commas." if separator else ""
@@ -97,7 +97,9 @@ def _row(line: int, header: list[str], fields: list[str]) -> _Row:
         raise ValueError("the label is empty")
     split = values.get("split", "train").lower()
     if split in VALIDATION_NAMES:
-        raise ValueError(f"{split!r} is not a split. {NO_VALIDATION.rstrip('.')}")
+        raise ValueError(f"{quoted(split)} is not a split. {NO_VALIDATION.rstrip('.')}")
     if split not in ("train", "test"):
-        raise ValueError(f"the split {split!r} is neither 'train' nor 'test'.{suggestion(split, ('train', 'test'))}")
+        raise ValueError(
+            f"the split {quoted(split)} is neither 'train' nor 'test'.{suggestion(split, ('train', 'test'))}"
+        )
     return _Row(line, listed_key(values["path"]), values["label"], cast(Split, split))

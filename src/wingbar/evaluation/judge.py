@@ -147,7 +147,10 @@ def judge(
 
 
 def _dataset(recognizer: Recognizer, data: Path | str | Dataset | None) -> Dataset:
-    dataset = data if isinstance(data, Dataset) else load_data(Path(data or recognizer.card["data"]["source"]))
+    source = data or recognizer.card["data"]["source"]
+    if not source:
+        raise DataError("this model does not say where its pictures are: give the data set to judge it on.")
+    dataset = source if isinstance(source, Dataset) else load_data(Path(source))
     return _with_tests(matching(_with_tests(dataset), recognizer))
 
 

@@ -1,0 +1,251 @@
+"""Models from strangers: nothing in them runs, nothing is allocated on their word, and each fault is named."""
+
+from __future__ import annotations
+
+import ast
+import dis
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from bounds import in_time
+from made_up import CLUSTERS, SIDE, card
+from safetensors.numpy import load_file, save
+
+import wingbar
+from wingbar import torch_runtime
+from wingbar.errors import RunError
+from wingbar.export import export
+from wingbar.nets import create
+
+SOURCE = Path(wingbar.__file__).parent
+CLASSES = ("wren", "robin", "owl")
+
+
+# ---- no code --------------------------------------------------------------------------------------------------------
+
+
+def code_objects(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from code_objects(constant)
+
+
+BUILTINS = {"eval", "exec", "compile", "__import__"}
+MODULES = {
+    "pickle", "_pickle", "dill", "joblib", "marshal", "shelve", "cloudpickle", "yaml", "allow_pickle", "system",
+    "popen",
+    "Popen",
+    "load_library", "register_custom_ops_library", "runpy", "import_module",
+}  # fmt: skip
+ALLOWED = {
+    "nets/weights.py": {"pickle"},  # the exception that torch's reader of plain tensors raises
+    "__init__.py": {"import_module"},  # the package's own names
+}
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_the_byte_code_names_nothing_that_runs_code_from_files(path: Path) -> None:
+    found: set[str] = set()
+    for code in code_objects(compile(path.read_text(encoding="utf-8"), path, "exec")):
+        found |= MODULES & {piece for name in code.co_names for piece in name.split(".")}
+        plain = {one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_NAME", "LOAD_GLOBAL")}
+        found |= BUILTINS & plain  # net.eval() is another word
+    assert found <= ALLOWED.get(path.relative_to(SOURCE).as_posix(), set())
+
+
+def test_torch_and_numpy_load_plain_tensors_only() -> None:
+    calls = 0
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pickle":
+                assert node.attr == "UnpicklingError", path
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "np.load", "numpy.load"):
+                calls += 1
+                told = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert told.get("weights_only") == "True", (path, node.lineno)
+    assert calls == 1
+
+
+# ---- shapes, sizes, paths -------------------------------------------------------------------------------------------
+
+
+def write(folder: Path, value: dict[str, Any], arrays: dict[str, dict[str, np.ndarray]]) -> Path:
+    """A model folder whose checksums are right, whatever it holds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sums = {}
+    for name, own in arrays.items():
+        content = save({key: np.ascontiguousarray(one) for key, one in own.items()})
+        (folder / f"{name}.safetensors").write_bytes(content)
+        sums[name] = hashlib.sha256(content).hexdigest()
+    (folder / "recognizer.json").write_text(json.dumps({"sha256": sums, **value}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model with every file."""
+    torch.manual_seed(0)
+    nets = {name: create("res2net_nano", len(CLASSES)) for name in ("picture", "object", "parts")}
+    arrays = {name: {key: one.numpy() for key, one in net.state_dict().items()} for name, net in nets.items()}
+    value, channels = card(CLASSES), nets["picture"].num_features
+    neurons = nets["picture"].get_submodule(value["neuron_layer"]).out_channels
+    arrays["locator"] = {
+        "weight": np.zeros((4, channels, SIDE // 16, SIDE // 16), np.float32),
+        "bias": np.float32([0.2, 0.2, 0.8, 0.8]),
+    }
+    arrays["alignment"] = {
+        "neurons": np.arange(neurons) % CLUSTERS, "mean": np.zeros(CLUSTERS), "deviation": np.ones(CLUSTERS),
+    }  # fmt: skip
+    del value["sha256"]
+    return write(tmp_path_factory.mktemp("strange") / "model", value, arrays)
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
+    value = json.loads((folder / "recognizer.json").read_text())
+    return value, {name: load_file(folder / f"{name}.safetensors") for name in value.pop("sha256")}
+
+
+def test_the_sound_model_loads_and_predicts(sound: Path) -> None:
+    prediction = wingbar.load(sound).predict(np.full((40, 60, 3), 99, np.uint8))
+    assert set(prediction.scores) == set(CLASSES) and prediction.parts
+
+
+Change = Callable[[dict[str, Any], dict[str, dict[str, np.ndarray]]], object]
+CHANGES: dict[str, Change] = {
+    "more classes": lambda value, arrays: value["classes"].append("a fourth"),
+    "a million classes": lambda value, arrays: value["classes"].extend(map(str, range(10**6))),
+    "a longer head": lambda value, arrays: arrays["object"].update({"head.bias": np.zeros(300, np.float32)}),
+    "a missing weight": lambda value, arrays: arrays["picture"].pop("head.weight"),
+    "one weight too many": lambda value, arrays: arrays["picture"].update(more=np.zeros(3, np.float32)),
+    "not numbers": lambda value, arrays: arrays["picture"].update({"head.bias": np.full(3, np.nan, np.float32)}),
+    "infinite": lambda value, arrays: arrays["locator"].update(bias=np.full(4, np.inf, np.float32)),
+    "another net": lambda value, arrays: value.update(net="vgg19_bn_cam"),
+    "no net": lambda value, arrays: value.update(net="../../evil"),
+    "a net of another kind": lambda value, arrays: value.update(net=["res2net_nano"]),
+    "clusters out of range": lambda value, arrays: arrays["alignment"]["neurons"].fill(7),
+    "negative clusters": lambda value, arrays: arrays["alignment"]["neurons"].fill(-1),
+    "fewer neurons": lambda value, arrays: arrays["alignment"].update(neurons=np.zeros(2, np.int64)),
+    "neurons in a square": lambda value, arrays: arrays["alignment"].update(neurons=np.zeros((2, 2), np.int64)),
+    "broken neurons": lambda value, arrays: arrays["alignment"].update(neurons=np.zeros(256, np.float32)),
+    "a lonely mean": lambda value, arrays: arrays["alignment"].update(mean=np.zeros(1)),
+    "no deviation": lambda value, arrays: arrays["alignment"].pop("deviation"),
+    "more clusters than told": lambda value, arrays: value["parts"].update(clusters=5),
+    "a head a cluster": lambda value, arrays: value["parts"].update(heads="per-cluster"),
+    "a locator of other maps": lambda value, arrays: arrays["locator"].update(weight=np.ones((4, 256, 9, 9), "f4")),
+    "a flat locator": lambda value, arrays: arrays["locator"].update(weight=np.zeros(4, np.float32)),
+    "a locator without bias": lambda value, arrays: arrays["locator"].pop("bias"),
+    "no alignment": lambda value, arrays: arrays.pop("alignment"),
+    "no such layer": lambda value, arrays: value.update(neuron_layer="backbone.__class__"),
+    "a layer that is none": lambda value, arrays: value.update(neuron_layer=3),
+    "a stream with a path": lambda value, arrays: value["streams"].update({"../../x": 0.1}),
+    "a giant square": lambda value, arrays: value.update(test_size=10**9),
+    "an unknown rule": lambda value, arrays: value.update(rule="__import__('os')"),
+    "an unknown setting": lambda value, arrays: value["proposals"].update(evil=1),
+    "endless proposals": lambda value, arrays: value["proposals"].update(limit=10**9),
+    "a margin in words": lambda value, arrays: value.update(margin="wide"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_model_that_does_not_fit_its_card_is_refused(sound: Path, tmp_path: Path, monkeypatch, what: str) -> None:
+    value, arrays = read(sound)
+    CHANGES[what](value, arrays)
+    folder, made = write(tmp_path / "model", value, arrays), []
+
+    def noted(*given: Any) -> Any:
+        made.append(torch.get_default_device())
+        return create(*given)
+
+    monkeypatch.setattr(torch_runtime, "create", noted)
+    with in_time(what), pytest.raises(RunError, match=r"recognizer\.json|\.safetensors") as caught:
+        wingbar.load(folder)
+    assert str(folder) in str(caught.value) and "\x1b" not in str(caught.value)
+    if what in ("a million classes", "another net"):
+        assert {device.type for device in made} == {"meta"}  # nothing was allocated on the card's word
+
+
+def test_numbers_too_large_to_add_up_are_no_answer(sound: Path, tmp_path: Path) -> None:
+    value, arrays = read(sound)
+    arrays["parts"]["head.weight"].fill(3e38)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    with pytest.raises(RunError, match=r"infinite numbers|what its nets answer"):
+        wingbar.load(write(tmp_path / "model", value, arrays)).predict(noise)
+
+
+@pytest.mark.parametrize("name", ["recognizer.json", "picture.safetensors", "alignment.safetensors"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "loop", "folder", "giant"])
+def test_what_is_no_file_is_refused_and_not_waited_for(sound: Path, tmp_path: Path, name: str, kind: str) -> None:
+    folder = write(tmp_path / "model", *read(sound))
+    path = folder / name
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "giant":
+        path.touch()
+        os.truncate(path, 1 << 40)  # sparse: takes no room on the disk
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else path)
+    with in_time(kind), pytest.raises(RunError, match=str(folder)):
+        wingbar.load(folder)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "9" * 10_000, "NaN", '"\\ud800"'])
+def test_json_that_breaks_readers_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "recognizer.json").write_text(text)
+    with pytest.raises(RunError, match=r"recognizer\.json"):
+        wingbar.load(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["no net", "a longer head", "no such layer", "a locator without bias"])
+def test_an_export_of_a_bad_model_is_refused(sound: Path, tmp_path: Path, what: str) -> None:
+    value, arrays = read(sound)
+    CHANGES[what](value, arrays)
+    with pytest.raises(RunError, match=r"recognizer\.json|\.safetensors"):
+        export(write(tmp_path / "model", value, arrays), tmp_path / "onnx")
+
+
+def onnx_model(folder: Path, sound: Path, content: bytes) -> Path:
+    """An export with right checksums whose every net is ``content``."""
+    value, arrays = read(sound)
+    names = ("picture", "object", "parts")
+    write(folder, {**value, "onnx": dict.fromkeys(names, hashlib.sha256(content).hexdigest())}, arrays)
+    for name in names:
+        (folder / f"{name}.onnx").write_bytes(content)
+    return folder
+
+
+def graph(location: str | None) -> bytes:
+    """A sound net of another task; its weights lie in another file where a ``location`` is given."""
+    from onnx import StringStringEntryProto, TensorProto, helper
+
+    weight = helper.make_tensor("w", TensorProto.UINT8, [1], b"\1", raw=True)
+    if location:
+        weight.ClearField("raw_data")
+        weight.data_location = TensorProto.EXTERNAL
+        weight.external_data.append(StringStringEntryProto(key="location", value=location))
+    ends = [helper.make_tensor_value_info(name, TensorProto.UINT8, ["n"]) for name in ("pixels", "logits")]
+    made = helper.make_graph([helper.make_node("Add", ["pixels", "w"], ["logits"])], "g", ends[:1], ends[1:], [weight])
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+
+
+@pytest.mark.parametrize("what", ["junk", "empty", "another task", "outside", "absolute"])
+def test_a_strange_onnx_file_is_refused_by_name(sound: Path, tmp_path: Path, what: str) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "secret").write_bytes(b"\7" * 64)
+    content = {
+        "junk": b"\x08\x07junk", "empty": b"", "another task": graph(None), "outside": graph("../secret"),
+        "absolute": graph(str(tmp_path / "secret")),
+    }[what]  # fmt: skip
+    with pytest.raises(RunError, match=r"\.onnx: cannot be run"):
+        wingbar.load(onnx_model(tmp_path / "model", sound, content), "onnx")
