@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ from numpy import ndarray
 from safetensors import SafetensorError
 
 from wingbar.errors import RunError
+from wingbar.files import read_record
 
 FORMAT = 2
 STREAMS = ("picture", "object", "parts")
+REMEDY = "copy the model folder again, or give the command of its training again: finished steps are kept"
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,11 @@ class Model:
 
     def arrays(self, name: str) -> dict[str, ndarray]:
         """The arrays of one file. Raises RunError where it is missing, damaged or another model's."""
-        remedy = "copy the model folder again"
-        content = self.content(f"{name}.safetensors", self.card["sha256"][name], remedy)
+        content = self.content(f"{name}.safetensors", self.card["sha256"][name], REMEDY)
         try:
             return safetensors.numpy.load(content)
         except SafetensorError as error:
-            raise RunError(f"{self.folder / name}.safetensors: not a safetensors file ({error}); {remedy}.") from None
+            raise RunError(f"{self.folder / name}.safetensors: not a safetensors file ({error}); {REMEDY}.") from None
 
     def content(self, file: str, sha256: str, remedy: str) -> bytes:
         """The bytes of a file with this checksum. Raises RunError, with the remedy, where it is not that."""
@@ -53,12 +53,13 @@ def read_model(run: Path | str) -> Model:
         folder = folder / "model"
     path = folder / "recognizer.json"
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        check_card(card)
+        card = read_record(path)
     except FileNotFoundError:
         raise RunError(f"{run}: no model here (model/recognizer.json); train one with `wingbar train`.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunError(f"{path}: damaged ({error}); copy it again or train again.") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: damaged ({error}); {REMEDY}.") from None
+    try:
+        check_card(card)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RunError(f"{path}: lacks or misstates {error}; train again.") from None
     return Model(folder, card)
@@ -80,3 +81,5 @@ def check_card(card: dict[str, Any]) -> None:
         raise ValueError("test_size")
     if not 0 <= card["margin"] <= 2 or not isinstance(card["data"]["source"], str):
         raise ValueError("margin or data")
+    if not isinstance(card.get("config", {}), dict):
+        raise ValueError("config")
