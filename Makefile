@@ -7,7 +7,7 @@ READY := .venv/.ready
 PEERS := .venv-peers/bin
 BENCHMARKS := proposals parts scoring res2net maps prediction growth input manifest
 
-.PHONY: demo test lint bench bench-quick fuzz torture-backbones torture-inputs torture-serve clean
+.PHONY: demo test lint bench bench-quick fuzz torture torture-backbones torture-inputs torture-serve clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -24,6 +24,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Kills and interrupts a small run, many times: docs/reliability.md. The tests do the same, a few times.
+torture: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/support/killing.py
 
 .venv-peers/.ready: $(READY)
 	$(PYTHON) -m venv .venv-peers

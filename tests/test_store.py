@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from wingbar.errors import RunError
-from wingbar.store import Result, Store, pack, unpack
+from wingbar.store import Result, Store, locked, pack, unpack
 
 
 class Counter:
@@ -103,24 +103,24 @@ def test_a_training_under_way_survives_only_for_the_same_settings(tmp_path: Path
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from wingbar.store import Store\n"
-        f"with Store(Path({str(tmp_path)!r})).locked():\n    print('in', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from wingbar.store import locked\n"
+        f"with locked(Path({str(tmp_path)!r})):\n    print('in', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None and other.stdin is not None
     assert other.stdout.readline() == "in\n"
-    with pytest.raises(RunError, match=f"in use by process {other.pid}"), Store(tmp_path).locked():
+    with pytest.raises(RunError, match=f"in use by process {other.pid}"), locked(tmp_path):
         pass
     other.stdin.close()
     other.wait()
     other.stdout.close()
-    with Store(tmp_path).locked():
+    with locked(tmp_path):
         pass
 
 
 def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(RunError, match="choose another --out"), Store(tmp_path / "run").locked():
+    with pytest.raises(RunError, match="choose another --out"), locked(tmp_path / "run"):
         pass
 
 

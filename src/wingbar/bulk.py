@@ -23,7 +23,7 @@ from wingbar.files import write_bytes
 from wingbar.prediction import Prediction
 from wingbar.recognizer import Recognizer
 from wingbar.shards import Shard, cut, shard, strangers
-from wingbar.store import Store
+from wingbar.store import locked
 
 
 class Job:
@@ -68,7 +68,7 @@ class Job:
         Raises DataError where the pictures are no longer those listed at first, RunError where the folder cannot be
         written to or another process is at work in it.
         """
-        with Store(self.out).locked():
+        with locked(self.out):
             for planned, (one, items) in zip(self.plan, self._shards(), strict=True):
                 if one != planned:
                     raise DataError(
@@ -87,17 +87,8 @@ class Job:
         for item, prediction in zip(items, predictions, strict=True):
             rows.append(replace(prediction, path=item.name).to_json(self.top))
             if len(rows) == one.count:
-                self._write(one, encode(rows, self.form))
+                write_bytes(self.out / one.file, encode(rows, self.form))
             yield prediction
-
-    def _write(self, one: Shard, content: bytes) -> None:
-        try:
-            write_bytes(self.out / one.file, content)
-        except OSError as error:
-            raise RunError(
-                f"{self.out / one.file}: cannot be written ({error.strerror}); mend that, "
-                "then the same command goes on from here."
-            ) from None
 
     def _kept(self, one: Shard) -> int | None:
         """How many pictures of a shard could not be read; None where it is not there, or damaged."""

@@ -230,6 +230,9 @@ class Config:
         return dataclasses.replace(base, epochs=epochs, probe_head=False)
 
 
+MACHINE = ("workers",)
+"""Settings that change how fast a model is learnt, and nothing else."""
+
 T = typing.TypeVar("T")
 
 
@@ -296,6 +299,11 @@ def to_toml(config: Config) -> str:
     import tomli_w
 
     return tomli_w.dumps(_plain(dataclasses.asdict(config)))
+
+
+def describing(config: Config) -> dict[str, Any]:
+    """All settings but those of the machine, which change nothing: what a model is kept with."""
+    return {key: value for key, value in _plain(dataclasses.asdict(config)).items() if key not in MACHINE}
 
 
 def _plain(value: Any) -> Any:

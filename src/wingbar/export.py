@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from wingbar.attention import softmax
 from wingbar.errors import ExportError
-from wingbar.files import make_folder, write_bytes, write_json
+from wingbar.files import make_folder, write_bytes, write_json, write_record
 from wingbar.model import misstated, read_model
 from wingbar.nets.looking import Judge, Looker
 from wingbar.runtime import Look
@@ -77,7 +77,7 @@ def export(run: Path | str, out: Path, *, int8: bool = False) -> list[Exported]:
     write_json(out / "export.json", {"int8": int8, "nets": [asdict(one) for one in written.values()]})
     # Where the training pictures lie is for a run on this machine, not for whoever gets the export.
     card = {**card, "data": {**card["data"], "source": ""}}
-    write_json(out / "recognizer.json", {**card, "onnx": {name: one.sha256 for name, one in written.items()}})
+    write_record(out / "recognizer.json", {**card, "onnx": {name: one.sha256 for name, one in written.items()}})
     return list(written.values())
 
 

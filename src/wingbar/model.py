@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +16,14 @@ from safetensors import SafetensorError
 
 from wingbar.config import PartSettings, fill
 from wingbar.errors import ConfigError, RunError
+from wingbar.files import read_record
 
 FORMAT = 2
 MAX_BYTES = 8 << 30
 """Of a file of a model."""
 MAX_CARD = 64 << 20
 STREAMS = ("picture", "object", "parts")
+REMEDY = "copy the model folder again, or give the command of its training again: finished steps are kept"
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,14 @@ class Model:
 
     def arrays(self, name: str) -> dict[str, ndarray]:
         """The arrays of one file. Raises RunError where it is missing, damaged, another model's or not all finite."""
-        remedy = "copy the model folder again"
-        content = self.content(f"{name}.safetensors", self.card["sha256"][name], remedy)
+        content = self.content(f"{name}.safetensors", self.card["sha256"][name], REMEDY)
         path = self.folder / f"{name}.safetensors"
         try:
             arrays = safetensors.numpy.load(content)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:  # the latter three: types numpy lacks
-            raise RunError(f"{path}: not a safetensors file of plain numbers ({error}); {remedy}.") from None
+            raise RunError(f"{path}: not a safetensors file of plain numbers ({error}); {REMEDY}.") from None
         if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise RunError(f"{path}: holds infinite numbers or none; {remedy}.")
+            raise RunError(f"{path}: holds infinite numbers or none; {REMEDY}.")
         return arrays
 
     def content(self, file: str, sha256: str, remedy: str) -> bytes:
@@ -67,13 +67,14 @@ def read_model(run: Path | str) -> Model:
     path = folder / "recognizer.json"
     try:
         if path.exists() and (not path.is_file() or path.stat().st_size > MAX_CARD):
-            raise RunError(f"{path}: no file, or one of more than {MAX_CARD >> 20} MiB; copy it again or train again.")
-        card = json.loads(path.read_text(encoding="utf-8"))
-        check_card(card)
+            raise RunError(f"{path}: no file, or one of more than {MAX_CARD >> 20} MiB; {REMEDY}.")
+        card = read_record(path)
     except FileNotFoundError:
         raise RunError(f"{run}: no model here (model/recognizer.json); train one with `wingbar train`.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise RunError(f"{path}: damaged ({error}); copy it again or train again.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path}: damaged ({error}); {REMEDY}.") from None
+    try:
+        check_card(card)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RunError(f"{path}: lacks or misstates {error}; train again.") from None
     return Model(folder, card)
@@ -111,3 +112,5 @@ def check_card(card: dict[str, Any]) -> None:
         raise ValueError("test_size")
     if not 0 <= card["margin"] <= 2 or not isinstance(card["data"]["source"], str):
         raise ValueError("margin or data")
+    if not isinstance(card.get("config", {}), dict):
+        raise ValueError("config")

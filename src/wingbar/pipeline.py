@@ -12,16 +12,15 @@ import torch
 from lightning_fabric import Fabric
 
 from wingbar import steps
-from wingbar.config import Config, fill, to_toml
+from wingbar.config import Config, fill
 from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
-from wingbar.files import write_text
 from wingbar.learning.loop import Hardware
 from wingbar.recognizer import Recognizer, load
 from wingbar.reporting import Reporter
 from wingbar.saving import save_model
-from wingbar.store import Result, Store
+from wingbar.store import Result, Store, locked
 
 PLAIN_STEPS = ("data", "filternet")
 OPAM_STEPS = (
@@ -50,9 +49,9 @@ def train(
     names = step_names(config)
     if redo_from is not None and redo_from not in names:
         raise ConfigError(f"no step {redo_from!r}.{suggestion(redo_from, names)} Steps: {', '.join(names)}.")
-    store, reporter = Store(Path(out), redo_from), Reporter(Path(out), quiet)
-    with store.locked(), room_for_loaders(config.workers):
-        write_text(store.folder / "config.toml", to_toml(config))
+    reporter = Reporter(Path(out), quiet)
+    store = Store(Path(out), redo_from, reporter.say)
+    with locked(store.folder), room_for_loaders():
         samples, data_result, skipped = steps.inspect(dataset, config, store, reporter)
         for one in (*dataset.skipped, *skipped):
             reporter.say(f"skipped {str(one.path)!r}: {one.reason}")
@@ -76,13 +75,15 @@ def step_names(config: Config) -> tuple[str, ...]:
 
 
 @contextmanager
-def room_for_loaders(workers: int) -> Iterator[None]:
-    """Leave a core to each loader process: threads that wait for one another lose far more than they gain.
+def room_for_loaders() -> Iterator[None]:
+    """Leave a core to loader processes: threads that wait for one another lose far more than they gain.
 
     Measured on two cores, a small net with one loader: 126 to 161 pictures/s with two threads, 214 to 226 with one.
+    It is one core whatever the number of loaders: sums over another number of threads differ in their last bits,
+    and loaders are to change nothing but the speed.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(threads - workers, 1))
+    torch.set_num_threads(max(threads - 1, 1))
     try:
         yield
     finally:

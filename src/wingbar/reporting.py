@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from wingbar.files import writing
 from wingbar.learning.loop import Epoch, Watch
 
 FIRST_STEPS = 8
 """Training steps after which the whole run's time is estimated."""
+SCALARS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "pictures_per_second")
 
 
 class Reporter:
@@ -34,12 +38,9 @@ class Reporter:
     @contextmanager
     def training(self, name: str, epochs: int, pictures: int) -> Iterator[Watch]:
         """Watch one net's training: a bar, scalars for TensorBoard, the time that the run has left."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        writer = SummaryWriter(str(self.folder / "tensorboard" / name))
         started, seen = time.monotonic(), 0
         best = (-1, float("nan"))
-        with self._bar(name, epochs) as advance:
+        with scalars(self.folder / "tensorboard" / name) as write, self._bar(name, epochs) as advance:
 
             def step(epoch: int, done: int, steps: int, rate: float) -> None:
                 nonlocal seen
@@ -51,16 +52,11 @@ class Reporter:
 
             def end(epoch: Epoch) -> None:
                 nonlocal best
-                for key in ("train_loss", "val_loss", "val_accuracy", "learning_rate", "pictures_per_second"):
-                    writer.add_scalar(key, getattr(epoch, key), epoch.epoch)
-                writer.flush()
+                write(epoch.epoch, {key: getattr(epoch, key) for key in SCALARS})
                 if not epoch.val_accuracy <= best[1]:
                     best = (epoch.epoch, epoch.val_accuracy)
 
-            try:
-                yield Watch(step, end)
-            finally:
-                writer.close()
+            yield Watch(step, end, self.say)
         told = f"best epoch {best[0] + 1} of {epochs}, val_accuracy {best[1]:.3f}, "
         self.say(f"  {name}: {told if best[1] == best[1] else ''}{time.monotonic() - started:.0f} s")
 
@@ -78,3 +74,30 @@ class Reporter:
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(name, total=epochs)
             yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def scalars(folder: Path) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """What writes one step's scalars to a new event file of TensorBoard's, at once and in this thread.
+
+    TensorBoard's own writer has a thread that a full disk ends with a traceback. Raises RunError instead.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def write(**event: Any) -> None:
+        with writing(path):
+            records.write(Event(wall_time=time.time(), **event).SerializeToString())
+            records.flush()
+
+    path = folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb", buffering=0)
+    with file:
+        records = RecordWriter(file)
+        write(file_version="brain.Event:2")
+        yield lambda step, values: write(
+            step=step, summary=Summary(value=[Summary.Value(tag=key, simple_value=v) for key, v in values.items()])
+        )

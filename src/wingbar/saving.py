@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,22 +17,23 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from wingbar.config import describing, to_toml
 from wingbar.data.sample import Dataset
-from wingbar.files import write_bytes, write_json
+from wingbar.files import new_folder, read_record, write_bytes, write_record, write_text, writing
 from wingbar.model import FORMAT, STREAMS
 from wingbar.steps import Job
 from wingbar.store import Result
 
 
 def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Result]) -> None:
-    """Write the model folder; `recognizer.json` comes last and vouches for the other files."""
+    """Put the model folder in its place, whole or not at all, and the settings it was learnt with beside it."""
     config = job.config
     arrays = {name: learned[name].arrays for name in STREAMS if name in learned}
     if "objects" in learned and config.localization.learn:
         arrays["locator"] = {key: learned["objects"].arrays[key] for key in ("weight", "bias")}
     if "alignment" in learned:
         arrays["alignment"] = {key: learned["alignment"].arrays[key] for key in ("neurons", "mean", "deviation")}
-    checksums = {name: _write(folder / f"{name}.safetensors", tensors) for name, tensors in arrays.items()}
+    contents = {name: _content(tensors) for name, tensors in arrays.items()}
     streams = [name for name in STREAMS if name in learned]
     weights = learned["fusion"].info["weights"] if "fusion" in learned else [1.0]
     card = {
@@ -54,26 +54,28 @@ def save_model(folder: Path, job: Job, dataset: Dataset, learned: dict[str, Resu
             "source": str(dataset.source),
             "training": len(job.training),
             "validation": len(job.validation),
+            "key": job.data.key,
         },
-        "sha256": checksums,
+        "config": describing(config),
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     }
     if card != _known_card(folder):  # both would speak of the old model
-        (folder.parent / "evaluation.json").unlink(missing_ok=True)
+        with writing(folder.parent):
+            (folder.parent / "evaluation.json").unlink(missing_ok=True)
         shutil.rmtree(folder.parent / "guide", ignore_errors=True)
-    write_json(folder / "recognizer.json", card)
-    for file in folder.glob("*.safetensors"):
-        if file.stem not in checksums:
-            file.unlink()
+    with new_folder(folder) as fresh:
+        for name, content in contents.items():
+            write_bytes(fresh / f"{name}.safetensors", content)
+        write_record(fresh / "recognizer.json", card)
+    write_text(folder.parent / "config.toml", to_toml(config))
 
 
 def _known_card(folder: Path) -> Any:
     try:
-        return json.loads((folder / "recognizer.json").read_text(encoding="utf-8"))
+        return read_record(folder / "recognizer.json")
     except (OSError, ValueError):
         return None
 
 
-def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
-    content = save({key: np.ascontiguousarray(value) for key, value in arrays.items()})
-    write_bytes(path, content)
-    return hashlib.sha256(content).hexdigest()
+def _content(arrays: Mapping[str, np.ndarray]) -> bytes:
+    return save({key: np.ascontiguousarray(value) for key, value in arrays.items()})

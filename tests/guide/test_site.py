@@ -19,6 +19,7 @@ from wingbar.config import Config, FilterSettings
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.evaluation.judge import evaluate
+from wingbar.files import read_record
 from wingbar.guide import pages as pages_module
 from wingbar.guide import thumbnails, write_guide
 from wingbar.names import display_names
@@ -204,7 +205,7 @@ def test_without_an_evaluation_it_says_so_and_opens_no_test_picture(
 
 def test_an_evaluation_that_kept_no_pictures_is_understood(copy: Path) -> None:
     path = copy / "evaluation.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_record(path)
     del record["pictures"], record["source"]
     path.write_text(json.dumps(record), encoding="utf-8")
     write_guide(copy, quiet=True)
@@ -223,7 +224,7 @@ def test_a_damaged_evaluation_is_named(copy: Path, text: str) -> None:
 
 def test_test_pictures_that_have_gone_are_said_to_be_gone(copy: Path) -> None:
     path = copy / "evaluation.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_record(path)
     for number, one in enumerate(record["pictures"]):
         one["key"] = f"../../../../etc/passwd{number}"
     path.write_text(json.dumps(record), encoding="utf-8")

@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image
 
+from wingbar.learning.checkpoint import Checkpoint
 from wingbar.learning.loop import Epoch, Hardware, History, Watch, finished, fit, judge, normalize, predict_logits
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.views import Mix, View
@@ -81,10 +82,10 @@ def test_a_training_cut_off_goes_on_to_the_same_bits(tmp_path: Path, views, hard
         if cut == ("epoch", epoch.epoch):
             raise Stop
 
-    state = tmp_path / "training.safetensors"
+    state = Checkpoint(tmp_path / "training.safetensors", "key")
     with pytest.raises(Stop):
-        train(views, hardware, recipe, state_file=state, watch=Watch(step, end))
-    resumed, again = train(views, hardware, recipe, state_file=state)
+        train(views, hardware, recipe, checkpoint=state, watch=Watch(step, end))
+    resumed, again = train(views, hardware, recipe, checkpoint=state)
     assert same(whole, resumed)
     assert [(e.train_loss, e.val_loss, e.val_accuracy) for e in again.epochs] == [
         (e.train_loss, e.val_loss, e.val_accuracy) for e in history.epochs

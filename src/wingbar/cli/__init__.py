@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import sys
 from dataclasses import field, make_dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
 from wingbar.config import Config, read_config
 from wingbar.errors import WingbarError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Exit codes: 0 done, 1 some pictures unreadable, 2 a mistake of the user's, 130 stopped."""
@@ -31,11 +35,27 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"wingbar: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("wingbar: stopped; a training or predict-many goes on from here with the same command", file=sys.stderr)
+        print(f"wingbar: {stopped(arguments)}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in NO_ROOM or debug:
+            raise
+        print(f"wingbar: {error}; make room or give write access, then give the same command again.", file=sys.stderr)
+        sys.exit(2)
+
+
+def stopped(arguments: list[str]) -> str:
+    """What a command that was interrupted leaves, and how to go on."""
+    if arguments[:1] not in (["train"], ["demo"], ["guide"], ["predict-many"]):
+        return "stopped"
+    again = list(arguments)
+    if "--from" in again:  # what it has redone is not to be redone once more
+        at = again.index("--from")
+        del again[at : at + 2]
+    return f"stopped; what is finished is kept. Go on with: {shlex.join(['wingbar', *again])}"
 
 
 def parse(arguments: list[str]) -> Any:

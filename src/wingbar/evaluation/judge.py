@@ -19,10 +19,11 @@ from wingbar.evaluation.classification import ClassificationReport, classify, co
 from wingbar.evaluation.localization import LocalizationReport, MaxBoxAcc, best_centre_share, localize
 from wingbar.evaluation.parts import PartsReport, PictureParts, judge_parts
 from wingbar.evaluation.tables import percent, percent_interval, render
-from wingbar.files import write_json
+from wingbar.files import write_record, writing
 from wingbar.images import picture_size
 from wingbar.prediction import Prediction
 from wingbar.recognizer import Recognizer, load
+from wingbar.store import digest, locked
 
 NO_MAPS = np.zeros((1, 1, 1), np.float32)
 
@@ -83,21 +84,23 @@ def evaluate(
     """Judge the run's model on the test split of ``data`` (by default the data set it was trained on).
 
     With ``runtime="onnx"`` RUN is an exported model. Every reading of a test split is noted in
-    ``RUN/test-split-read.log``. Raises RunError or DataError.
+    ``RUN/test-split-read.log``. Raises RunError, also where a training is under way in RUN, or DataError.
     """
     recognizer = load(run, runtime)
     dataset = with_boxes(_dataset(recognizer, data))
     samples = dataset.split("test")
-    note_reading(Path(run), dataset)
-    judged = judge(recognizer, samples, dataset, batch_size=batch_size, seed=seed)
-    write_json(Path(run) / "evaluation.json", judged.to_json())
+    with locked(Path(run)):
+        note_reading(Path(run), dataset)
+        judged = judge(recognizer, samples, dataset, batch_size=batch_size, seed=seed)
+        write_record(Path(run) / "evaluation.json", {"model": digest(recognizer.card), **judged.to_json()})
     return judged
 
 
 def note_reading(run: Path, dataset: Dataset, why: str = "") -> None:
     """Add a line to the run's record of every reading of a test split."""
     pictures = f"{len(dataset.split('test'))} pictures of {dataset.name}, {len(dataset.classes)} classes"
-    with (run / "test-split-read.log").open("a", encoding="utf-8") as file:
+    path = run / "test-split-read.log"
+    with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(f"{pictures} {why}".rstrip() + "\n")
 
 

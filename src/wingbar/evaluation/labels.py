@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -17,11 +18,11 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from wingbar.config import Config, read_config
+from wingbar.config import Config, fill
 from wingbar.data.audit import Finding, doubts
 from wingbar.data.sample import Dataset, Sample
 from wingbar.data.splits import folds
-from wingbar.errors import DataError, RunError
+from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.evaluation.judge import matching, note_reading
 from wingbar.learning.loop import Hardware
 from wingbar.learning.probe import STRENGTH, features
@@ -42,13 +43,10 @@ def judge_labels(run: Path, dataset: Dataset, batch_size: int = 16) -> tuple[Fin
     """
     recognizer = load(run)
     dataset = matching(dataset, recognizer)
-    if not (run / "config.toml").is_file():
+    if not (run / "steps").is_dir():
         raise RunError(f"{run}: a model without its run; give the run folder, which knows what was held out.")
-    config = read_config(run / "config.toml")
-    known = held_out(dataset, config, Store(run))
-    if known is None:
-        raise RunError(f"{run}: was not trained on the pictures of {dataset.root}; give the run that was.")
-    training, validation = known
+    config, trained_on = origin(recognizer.card, run)
+    training, validation = held_out(dataset, config, Store(run), trained_on)
     test, findings = dataset.split("test"), []
     if config.weights != "none":
         findings.append(out_of_fold(config, dataset, training, open_hardware(config)))
@@ -60,6 +58,17 @@ def judge_labels(run: Path, dataset: Dataset, batch_size: int = 16) -> tuple[Fin
     if not findings:
         raise DataError(f"{run}: has seen every picture and started from no weights, so it can judge no label.")
     return tuple(findings)
+
+
+def origin(card: dict[str, Any], run: Path) -> tuple[Config, str]:
+    """The settings that a model was learnt with, and the key of its pictures. Raises RunError."""
+    try:
+        return fill(Config(), card["config"], "config"), str(card["data"]["key"])
+    except (KeyError, AttributeError, ConfigError) as error:
+        raise RunError(
+            f"{run}: its model does not say with which settings it was learnt ({error}); give the command of its "
+            "training again: finished steps are kept."
+        ) from None
 
 
 def out_of_fold(config: Config, dataset: Dataset, samples: Sequence[Sample], hardware: Hardware) -> Finding:

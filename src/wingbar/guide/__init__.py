@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from wingbar.guide.looking import look_at_classes
 from wingbar.guide.pages import Guide, write_pages
 from wingbar.recognizer import load
 from wingbar.reporting import Reporter
-from wingbar.store import Store
+from wingbar.store import Store, locked
 
 __all__ = ["write_guide"]
 
@@ -33,22 +32,18 @@ def write_guide(
         raise ConfigError(f"per_class is {per_class}; at least 1 picture of each class is needed.")
     run = Path(run)
     recognizer, reporter, store = load(run), Reporter(run, quiet), Store(run / "guide-cache")
-    judged = read_evaluation(run, recognizer.classes)
+    judged = read_evaluation(run, recognizer.card)
     dataset = matching(load_data(data or recognizer.card["data"]["source"]), recognizer)
-    with store.locked():
+    with locked(store.folder):
         looked = look_at_classes(recognizer, dataset, store, reporter, per_class=per_class, batch_size=batch_size)
-        guide = Guide(recognizer.card, settings_of(run), looked, judged, find_pictures(judged, dataset))
+        guide = Guide(recognizer.card, settings_of(recognizer.card), looked, judged, find_pictures(judged, dataset))
         reporter.say("writing the pages")
         return write_pages(guide, run / "guide")
 
 
-def settings_of(run: Path) -> dict[str, Any]:
-    """The run's settings, flat (``parts.count``); none beside a model folder that was moved alone."""
-    try:
-        sections = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+def settings_of(card: dict[str, Any]) -> dict[str, Any]:
+    """The settings that the model was learnt with, flat (``parts.count``); none of a model of an older version."""
     flat: dict[str, Any] = {}
-    for key, value in sections.items():
+    for key, value in card.get("config", {}).items():
         flat |= {f"{key}.{name}": own for name, own in value.items()} if isinstance(value, dict) else {key: value}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}

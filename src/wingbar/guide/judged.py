@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from numpy import ndarray
 from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
 from wingbar.errors import DataError, RunError
+from wingbar.files import read_record
 from wingbar.guide.choosing import confusion
+from wingbar.store import digest
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,22 @@ class Judged:
         return None
 
 
-def read_evaluation(run: Path, classes: tuple[str, ...]) -> Judged | None:
-    """The run's evaluation; None if it was never evaluated. Raises RunError for a file that no evaluation wrote."""
+def read_evaluation(run: Path, card: dict[str, Any]) -> Judged | None:
+    """The evaluation of the run's model; None if it was never evaluated.
+
+    Raises RunError for a file that no evaluation wrote, or that is damaged, or judges another model.
+    """
     path = run / "evaluation.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_record(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: damaged ({error}); run `wingbar evaluate` again.") from None
+    if record.get("model", digest(card)) != digest(card):
+        raise RunError(f"{path}: judges another model than this run's; run `wingbar evaluate` again.")
     try:
-        return _judged(record, classes)
+        return _judged(record, tuple(card["classes"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path}: lacks or misstates {error}; run `wingbar evaluate` again.") from None
 

@@ -1,31 +1,52 @@
-"""A training's whole state as one safetensors file: no pickle, written whole or not at all."""
+"""A training's whole state as one safetensors file with a checksum: no pickle, written whole or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from wingbar.errors import RunError
 from wingbar.files import write_bytes
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], info: dict[str, Any]) -> None:
-    """Write ``tensors`` and the JSON-able ``info`` to ``path``: complete, or not there."""
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_bytes(path, save(plain, metadata={"info": json.dumps(info)}))
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training's state is kept between epochs, and which training's it is."""
 
+    path: Path
+    key: str
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `save_tensors` wrote."""
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        return tensors, json.loads(file.metadata()["info"])
+    def write(self, tensors: dict[str, Tensor], info: dict[str, Any]) -> None:
+        """Keep ``tensors`` and the JSON-able ``info``. Raises RunError where they cannot be written."""
+        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        text = json.dumps(info)
+        write_bytes(self.path, save(plain, metadata={"info": text, "sha256": self._checksum(plain, text)}))
+
+    def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What was kept; None where nothing is. Raises RunError for a damaged file or another training's."""
+        if not self.path.exists():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                metadata = file.metadata()
+            if metadata["sha256"] != self._checksum(tensors, metadata["info"]):
+                raise ValueError("its checksum does not hold")
+            return tensors, json.loads(metadata["info"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{self.path}: damaged, or another training's ({error})") from None
+
+    def _checksum(self, tensors: dict[str, Tensor], text: str) -> str:
+        return hashlib.sha256(json.dumps([self.key, text]).encode() + save(tensors)).hexdigest()
 
 
 def training_state(net: nn.Module, average: nn.Module | None, optimizer: Optimizer) -> dict[str, Tensor]:

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +22,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from wingbar.learning.checkpoint import load_tensors, restore_training, save_tensors, training_state
+from wingbar.errors import RunError
+from wingbar.learning.checkpoint import Checkpoint, restore_training, training_state
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.schedule import make_optimizer, rate_at
 from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader
@@ -92,6 +92,8 @@ class Watch:
     """After each step: epoch, step, steps an epoch, pictures a second so far in this epoch."""
     epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)
     """After each epoch."""
+    say: Callable[[str], None] = field(default=lambda text: None)
+    """Of a checkpoint that cannot be used."""
 
 
 def fit(
@@ -103,13 +105,13 @@ def fit(
     size: int,
     seed: int,
     hardware: Hardware,
-    state_file: Path | None = None,
+    checkpoint: Checkpoint | None = None,
     watch: Watch | None = None,
 ) -> History:
     """Train ``net`` in place and leave it, in eval mode, with the weights of its best epoch.
 
-    Without validation views the last epoch is the best. With ``state_file`` the state after each epoch
-    is kept there, and a training found there goes on from it.
+    Without validation views the last epoch is the best. With ``checkpoint`` the state after each epoch
+    is kept there, and a training found there goes on from it; a damaged one begins again.
     """
     watch = watch or Watch()
     fabric, device = hardware.fabric, hardware.device
@@ -119,8 +121,8 @@ def fit(
     kept = average.module if average is not None else net
     trained, wrapped = fabric.setup(net, optimizer, move_to_device=False)
     history, best = History(), {}
-    if state_file is not None and state_file.exists():
-        state, info = load_tensors(state_file)
+    if (found := taken_up(checkpoint, watch)) is not None:
+        state, info = found
         best = {name.removeprefix("best."): t for name, t in state.items() if name.startswith("best.")}
         restore_training(state, net, average, optimizer)
         history = History.from_json(info)
@@ -140,13 +142,22 @@ def fit(
         if history.best == sampler.epoch or not validation:
             best = {name: tensor.detach().cpu().clone() for name, tensor in kept.state_dict().items()}
             history = replace(history, best=sampler.epoch)
-        if state_file is not None:
+        if checkpoint is not None:
             state = training_state(net, average, optimizer) | {f"best.{n}": t for n, t in best.items()}
-            save_tensors(state_file, state, history.to_json())
+            checkpoint.write(state, history.to_json())
         watch.epoch(history.epochs[-1])
     net.load_state_dict(best)
     net.eval()
     return history
+
+
+def taken_up(checkpoint: Checkpoint | None, watch: Watch) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The state that a training goes on from; None where it begins."""
+    try:
+        return checkpoint.read() if checkpoint is not None else None
+    except RunError as error:
+        watch.say(f"{error}; the training begins again")
+        return None
 
 
 def finished(history: History, recipe: Recipe) -> bool:

@@ -17,7 +17,7 @@ from wingbar.boxes import Box
 from wingbar.config import Config
 from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.data.splits import validation_split
-from wingbar.errors import DataError, PictureError
+from wingbar.errors import DataError, PictureError, RunError
 from wingbar.images import read_picture
 from wingbar.learning.loop import Hardware
 from wingbar.reporting import Reporter
@@ -112,14 +112,23 @@ def inspect(
     return _readable(samples, result), result, skipped
 
 
-def held_out(dataset: Dataset, config: Config, store: Store) -> tuple[tuple[Sample, ...], tuple[Sample, ...]] | None:
-    """A run's readable training pictures, and those of them that none of its nets was trained on.
+def held_out(
+    dataset: Dataset, config: Config, store: Store, trained_on: str
+) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """A run's readable training pictures, and those of them that none of its model's nets was trained on.
 
-    None if the run was not on this data set.
+    ``trained_on`` is the key of the pictures that its model was made from. Raises RunError if these are others, or
+    if the run no longer knows them.
     """
-    result = store.read("data", store.key("data", _cut(dataset, config), []))
+    key = store.key("data", _cut(dataset, config), [])
+    if key != trained_on:
+        raise RunError(f"{store.folder}: was not trained on the pictures of {dataset.root}; give the run that was.")
+    result = store.read("data", key)
     if result is None:
-        return None
+        raise RunError(
+            f"{store.path('data')}: damaged, or of a training begun since, and not of this run's model; "
+            "train again with the model's settings, or take the training to its end."
+        )
     kept = _readable(dataset.split("train"), result)
     return kept, () if config.refit else tuple(kept[i] for i in result.arrays["validation"])
 

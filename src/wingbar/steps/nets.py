@@ -15,6 +15,7 @@ from numpy import ndarray
 from wingbar.config import Config
 from wingbar.data.splits import folds
 from wingbar.errors import ConfigError
+from wingbar.learning.checkpoint import Checkpoint
 from wingbar.learning.loop import fit
 from wingbar.learning.probe import features, fit_head
 from wingbar.learning.views import Mix, View
@@ -126,11 +127,12 @@ def learn(
             state |= {key: torch.cat([state[key]] * heads) for key in ("head.weight", "head.bias")}
             net.load_state_dict(state)
             info = {key: start.info[key] for key in ("weights", "licence") if key in start.info}
-        state_file = job.store.path(job.named(name)) / "training.safetensors"
+        place = job.store.path(job.named(name))
+        checkpoint = Checkpoint(place / "training.safetensors", job.store.begun(job.named(name)))
         with job.reporter.training(job.named(name), recipe.epochs, len(mixes)) as watch:
             history = fit(
                 net, mixes, judged, recipe,
-                size=config.size, seed=config.seed, hardware=job.hardware, state_file=state_file, watch=watch,
+                size=config.size, seed=config.seed, hardware=job.hardware, checkpoint=checkpoint, watch=watch,
             )  # fmt: skip
         arrays = {key: tensor.detach().cpu().numpy() for key, tensor in net.state_dict().items()}
         return Result(arrays, {**info, "history": history.to_json()})
