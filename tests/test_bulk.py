@@ -16,7 +16,6 @@ import pytest
 from pyarrow import parquet
 
 import wingbar
-from wingbar import bulk
 from wingbar.bulk import Job
 from wingbar.cli import main
 from wingbar.cli.many import described_progress, progress
@@ -26,7 +25,7 @@ from wingbar.images import Source
 from wingbar.prediction import Part, Prediction
 from wingbar.recognizer import Recognizer
 from wingbar.shards import Shard, cut, shard, strangers
-from wingbar.store import Store
+from wingbar.store import locked
 
 PICTURES, SIZE = 23, 5
 
@@ -194,7 +193,7 @@ def test_pictures_that_change_meanwhile_are_told(pictures: Path, out: Path) -> N
 
 
 def test_two_jobs_keep_out_of_each_others_way(pictures: Path, out: Path) -> None:
-    with Store(out).locked(), pytest.raises(RunError, match="in use by process"):
+    with locked(out), pytest.raises(RunError, match="in use by"):
         next(Job(Stub(), pictures, out).run())
 
 
@@ -208,8 +207,8 @@ def test_what_cannot_be_done_is_told(pictures: Path, tmp_path: Path, monkeypatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bulk, "write_bytes", full)
-    with pytest.raises(RunError, match=r"No space left on device.*the same command goes on"):
+    monkeypatch.setattr("wingbar.files.os.fsync", full)
+    with pytest.raises(RunError, match=r"No space left on device.*the same command again"):
         list(Job(Stub(), pictures, tmp_path / "out").run())
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'wingbar\[parquet\]'"):
