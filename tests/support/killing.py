@@ -1,6 +1,6 @@
 """Kills a small run again and again, takes it up each time, and holds the end against an uninterrupted run's.
 
-    python tests/support/killing.py --events 40 --moments 20 --interrupts 20      (what `make torture` does)
+    python tests/support/killing.py --events 40 --moments 30 --interrupts 20      (what `make torture` does)
 
 Every life of the run is a process forked from this one, which has imported all that a run needs. A life ends by
 SIGKILL at an event chosen beforehand (a file opened, renamed or removed: Python's audit events tell, so each step,
@@ -166,8 +166,13 @@ class Torture:
         return [(order[i], self.random.randint(1, self.seen[order[i]])) for i in spread]
 
     def at_events(self, count: int) -> None:
-        """One run, killed at up to ``count`` events; those that do not come again in a later life are left out."""
-        run, ahead = self.folder / "events", self._drawn(count, list(self.seen))
+        """Runs killed at ``count`` events in all; what a later life does not meet again is left to the next run."""
+        while len(self.kills) < count:
+            missing = [place for place in self.seen if place not in self.kills] or list(self.seen)
+            self._events_of_one_run(self.folder / f"events{len(self.kills)}", count - len(self.kills), missing)
+
+    def _events_of_one_run(self, run: Path, count: int, places: Sequence[Place]) -> None:
+        ahead = self._drawn(min(count, len(places)), places)
 
         def live() -> None:
             self._live(run, Whereabouts(run, self.board, ahead), 0)
@@ -229,14 +234,13 @@ class Torture:
         assert not different, f"unlike an uninterrupted run's: {different}"
 
     def table(self) -> str:
-        """Ends by step and by what it was at."""
-        count = Counter(self.kills + self.interrupts)
+        """Kills by step and by what it was at, and interrupts by step."""
+        kills, interrupts = Counter(self.kills), Counter(step for step, _ in self.interrupts)
         rows = [
-            [step, *(str(count[step, activity] or "") for activity in ACTIVITIES)]
+            [step, *(str(kills[step, activity] or "") for activity in ACTIVITIES), str(interrupts[step] or "")]
             for step in PLACES
-            if any(count[step, activity] for activity in ACTIVITIES)
         ]
-        return render(["step", *ACTIVITIES], rows)
+        return render(["step", *(f"killed {activity}" for activity in ACTIVITIES), "interrupted"], rows)
 
 
 def kill_after(child: int, seconds: float) -> None:
@@ -275,7 +279,7 @@ def torture() -> None:
     """Torture, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--events", type=int, default=40, help="kills at events")
-    parser.add_argument("--moments", type=int, default=20, help="kills at random moments")
+    parser.add_argument("--moments", type=int, default=30, help="kills at random moments")
     parser.add_argument("--interrupts", type=int, default=20, help="interrupts at events")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
