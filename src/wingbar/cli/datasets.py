@@ -28,18 +28,19 @@ class Check:
 
     def run(self) -> int:
         from wingbar.data import load
-        from wingbar.data.audit import audit, leaks
+        from wingbar.data.audit import Finding, audit, leaks
         from wingbar.data.sheet import rows, write
         from wingbar.evaluation.tables import render
         from wingbar.files import make_folder
 
         dataset = load(self.data)
         make_folder(self.out)
-        findings = audit(dataset)
-        if self.run_folder is not None:
+        doubts: tuple[Finding, ...] = ()
+        if self.run_folder is not None:  # first: a run that cannot judge is told before all pictures are compared
             from wingbar.evaluation.labels import judge_labels
 
-            findings = (*findings, *judge_labels(self.run_folder, dataset))
+            doubts = judge_labels(self.run_folder, dataset)
+        findings = (*audit(dataset), *doubts)
         sheet = write(self.out, dataset, findings)
         print(dataset.describe(), render(["finding", "found", "first"], rows(findings)), sep="\n\n")
         print(f"see {sheet}", file=sys.stderr)
