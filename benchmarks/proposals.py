@@ -121,8 +121,8 @@ chosen on training pictures."""
 def measure(options: Options) -> str:
     """The section of docs/performance.md."""
     fast, quality = (
-        searches(options, "fast", options.number(200, 4)),
-        searches(options, "quality", options.number(40, 1)),
+        searches(options, "fast", options.number(100, 4)),
+        searches(options, "quality", options.number(24, 1)),
     )
     return f"""## Selective search
 
