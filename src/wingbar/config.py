@@ -241,7 +241,7 @@ def fill(record: T, values: dict[str, Any], where: str) -> T:
 
     Raises ConfigError for an unknown key (with the nearest known one) or a value of another type.
     """
-    known = {f.name: f for f in fields(record)}  # type: ignore[arg-type]
+    known = {f.name: f for f in fields(record)}  # type: ignore[arg-type] # any dataclass: typing has no name for that
     hints = typing.get_type_hints(type(record))
     changes: dict[str, Any] = {}
     for key, value in values.items():
@@ -257,7 +257,7 @@ def fill(record: T, values: dict[str, Any], where: str) -> T:
             changes[key] = fill(current, value, name)
         else:
             changes[key] = convert(value, hints[key], name)
-    return dataclasses.replace(record, **changes)  # type: ignore[type-var]
+    return dataclasses.replace(record, **changes)  # type: ignore[type-var] # as above
 
 
 def convert(value: Any, kind: Any, name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from wingbar.evaluation.tables import percent, percent_interval, render
 from wingbar.pipeline import train
 from wingbar.recognizer import Recognizer
 
-DRAWN = {"classes": 8, "train": 80, "test": 30, "size": (240, 180)}
+DRAWN: dict[str, Any] = {"classes": 8, "train": 80, "test": 30, "size": (240, 180)}
 SETTINGS = Config(
     net="res2net_nano",
     weights="none",
@@ -36,7 +37,7 @@ PICTURES = 8
 
 def demo(out: Path) -> str:
     """Everything from drawing to a table; steps already done in ``out`` are not done again."""
-    birds = write_dataset(out / "birds", **DRAWN)  # type: ignore[arg-type]
+    birds = write_dataset(out / "birds", **DRAWN)
     train(birds, out / "plain", SETTINGS, method="plain")
     # OPAM's FilterNet is the plain net: the same step, so it is taken over instead of trained twice.
     if not (out / "opam" / "steps").exists():

@@ -128,10 +128,16 @@ class _Bounded:
         return self.file.read(size)
 
 
+def _open_tar(file: io.BufferedIOBase) -> tarfile.TarFile:
+    """The archive in a file, its headers bounded."""
+    bounded: Any = _Bounded(file)  # it reads, seeks and tells: all that is asked of a plain archive
+    return tarfile.open(fileobj=bounded, mode="r:")
+
+
 def _archive(path: Path, root: Path) -> Iterator[Listed]:
     base = path.relative_to(root).as_posix()
     try:
-        with path.open("rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r:") as archive:  # type: ignore[call-overload]
+        with path.open("rb") as file, _open_tar(file) as archive:
             while (info := _next(archive)) is not None:
                 picture = PurePosixPath(info.name).suffix.lower() in EXTENSIONS and _shown(info.name)
                 if picture and info.isreg() and not info.issparse():

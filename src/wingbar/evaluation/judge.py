@@ -1,4 +1,4 @@
-"""Judging a run on a test split: the only code that reads one. Writes `evaluation.json` and a table."""
+"""Judging a run on a test split: the only code that gives figures of one. Writes `evaluation.json` and a table."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ class Checkpoint:
             return None
         try:
             with safe_open(self.path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
                 metadata = file.metadata()
             if metadata["sha256"] != self._checksum(tensors, metadata["info"]):
                 raise ValueError("its checksum does not hold")

@@ -58,14 +58,14 @@ class MapNet(nn.Module):
         self.std: tuple[float, ...] = tuple(std)
         self.input_size, self.any_size = input_size, any_size
         self.weights_source: WeightsSource | None = None
-        self.backbone = backbone
+        self.backbone: Any = backbone  # torch's Module knows nothing of forward_features
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(num_features, num_classes)
 
     def forward_features(self, x: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch channels gh gw"]:
         """The map that is averaged over its places; ConfigError where the backbone gives none."""
         x = self._in_whole_patches(x)
-        features = self.backbone.forward_features(x)  # type: ignore[operator]
+        features = self.backbone.forward_features(x)
         if not isinstance(features, Tensor) or features.ndim not in (3, 4):
             raise ConfigError(f"Network {self.name!r} gives no feature map. {REMEDY}")
         if features.ndim == 3:

@@ -83,7 +83,8 @@ def read(path: Path) -> tuple[State, str]:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+                keys = file.keys()
+                state = {key: file.get_tensor(key) for key in keys}
                 return state, metadata.get("license", "unknown")
         if path.suffix in (".pth", ".pt"):
             return _plain(torch.load(path, map_location="cpu", weights_only=True), path), "unknown"

@@ -84,8 +84,8 @@ def create(name: str, num_classes: int, weights: str | Path | None = None, *, dr
 
 
 def _ours(name: str, num_classes: int, dropout: float) -> MapNet:
-    backbone = OURS[name]()
-    return MapNet(name, backbone, backbone.num_features, num_classes, dropout=dropout)  # type: ignore[arg-type]
+    backbone: Any = OURS[name]()
+    return MapNet(name, backbone, backbone.num_features, num_classes, dropout=dropout)
 
 
 def _timm(name: str, num_classes: int, dropout: float) -> MapNet:

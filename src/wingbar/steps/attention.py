@@ -159,9 +159,9 @@ def object_boxes(job: Job, classnet: Result, cut: Result, candidates: Result) ->
             for both in feature_maps(job, net, size, used, mirrored=True)
         ]
         own, mirrored = (np.concatenate(maps) for maps in zip(*projected, strict=True))
-        voted = [vote_box(as_box(box), of) for box, of in zip(given, unpack(candidates.arrays), strict=True)]
-        shares = np.array(voted) / np.tile(job.sizes, 2)
-        weight, bias = fit_corners(own, mirrored, shares[used])
+        voters = unpack(candidates.arrays)
+        voted = np.array([vote_box(as_box(given[i]), voters[i]) for i in used])
+        weight, bias = fit_corners(own, mirrored, voted / np.tile(job.sizes, 2)[used])
         head = BoxHead(torch.einsum("vkhw,kc->vchw", torch.from_numpy(weight), directions), torch.from_numpy(bias))
         corners = np.concatenate([seen.corners for seen in looks(job, net, size, head)])
         boxes = [box_from_corners(found, size) for found, size in zip(corners, job.sizes, strict=True)]

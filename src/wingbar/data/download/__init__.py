@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wingbar.data import load
-from wingbar.data.download.fetch import Patience, check, fetch
+from wingbar.data.download.fetch import PATIENT, Patience, check, fetch
 from wingbar.data.download.sources import SOURCES, Remote, Source
 from wingbar.data.download.unpack import is_archive, unpack
 from wingbar.errors import DataError, suggestion
@@ -23,7 +23,7 @@ def download(
     folder: Path,
     mirrors: tuple[str, ...] = (),
     say: Callable[[str], None] = print,
-    patience: Patience = Patience(),  # noqa: B008
+    patience: Patience = PATIENT,
 ) -> Path:
     """Fetch and unpack what is not in ``folder`` yet; returns the folder to train on.
 

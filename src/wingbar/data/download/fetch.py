@@ -37,7 +37,10 @@ class Patience:
     """Seconds between two."""
 
 
-def fetch(url: str, target: Path, md5: str, say: Callable[[str], None], patience: Patience = Patience()) -> None:
+PATIENT = Patience()
+
+
+def fetch(url: str, target: Path, md5: str, say: Callable[[str], None], patience: Patience = PATIENT) -> None:
     """Fetch ``url`` into ``target``, going on from ``target.partial`` where that is there.
 
     Raises DataError where the server has no such file, breaks off again and again, sends too much for the
