@@ -35,6 +35,7 @@ Both nets see a picture and its mirror: two passes at 256 px cost what OPAM's fi
 ROWS: dict[str, dict[str, Any]] = {
     "opam": {},
     "plain": {"method": "plain"},
+    "patches scored one by one": {"filtering": FilterSettings(scorer="crop")},
     "without patch filtering": {"filtering": FilterSettings(enabled=False)},
     "without object constraint": {"parts": PartSettings(object_constraint=False)},
     "without part constraint": {"parts": PartSettings(part_constraint=False)},
