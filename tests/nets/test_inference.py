@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from wingbar.nets import create, for_inference, inference, neuron_layer, packed, response_map
@@ -133,10 +134,26 @@ def test_packed_nets_give_the_same_for_every_shape(scale: int, layout: torch.mem
     assert quick(x[:0]).shape == (0, 3)
 
 
+@needs_packing
+@pytest.mark.parametrize("last", [nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU])
+@torch.no_grad()
+def test_convs_do_the_activation_that_follows(last: type[nn.Module]) -> None:
+    class Block(nn.Sequential):
+        any_size = True
+
+    norm = BatchNormAct2d(8, act_layer=last)
+    net = stirred(Block(nn.Conv2d(3, 8, 3), norm, nn.Conv2d(8, 8, 3, groups=8), nn.BatchNorm2d(8))).eval()
+    quick = for_inference(net)
+    assert isinstance(quick[0], PackedConv) and type(quick[1]) is (last if last is nn.GELU else nn.Identity)
+    x = 9 * torch.randn(2, 3, 16, 16)
+    close(quick(x), net(x))
+    close(quick.double()(x.double()).float(), net(x))
+
+
 @pytest.mark.parametrize("broken", ["absent", "failing", "wrong"])
 @torch.no_grad()
 def test_without_packed_convs_the_net_is_folded_all_the_same(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(conv: PackedConv, x: Tensor, relu: bool = False, addend: Tensor | None = None) -> Tensor:
+    def fail(conv: PackedConv, x: Tensor, addend: Tensor | None = None) -> Tensor:
         raise RuntimeError("unknown operator")
 
     if broken == "absent":

@@ -26,15 +26,15 @@ def for_inference(net: Net, keep: str | None = None) -> Net:
     """
     plain = copy.deepcopy(net).eval().requires_grad_(False)
     folded = copy.deepcopy(plain)
-    for conv, norm in _pairs(folded):
-        if conv != keep:
-            _fold(folded, conv, norm)
+    pairs = [(conv, norm) for conv, norm in _pairs(folded) if conv != keep]
+    for conv, norm in pairs:
+        _fold(folded, conv, norm)
     expected = probe(plain, plain)
     folded = folded if _gives(folded, expected) else plain
     if not available():
         return folded
     packed = copy.deepcopy(folded)
-    pack(packed, keep)
+    pack(packed, pairs, keep)
     return packed if _gives(packed, expected) else folded
 
 

@@ -1,4 +1,4 @@
-"""Convs on a CPU as one call of oneDNN each: weights laid out once for all, ReLU and addition done on the way.
+"""Convs on a CPU as one call of oneDNN each: weights laid out once for all, activation and addition done on the way.
 
 torch lays a conv's weights out anew at every call, and on one thread does not even ask oneDNN for 1x1 convs of small
 batches. The operator that torch's own compiler calls does better, but is no public one: `available` says whether this
@@ -7,13 +7,22 @@ torch has it, and whatever it cannot do (training, a GPU, tracing, other types) 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wingbar.nets.res2net import Bottle2neck
+
+ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
+    nn.Identity: ("none", []),
+    nn.ReLU: ("relu", []),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0]),
+    nn.SiLU: ("swish", []),
+    nn.Hardswish: ("hardswish", []),
+}
+"""Those that oneDNN does on the way, with its names and numbers for them."""
 
 
 def available() -> bool:
@@ -22,17 +31,26 @@ def available() -> bool:
     return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
 
 
-def pack(net: nn.Module, keep: str | None = None) -> None:
+def pack(net: nn.Module, pairs: Iterable[tuple[str, str]] = (), keep: str | None = None) -> None:
     """Change the convs of ``net`` into packed ones, and Res2Net's blocks, their norms folded, into fused ones.
 
+    ``pairs`` are names of convs and of what comes next; where that is an activation that a conv can do, it does.
     Names and parameters stay. The block that holds the layer ``keep`` stays a block of single steps.
     """
-    for name, module in net.named_modules():
+    for module in net.modules():
         if type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str):
-            module.__class__ = PackedConv
+            module.__class__, module.activation = PackedConv, nn.Identity()
+    for conv_name, next_name in pairs:
+        conv, follower = net.get_submodule(conv_name), net.get_submodule(next_name)
+        if type(conv) is PackedConv and type(follower) in ACTIVATIONS:
+            conv.activation = follower
+            net.set_submodule(next_name, nn.Identity())
+    for name, module in net.named_modules():
         normed = any(isinstance(layer, nn.BatchNorm2d) for layer in module.modules())
         if type(module) is Bottle2neck and not normed and not (keep or "").startswith(f"{name}."):
             module.__class__ = FusedBlock
+            for layer in (module.conv1, *module.convs, module.conv3):
+                layer.activation = nn.ReLU(inplace=True)
 
 
 class PackedConv(nn.Conv2d):
@@ -42,23 +60,22 @@ class PackedConv(nn.Conv2d):
     """
 
     packed: tuple[torch.Size, Tensor] | None = None
+    activation: nn.Module
 
-    def forward(self, x: Tensor, relu: bool = False, addend: Tensor | None = None) -> Tensor:
-        """``x`` through the conv, plus ``addend``, which is overwritten, through ReLU."""
+    def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
+        """``x`` through the conv, plus ``addend``, which is overwritten, through the activation."""
         if not self._fits(x):
             y = self._conv_forward(x, self.weight, self.bias)
-            y = y if addend is None else addend.add_(y)
-            return F.relu(y, inplace=True) if relu else y
+            return self.activation(y if addend is None else addend.add_(y))
         how: tuple[Any, ...] = (self.padding, self.stride, self.dilation, self.groups)
         if self.packed is None or self.packed[0] != x.shape:
             weight = torch.ops.mkldnn._reorder_convolution_weight(self.weight.detach(), *how, x.shape)
             self.packed = x.shape, weight
-        weight = self.packed[1]
+        weight, (last, numbers) = self.packed[1], ACTIVATIONS[type(self.activation)]
         if addend is None:
-            last = "relu" if relu else "none"
-            return torch.ops.mkldnn._convolution_pointwise(x, weight, self.bias, *how, last, [], "")
+            return torch.ops.mkldnn._convolution_pointwise(x, weight, self.bias, *how, last, numbers, "")
         add = torch.ops.mkldnn._convolution_pointwise_.binary
-        return add(addend, x, weight, self.bias, *how, "add", 1.0, "relu" if relu else None, [], "")
+        return add(addend, x, weight, self.bias, *how, "add", 1.0, last, numbers, "")
 
     def _fits(self, x: Tensor) -> bool:
         if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
@@ -81,18 +98,18 @@ class PackedConv(nn.Conv2d):
 
 
 class FusedBlock(Bottle2neck):
-    """A block without norms, whose ReLUs and whose last addition are done by the convs before them."""
+    """A block without norms, whose ReLUs and whose last addition its convs do."""
 
     def forward(self, x: Tensor) -> Tensor:
         """As `Bottle2neck.forward`, and where gradients are off the result may take the place of ``x``."""
-        groups = self.conv1(x, relu=True).split(self.width, dim=1)
+        groups = self.conv1(x).split(self.width, dim=1)
         outs: list[Tensor] = []
         for i, conv in enumerate(self.convs):
             group = groups[i] if i == 0 or self.first else groups[i] + outs[-1]
-            outs.append(conv(group, relu=True))
+            outs.append(conv(group))
         outs += [self.pool(group) for group in groups[len(outs) :]]
         if self.downsample is not None:
             x = self.downsample(x)
         elif torch.is_grad_enabled():
             x = x.clone()
-        return self.conv3(torch.cat(outs, dim=1), relu=True, addend=x)
+        return self.conv3(torch.cat(outs, dim=1), addend=x)
