@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 # The peers of the benchmarks, beside all that .venv holds: OpenCV's wheels overwrite one another.
 PEERS := .venv-peers/bin
-BENCHMARKS := proposals parts scoring res2net maps prediction growth input manifest
+BENCHMARKS := proposals parts scoring res2net maps prediction growth input copies manifest
 
 .PHONY: demo test lint bench bench-quick fuzz torture torture-backbones torture-inputs torture-serve clean
 
