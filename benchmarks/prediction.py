@@ -96,7 +96,7 @@ def measure(options: Options) -> str:
     paths = files(options.data)
     chosen = [paths[key] for key in spread(list(paths), options.number(500, 16))]
     singles, shares = [], []
-    for net, size in NETS.items():
+    for net, size in list(NETS.items())[: options.number(len(NETS), 1)]:
         with tempfile.TemporaryDirectory() as folder:
             recognizer = model(net, size, Path(folder))
         singles.append(single(recognizer, chosen, options.number(25, 2)))

@@ -51,7 +51,7 @@ def prediction(name: str, options: Options) -> list[list[object]]:
     """Rows of one net: type, threads, batch, milliseconds, ratio, difference."""
     both = nets(name)
     found: list[list[object]] = []
-    for kind, dtype in TYPES.items():
+    for kind, dtype in list(TYPES.items())[: options.number(len(TYPES), 1)]:
         sides = {"timm": both["timm"].eval(), "ours": for_inference(both["ours"])}
         sides = {key: net.to(dtype).to(memory_format=torch.channels_last) for key, net in sides.items()}
         for threads in (1,) if options.quick else (1, 2):

@@ -32,7 +32,6 @@ from wingbar.steps.nets import MAP_SCALE
 from wingbar.steps.patches import crop_scores, roi_scores
 from wingbar.torch_runtime import nets_of
 
-CLASSES = 10
 PATCHES = 1000
 
 
@@ -62,7 +61,8 @@ def compare(net: MapNet, sample: Sample, size: int, patches: int) -> tuple[list[
 
 def measure(options: Options) -> str:
     """The section of docs/performance.md."""
-    dataset = load(options.data).first_classes(CLASSES)
+    classes = options.number(10, 3)
+    dataset = load(options.data).first_classes(classes)
     config = Config(method="plain", epochs=options.number(8, 1), workers=0)
     with tempfile.TemporaryDirectory() as folder:
         wingbar.train(dataset, Path(folder), config, quiet=True)
@@ -89,7 +89,7 @@ def measure(options: Options) -> str:
     ]
     return f"""## Patch scoring
 
-{config.net} trained at {config.size} px on {CLASSES} classes, {len(chosen)} pictures that it has not seen, up to
+{config.net} trained at {config.size} px on {classes} classes, {len(chosen)} pictures that it has not seen, up to
 {options.number(PATCHES, 100)} patches each, one thread:
 
 {table(("", ""), rows)}"""
