@@ -72,12 +72,17 @@ def alternate(sides: Mapping[str, Callable[[], object]], repeats: int, clock: Cl
 
 def peak_memory(run: Callable[[], object]) -> float:
     """Megabytes that this process grew by, at most, during ``run`` (Linux with glibc)."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # gives back what was freed and only kept at hand
+    give_back()
     Path("/proc/self/clear_refs").write_text("5")  # sets the peak back
     before = _status("VmRSS")
     run()
     return (_status("VmHWM") - before) / 1024
+
+
+def give_back() -> None:
+    """Return to the system what was freed and only kept at hand."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident() -> float:

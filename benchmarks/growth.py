@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from _measure import Options, alternate, door, files, peak_memory, resident, table
+from _measure import Options, alternate, door, files, give_back, peak_memory, resident, table
 from numpy import ndarray
 
 from wingbar.attention import box_from_map, part_boxes, propose
@@ -85,12 +85,14 @@ def by_pictures(options: Options) -> tuple[list[list[object]], list[list[object]
     found, million = [], []
     for name, step in steps.all().items():
         step(0)
+        give_back()
         seconds, start, kept = 0.0, resident(), steps.kept[name]
         for count in counts:
             began = time.process_time()
             while len(kept) < count:
                 kept.append(step(len(kept)))
             seconds += time.process_time() - began
+            give_back()
             found.append([name, count, 1e3 * seconds / count, resident() - start])
         bytes_each = sum(result.nbytes for result in kept) / len(kept)
         million.append([name, seconds / counts[-1] * MILLION / 3600, bytes_each * MILLION / 1e9])
