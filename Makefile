@@ -7,7 +7,11 @@ READY := .venv/.ready
 PEERS := .venv-peers/bin
 BENCHMARKS := proposals parts scoring res2net maps prediction growth input manifest
 
-.PHONY: demo test lint bench bench-quick fuzz torture torture-backbones torture-inputs torture-serve clean
+# Every dependency at its lower bound; and what writes the bill of materials, which must not be in it.
+LOWEST := .venv-lowest/bin
+SBOM := .venv-sbom/bin
+
+.PHONY: demo test test-lowest lint sbom bench bench-quick fuzz torture torture-backbones torture-inputs torture-serve clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -20,6 +24,17 @@ demo: $(READY)
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+.venv-lowest/.ready: pyproject.toml $(READY)
+	$(PYTHON) -m venv .venv-lowest
+	$(BIN)/python tests/support/lowest.py > .venv-lowest/constraints.txt
+	$(LOWEST)/pip install --quiet --disable-pip-version-check --constraint .venv-lowest/constraints.txt --editable '.[test]'
+	touch $@
+
+# `make test` tries the newest versions within pyproject's bounds, this the lowest. NOTICE tells of the newest.
+test-lowest: .venv-lowest/.ready
+	$(LOWEST)/python -m pytest -n auto --dist loadfile --deselect \
+		tests/test_supply.py::test_the_licences_in_the_notice_are_those_that_the_packages_state
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,6 +43,13 @@ lint: $(READY)
 # Kills and interrupts a small run, many times: docs/reliability.md. The tests do the same, a few times.
 torture: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/support/killing.py
+
+# All that .venv holds, as CycloneDX 1.6: sbom.json.
+sbom: $(READY)
+	$(PYTHON) -m venv .venv-sbom
+	$(SBOM)/pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7,<8'
+	$(SBOM)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
+		--output-file sbom.json $(BIN)/python
 
 .venv-peers/.ready: $(READY)
 	$(PYTHON) -m venv .venv-peers
@@ -61,4 +83,4 @@ torture-serve: $(READY)
 	WINGBAR_TORTURE=10 $(BIN)/python -m pytest -s tests/serve/test_storm.py
 
 clean:
-	rm -rf .venv .venv-peers demo
+	rm -rf .venv .venv-lowest .venv-peers .venv-sbom sbom.json demo
