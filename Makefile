@@ -5,9 +5,14 @@ READY := .venv/.ready
 
 # The peers of the benchmarks, beside all that .venv holds: OpenCV's wheels overwrite one another.
 PEERS := .venv-peers/bin
-BENCHMARKS := proposals parts scoring res2net maps prediction growth input copies manifest
+BENCHMARKS := proposals parts scoring res2net maps prediction growth input copies manifest memory
 
-.PHONY: demo test lint bench bench-quick fuzz torture torture-backbones torture-inputs torture-serve clean
+# Every dependency at its lower bound; and what writes the bill of materials, which must not be in it.
+LOWEST := .venv-lowest/bin
+AT_LENGTH := hostile torture test_demo.py test_docs.py test_real_birds.py
+SBOM := .venv-sbom/bin
+
+.PHONY: demo test test-lowest lint sbom bench bench-quick fuzz torture torture-backbones torture-inputs torture-serve clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -20,6 +25,18 @@ demo: $(READY)
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+.venv-lowest/.ready: pyproject.toml $(READY)
+	$(PYTHON) -m venv .venv-lowest
+	$(BIN)/python tests/support/lowest.py > .venv-lowest/constraints.txt
+	$(LOWEST)/pip install --quiet --disable-pip-version-check --constraint .venv-lowest/constraints.txt --editable '.[test]'
+	touch $@
+
+# `make test` tries the newest versions within pyproject's bounds, this the lowest. NOTICE tells of the newest.
+# Left out is what tries our own code at length, whatever it stands on.
+test-lowest: .venv-lowest/.ready
+	$(LOWEST)/python -m pytest -n auto --dist loadfile $(patsubst %,--ignore tests/%,$(AT_LENGTH)) --deselect \
+		tests/test_supply.py::test_the_notice_tells_the_licence_of_each_dependency_as_the_package_states_it
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,6 +45,13 @@ lint: $(READY)
 # Kills and interrupts a small run, many times: docs/reliability.md. The tests do the same, a few times.
 torture: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/support/killing.py
+
+# All that .venv holds, as CycloneDX 1.6: sbom.json.
+sbom: $(READY)
+	$(PYTHON) -m venv .venv-sbom
+	$(SBOM)/pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7,<8'
+	$(SBOM)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
+		--output-file sbom.json $(BIN)/python
 
 .venv-peers/.ready: $(READY)
 	$(PYTHON) -m venv .venv-peers
@@ -61,4 +85,4 @@ torture-serve: $(READY)
 	WINGBAR_TORTURE=10 $(BIN)/python -m pytest -s tests/serve/test_storm.py
 
 clean:
-	rm -rf .venv .venv-peers demo
+	rm -rf .venv .venv-lowest .venv-peers .venv-sbom sbom.json demo

@@ -22,6 +22,10 @@ class PictureTooLarge(PictureError):
     """A picture has more pixels than are decoded."""
 
 
+class PictureNeedsMemory(PictureError, MemoryError):
+    """There was no memory to decode a picture, which may be sound."""
+
+
 class WeightsError(WingbarError):
     """Network weights are missing, unreadable or do not fit the network."""
 

@@ -27,7 +27,8 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from wingbar.errors import PictureError, PictureTooLarge
+from wingbar.errors import PictureError, PictureNeedsMemory, PictureTooLarge
+from wingbar.shortage import out_of_memory
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 120_000_000
@@ -167,9 +168,9 @@ def _told(name: str) -> Iterator[None]:
         raise PictureError(f"{name}: not a picture of a known format ({known})") from None
     except Image.DecompressionBombError:
         raise PictureTooLarge(f"{name}: far too many pixels; shrink it first") from None
-    except MemoryError:
-        raise PictureError(f"{name}: not enough memory to decode it; shrink it first") from None
     except Exception as error:  # decoders fail on hostile bytes with nearly any type there is
+        if out_of_memory(error):
+            raise PictureNeedsMemory(f"{name}: not enough memory to decode it; shrink it first") from None
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         plain = "".join(letter if letter.isprintable() else "?" for letter in reason)
         raise PictureError(f"{name}: cannot be read, damaged or cut short ({plain[:200]})") from error

@@ -12,6 +12,7 @@ from wingbar.errors import RunError
 from wingbar.model import Model
 from wingbar.names import printable
 from wingbar.runtime import Look
+from wingbar.shortage import WORDS
 
 REMEDY = "make it with `wingbar export RUN --out DIR` and give DIR"
 
@@ -47,6 +48,8 @@ class OnnxRuntime:
         try:
             return self.sessions[name].run(list(outputs), {"pixels": squares})
         except Exception as error:
+            if WORDS.search(str(error)):
+                raise MemoryError(str(error)) from None
             raise self._told(name, error) from None
 
     def _told(self, name: str, error: Exception) -> RunError:

@@ -35,6 +35,7 @@ from wingbar.opam.fusion import fuse
 from wingbar.opam.localization import vote_box
 from wingbar.prediction import Part, Prediction
 from wingbar.runtime import Look, Runtime
+from wingbar.shortage import out_of_memory
 
 NO_BOXES = np.zeros((0, 4), np.int32)
 
@@ -65,6 +66,8 @@ class Recognizer:
             seen = self.runtime.look(square)
             judged = {name: self.runtime.judge(name, square) for name in self.weights if name != "picture"}
         except RuntimeError as error:  # torch's word for shapes that do not go together
+            if out_of_memory(error):
+                raise
             raise ValueError(f"sizes ({error})") from None
         neurons = 0 if self.alignment is None else len(self.alignment.neurons)
         fits = seen.evidence.ndim == seen.neurons.ndim == 4 and seen.evidence.shape[:2] == (1, classes)

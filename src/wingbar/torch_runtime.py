@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
-from torch import Tensor, nn
+from torch import nn
 
 from wingbar.errors import ConfigError, RunError
 from wingbar.model import Model, outputs_of
 from wingbar.nets import MapNet, create, for_inference
 from wingbar.nets.looking import BoxHead, Judge, Looker
 from wingbar.runtime import Look
+from wingbar.shortage import out_of_memory
 
 
 class TorchRuntime:
@@ -38,18 +39,26 @@ class TorchRuntime:
     def _placed(self, module: nn.Module) -> nn.Module:
         return module.eval().to(self.device).to(memory_format=torch.channels_last)
 
-    @torch.no_grad()
     def look(self, squares: UInt8[ndarray, "batch 3 side side"]) -> Look:
         """See `Runtime.look`."""
-        return Look(*(tensor.float().cpu().numpy() for tensor in self.looker(self._sent(squares))))
+        return Look(*self._run(self.looker, squares))
 
-    @torch.no_grad()
     def judge(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:
         """See `Runtime.judge`."""
-        return self.judges[stream](self._sent(squares)).float().cpu().numpy()
+        return self._run(self.judges[stream], squares)[0]
 
-    def _sent(self, squares: ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(squares)).to(self.device)
+    @torch.no_grad()
+    def _run(self, net: nn.Module, squares: ndarray) -> tuple[ndarray, ...]:
+        """What the net gives, one half after the other where memory does not suffice for the whole."""
+        try:
+            given = net(torch.from_numpy(np.ascontiguousarray(squares)).to(self.device))
+            return tuple(one.float().cpu().numpy() for one in (given if isinstance(given, tuple) else (given,)))
+        except RuntimeError as error:
+            if len(squares) == 1 or not out_of_memory(error):
+                raise
+        # Only here, behind the error, is what the whole batch held given back.
+        halves = [self._run(net, half) for half in np.array_split(squares, 2)]
+        return tuple(np.concatenate(both) for both in zip(*halves, strict=True))
 
 
 def nets_of(model: Model) -> dict[str, MapNet]:

@@ -271,7 +271,7 @@ def contents(run: Path) -> dict[str, str]:
     kept = [
         *run.glob("model/*"),
         *run.glob("steps/*/result.safetensors"),
-        run / "evaluation.json",
+        *run.glob("evaluation.json"),
         *run.rglob("*.partial"),
     ]
     return {str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import sys
 from dataclasses import field, make_dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from wingbar.cli.datasets import Data
 from wingbar.cli.learning import Demo, Evaluate, Train
 from wingbar.cli.many import PredictMany
 from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
+from wingbar.cli.stops import starved, stopped
 from wingbar.config import Config, read_config
 from wingbar.errors import WingbarError
 
@@ -24,15 +24,16 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command. Exit codes: 0 done, 1 some pictures unreadable, 2 a mistake of the user's, 130 stopped."""
+    """Run one command. Exit codes: 0 done, 1 some pictures unreadable, 2 a user's mistake or no room, 130 Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
+    debug, command = "--debug" in arguments, None
     try:
-        sys.exit(parse(arguments).run())
+        command = parse(arguments)
+        sys.exit(command.run())
     except WingbarError as error:
         if debug:
             raise
-        print(f"wingbar: {error}", file=sys.stderr)
+        print(f"wingbar: {starved(error, command, arguments) or error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(f"wingbar: {stopped(arguments)}", file=sys.stderr)
@@ -40,22 +41,18 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except OSError as error:
-        if error.errno not in NO_ROOM or debug:
+    except Exception as error:
+        if debug or (told := no_room(error) or starved(error, command, arguments)) is None:
             raise
-        print(f"wingbar: {error}; make room or give write access, then give the same command again.", file=sys.stderr)
+        print(f"wingbar: {told}", file=sys.stderr)
         sys.exit(2)
 
 
-def stopped(arguments: list[str]) -> str:
-    """What a command that was interrupted leaves, and how to go on."""
-    if arguments[:1] not in (["train"], ["demo"], ["guide"], ["predict-many"]):
-        return "stopped"
-    again = list(arguments)
-    if "--from" in again:  # what it has redone is not to be redone once more
-        at = again.index("--from")
-        del again[at : at + 2]
-    return f"stopped; what is finished is kept. Go on with: {shlex.join(['wingbar', *again])}"
+def no_room(error: Exception) -> str | None:
+    """What to do about a disk that takes no more; None for other errors."""
+    if not isinstance(error, OSError) or error.errno not in NO_ROOM:
+        return None
+    return f"{error}; make room or give write access, then give the same command again."
 
 
 def parse(arguments: list[str]) -> Any:

@@ -92,10 +92,14 @@ def by_predictions(
     """Doubts about pictures that no net of the run was trained on."""
     samples = (*validation, *test)
     predictions = recognizer.predict_many((sample.path for sample in samples), batch_size)
-    judged = [(s, p) for s, p in zip(samples, predictions, strict=True) if p.error is None]
+    judged = [  # scores alone: the maps of all pictures would fill the memory
+        (sample, [one.scores[name] for name in recognizer.classes])
+        for sample, one in zip(samples, predictions, strict=True)
+        if one.error is None
+    ]
     if not judged:
         raise DataError(f"{dataset.root}: none of {len(samples)} pictures to judge can be read.")
-    scores = np.array([[p.scores[name] for name in recognizer.classes] for _, p in judged])
+    scores = np.array([row for _, row in judged])
     kept = [sample for sample, _ in judged]
     told = (
         f"Judged: {len(kept)} pictures that no net of the run was trained on, {len(validation)} of the validation cut "

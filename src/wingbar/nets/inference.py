@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from wingbar.nets.packed import available, pack
 from wingbar.nets.tracing import probe, watching
+from wingbar.shortage import out_of_memory
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -41,7 +42,9 @@ def for_inference(net: Net, keep: str | None = None) -> Net:
 def _gives(net: nn.Module, expected: Tensor) -> bool:
     try:
         got = probe(net, net)
-    except RuntimeError:  # of an operator that this machine lacks
+    except RuntimeError as error:  # of an operator that this machine lacks
+        if out_of_memory(error):
+            raise
         return False
     return torch.allclose(expected, got, rtol=0, atol=1e-5 * max(1.0, float(expected.abs().max())))
 

@@ -20,6 +20,9 @@ from torchvision.ops import roi_align
 
 from wingbar.nets.saliency_head import MapNet
 
+PATCHES_AT_ONCE = 512
+"""Pooled together from one picture: 10 MB for 200 classes."""
+
 
 @torch.no_grad()
 def crop_confidences(
@@ -48,8 +51,11 @@ def roi_confidences(
     scale_y = features.shape[2] / picture.shape[1]
     scaled = torch.from_numpy(np.asarray(boxes, np.float32)).to(features.device)
     scaled = scaled * torch.tensor([scale_x, scale_y, scale_x, scale_y], device=features.device)
-    pooled = roi_align(evidence, [scaled], output_size=cells, sampling_ratio=1, aligned=True)
-    return (pooled.mean((2, 3)) + net.head.bias.float()).softmax(1)[:, label]
+    pooled = [  # some at a time: thousands of patches times thousands of classes would fill the memory
+        roi_align(evidence, [some], output_size=cells, sampling_ratio=1, aligned=True).mean((2, 3))
+        for some in scaled.split(PATCHES_AT_ONCE)
+    ]
+    return (torch.cat(pooled) + net.head.bias.float()).softmax(1)[:, label]
 
 
 def keep_patches(confidences: Float[ndarray, "patches"], threshold: float = 0.9, cap: int = 50) -> Int[ndarray, "kept"]:

@@ -17,7 +17,7 @@ from wingbar.boxes import Box
 from wingbar.config import Config
 from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.data.splits import validation_split
-from wingbar.errors import DataError, PictureError, RunError
+from wingbar.errors import DataError, PictureError, PictureNeedsMemory, RunError
 from wingbar.images import read_picture
 from wingbar.learning.loop import Hardware
 from wingbar.reporting import Reporter
@@ -144,5 +144,7 @@ def _readable(samples: Sequence[Sample], result: Result) -> tuple[Sample, ...]:
 def _size_or_reason(sample: Sample) -> tuple[int, int] | str:
     try:
         return read_picture(sample.path, short_side=64).size
+    except PictureNeedsMemory:
+        raise  # what is set aside now is set aside for good
     except PictureError as error:
         return str(error)

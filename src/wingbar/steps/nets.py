@@ -22,6 +22,7 @@ from wingbar.learning.views import Mix, View
 from wingbar.nets import create
 from wingbar.nets.saliency_head import MapNet
 from wingbar.nets.weights import find
+from wingbar.shortage import out_of_memory
 from wingbar.steps.job import Job, Kind
 from wingbar.steps.views import views_of
 from wingbar.store import Result
@@ -53,6 +54,8 @@ def try_sizes(job: Job) -> None:
         try:
             net(torch.zeros(1, 3, size, size))
         except (AssertionError, RuntimeError, ValueError) as error:
+            if out_of_memory(error):
+                raise
             raise ConfigError(
                 f"{config.net} takes no pictures of {size} px ({name}): {error}. Choose another size, --method plain "
                 "(one size only), or another --net: `wingbar backbones` lists some that take any size."

@@ -1,0 +1,81 @@
+"""What is said when a command has to stop before its end: what is kept, and how to go on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from wingbar.config import Config
+from wingbar.shortage import WORDS, lost_loader, out_of_memory
+
+TAKEN_UP = ("train", "demo", "guide", "predict-many")
+"""Commands that go on where they stopped."""
+
+
+def stopped(arguments: Sequence[str]) -> str:
+    """What a command that was interrupted leaves, and how to go on."""
+    if arguments[0] not in TAKEN_UP:
+        return "stopped"
+    return f"stopped; what is finished is kept. Go on with: {line(again(arguments))}"
+
+
+def starved(error: BaseException, command: Any, arguments: Sequence[str]) -> str | None:
+    """What a command leaves that memory did not suffice for, and which setting to lower; None for other errors."""
+    if not out_of_memory(error) and not lost_loader(error):
+        return None
+    known = settings_of(command)
+    lower = " or ".join(f"{option(name)} (it is {value})" for name, value in known.items())
+    lines = [f"not enough memory{of_what(error)}."]
+    if arguments[0] in TAKEN_UP:
+        lines.append(f"What is finished is kept. Where there is more memory, go on with: {line(again(arguments))}")
+    if not known:
+        lines.append("Give the command more memory: no setting of it makes it need less.")
+    elif arguments[0] != "train":
+        lines.append(f"To need less, lower {lower}.")
+    elif lost_loader(error):
+        lines.append(f"To need less and get the same model: {line(again(arguments, workers=known['workers'] // 2))}")
+    else:
+        less = line(again(arguments, batch_size=max(known["batch_size"] // 2, 1)))
+        lines.append(
+            f"To need less, lower {lower}. All but --workers make another model, so trainings begin again: {less}"
+        )
+    return "\n".join(lines)
+
+
+def settings_of(command: Any) -> dict[str, int]:
+    """Those settings of a command that its need of memory grows with."""
+    settings = getattr(command, "settings", command)
+    known = {name: getattr(settings, name, 0) for name in ("batch_size", "size", "workers")}
+    if isinstance(settings, Config):
+        known["batch_size"] = settings.base_recipe().batch_size
+    return {name: value for name, value in known.items() if value}
+
+
+def of_what(error: BaseException) -> str:
+    """What the library says, or that a loader is gone."""
+    if lost_loader(error):
+        return ", it seems: a process that loads pictures was ended from outside, as the kernel does when it runs out"
+    lines = str(error).strip().splitlines()  # of an error within a loader, its whole traceback
+    told = next((one for one in lines if WORDS.search(one)), lines[0] if lines else "")
+    return f" ({told.strip().rstrip('.')[:300]})" if told else ""
+
+
+def again(arguments: Sequence[str], **settings: int) -> list[str]:
+    """The command that goes on: what was redone by ``--from`` is not redone, and ``settings`` have new values."""
+    dropped, rest, value = ["--from", *map(option, settings)], [], False
+    for argument in arguments:
+        if not value and not any(argument == one or argument.startswith(f"{one}=") for one in dropped):
+            rest.append(argument)
+        value = not value and argument in dropped
+    return [*rest, *(word for name, new in settings.items() for word in (option(name), str(new)))]
+
+
+def option(name: str) -> str:
+    """A setting as it is typed."""
+    return f"--{name.replace('_', '-')}"
+
+
+def line(arguments: Sequence[str]) -> str:
+    """A command as it is typed."""
+    return shlex.join(["wingbar", *arguments])
