@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 from numba import float32
 from numpy import ndarray
+
+from wingbar.opam._compiled import compiled
 
 _STEPS = 4  # table entries per grey level: smoothed pictures lie between the levels
 
@@ -27,7 +28,7 @@ def _lightness() -> ndarray:
 _LINEAR, _CUBE = _linear_light(), _lightness()
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def to_lab(rgb: ndarray) -> ndarray:
     """CIE L*a*b* of sRGB under D65, as 2.55 L, a + 128, b + 128."""
@@ -47,7 +48,7 @@ def to_lab(rgb: ndarray) -> ndarray:
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def to_hsv(rgb: ndarray) -> ndarray:
     """Hue, saturation and value, each in 0 to 255."""
@@ -72,7 +73,7 @@ def to_hsv(rgb: ndarray) -> ndarray:
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def to_chromaticity(rgb: ndarray) -> ndarray:
     """Red's and green's share of the light, which shadows leave alone, and intensity.
@@ -91,7 +92,7 @@ def to_chromaticity(rgb: ndarray) -> ndarray:
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def to_opponent(rgb: ndarray) -> ndarray:
     """Intensity, red against green, yellow against blue."""

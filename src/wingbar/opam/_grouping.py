@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 from numba import float32
 from numpy import ndarray
+
+from wingbar.opam._compiled import compiled
 
 COLOUR_BINS = 25
 ORIENTATIONS = 8
@@ -15,7 +16,7 @@ STRENGTHS = 4
 TEXTURE_BINS = ORIENTATIONS * STRENGTHS
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def texture_bins(planes: ndarray) -> ndarray:
     """Bin uint8 [3, height, width] of each pixel's gradient: which eighth of a turn, and how strong of four.
@@ -43,7 +44,7 @@ def texture_bins(planes: ndarray) -> ndarray:
     return bins
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def describe(labels: ndarray, number: int, planes: ndarray, textures: ndarray) -> tuple[ndarray, ndarray, ndarray]:
     """Of each region: histograms float32 [number, bins] (colour, then texture; each channel sums to 1),
@@ -72,7 +73,7 @@ def describe(labels: ndarray, number: int, planes: ndarray, textures: ndarray) -
     return histograms, boxes, sizes
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def neighbours(labels: ndarray, number: int) -> ndarray:
     """Which regions touch: bool [number, number]."""
@@ -92,7 +93,7 @@ def neighbours(labels: ndarray, number: int) -> ndarray:
     return touching
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "nsz", "contract"})
+@compiled(fastmath={"reassoc", "nsz", "contract"})
 @no_type_check
 def _overlap(a: ndarray, b: ndarray, start: int, stop: int) -> np.float32:
     total = float32(0)
@@ -101,7 +102,7 @@ def _overlap(a: ndarray, b: ndarray, start: int, stop: int) -> np.float32:
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _similarity(
     histograms: ndarray, boxes: ndarray, sizes: ndarray, a: int, b: int, pixels: int, mix: ndarray
@@ -118,7 +119,7 @@ def _similarity(
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _similarities(
     histograms: ndarray, boxes: ndarray, sizes: ndarray, touching: ndarray, pixels: int, mix: ndarray
@@ -133,7 +134,7 @@ def _similarities(
     return table
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def group(histograms: ndarray, boxes: ndarray, sizes: ndarray, touching: ndarray, pixels: int, mix: ndarray) -> ndarray:
     """Join the two most similar neighbours until one region, the picture, is left.

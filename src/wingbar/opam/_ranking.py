@@ -13,16 +13,17 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 from numba import float32
 from numpy import ndarray
+
+from wingbar.opam._compiled import compiled
 
 _BORDER, _AREA, _REPEAT, _SAME = 0.4, 0.3, 1.5, 0.8
 _LOOKED_BACK_AT = 500  # earlier boxes that a box is compared with: bounds the cost
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def rank(boxes: ndarray, prior: ndarray, width: int, height: int) -> ndarray:
     """Distinct boxes int32 [n, 4] by the key above; ``prior`` is its first two terms."""
@@ -40,7 +41,7 @@ def rank(boxes: ndarray, prior: ndarray, width: int, height: int) -> ndarray:
     return boxes[np.argsort(key, kind="mergesort")]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _distinct(boxes: ndarray, prior: ndarray) -> ndarray:
     """Index of the copy of lowest ``prior`` of each box."""
@@ -55,7 +56,7 @@ def _distinct(boxes: ndarray, prior: ndarray) -> ndarray:
     return by_code[first]
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
+@compiled(fastmath={"nnan", "nsz"})
 @no_type_check
 def _earlier_overlap(boxes: ndarray) -> ndarray:
     """Largest IoU of each box with those before it."""

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from wingbar.opam._compiled import compiled
 from wingbar.opam._sets import SALIENCY_UNIT, area_of, beam_search, set_value, sum_in
 
 BLOCK = 128
@@ -63,7 +63,7 @@ def _laid_out(
     return order, np.ascontiguousarray(blocks), np.array([*target, pixels.max(initial=0), 0], kind)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _measure(boxes: ndarray, target: ndarray, table: ndarray) -> tuple[ndarray, ndarray, ndarray]:
     n = len(boxes)
@@ -76,7 +76,7 @@ def _measure(boxes: ndarray, target: ndarray, table: ndarray) -> tuple[ndarray, 
     return areas, inside, sums
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 @no_type_check
 def _pair_excess(own: ndarray, block: ndarray, j: int, frame: ndarray, floor: float) -> float:
     """Above zero wherever the pair's value is ``floor`` or more: an upper bound of it, less ``floor``, times A_U.
@@ -94,7 +94,7 @@ def _pair_excess(own: ndarray, block: ndarray, j: int, frame: ndarray, floor: fl
     return gain * min(own[6] + block[6, j], union * frame[4]) - floor * union
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _pairs_in_question(own: ndarray, block: ndarray, frame: ndarray, floor: float) -> int:
     number = np.int32(0)
@@ -103,7 +103,7 @@ def _pairs_in_question(own: ndarray, block: ndarray, frame: ndarray, floor: floa
     return number
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def best_pair(
     boxes: ndarray, target: ndarray, table: ndarray, order: ndarray, blocks: ndarray, frame: ndarray
@@ -127,7 +127,7 @@ def best_pair(
     return kept
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _overlaps(boxes: ndarray, target: ndarray, table: ndarray, order: ndarray, blocks: ndarray) -> ndarray:
     """[n, blocks, 3, size]: each box's overlaps with each block's: common area, that in the target, saliency."""
@@ -144,7 +144,7 @@ def _overlaps(boxes: ndarray, target: ndarray, table: ndarray, order: ndarray, b
     return found
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 @no_type_check
 def _triple_excess(
     pair: ndarray, block: ndarray, one: ndarray, two: ndarray, k: int, frame: ndarray, floor: float
@@ -167,7 +167,7 @@ def _triple_excess(
     return (inside - common) * min(saliency, union * frame[4]) - floor * union
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _triples_in_question(
     pair: ndarray, block: ndarray, one: ndarray, two: ndarray, frame: ndarray, floor: float
@@ -178,14 +178,14 @@ def _triples_in_question(
     return number
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 @no_type_check
 def _put_in_order(trial: ndarray, a: int, b: int, c: int) -> None:
     trial[0], trial[2] = min(a, b, c), max(a, b, c)
     trial[1] = a + b + c - trial[0] - trial[2]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def best_triple(
     boxes: ndarray, target: ndarray, table: ndarray, order: ndarray, blocks: ndarray, frame: ndarray, start: ndarray
@@ -219,7 +219,7 @@ def best_triple(
     return kept
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _is_before(one: ndarray, other: ndarray) -> bool:
     for k in range(len(one)):

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 from numba import float32, int32, uint64
 from numpy import ndarray
+
+from wingbar.opam._compiled import compiled
 
 _BITS = 12  # per counting pass: 4096 counters stay in the first-level cache
 _DIGITS = 1 << _BITS
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _reflected(length: int, margin: int) -> ndarray:
     """Indices of a line mirrored at both ends (d c b a | a b c d | d c b a), however short it is."""
@@ -29,7 +30,7 @@ def _reflected(length: int, margin: int) -> ndarray:
     return index
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def smooth(planes: ndarray, sigma: float) -> ndarray:
     """Gaussian blur of float32 planes [channel, height, width], cut at 4 sigma, edges mirrored."""
@@ -60,7 +61,7 @@ def smooth(planes: ndarray, sigma: float) -> ndarray:
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _distances(planes: ndarray) -> ndarray:
     """Colour distance from each pixel to its right, lower, lower right and lower left neighbour."""
@@ -80,7 +81,7 @@ def _distances(planes: ndarray) -> ndarray:
     return weights
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def sorted_edges(planes: ndarray, fine: bool = True) -> tuple[ndarray, ndarray]:
     """Weights of all edges, ascending, and their ids (4 * pixel + direction).
@@ -120,7 +121,7 @@ def sorted_edges(planes: ndarray, fine: bool = True) -> tuple[ndarray, ndarray]:
     return ordered, ids
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _counting_pass(entries: ndarray, counts: ndarray, shift: int) -> ndarray:
     """``entries`` in the order of the digit above ``shift``, of which ``counts`` is the histogram."""
@@ -133,7 +134,7 @@ def _counting_pass(entries: ndarray, counts: ndarray, shift: int) -> ndarray:
     return out
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 @no_type_check
 def _root(parent: ndarray, node: int) -> int:
     up = parent[node]
@@ -144,7 +145,7 @@ def _root(parent: ndarray, node: int) -> int:
     return node
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def segment(
     weights: ndarray, ids: ndarray, height: int, width: int, scale: float, min_size: int

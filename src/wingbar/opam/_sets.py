@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 from numpy import ndarray
+
+from wingbar.opam._compiled import compiled
 
 SALIENCY_UNIT = 2.0**24
 BEAM = 64
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 @no_type_check
 def sum_in(table: ndarray, x1: int, y1: int, x2: int, y2: int) -> int:
     """Sum of the summed-area table's values over a box, which may be empty."""
@@ -26,14 +27,14 @@ def sum_in(table: ndarray, x1: int, y1: int, x2: int, y2: int) -> int:
     return table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 @no_type_check
 def area_of(x1: int, y1: int, x2: int, y2: int) -> int:
     """Pixels of a box, which may be empty."""
     return max(x2 - x1, 0) * max(y2 - y1, 0)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def set_value(boxes: ndarray, chosen: ndarray, target: ndarray, table: ndarray) -> float:
     """exp(Delta_part) of the chosen boxes, by inclusion and exclusion over their subsets."""
@@ -62,7 +63,7 @@ def set_value(boxes: ndarray, chosen: ndarray, target: ndarray, table: ndarray) 
     return gain * (total / union) / SALIENCY_UNIT
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def beam_search(boxes: ndarray, target: ndarray, table: ndarray, count: int) -> ndarray:
     """``count`` boxes grown one by one, keeping the `BEAM` best sets of each size."""
@@ -86,7 +87,7 @@ def beam_search(boxes: ndarray, target: ndarray, table: ndarray, count: int) -> 
     return beam[0]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _is_new(kept: ndarray, row: int) -> int:
     for other in range(row):
@@ -95,7 +96,7 @@ def _is_new(kept: ndarray, row: int) -> int:
     return 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 @no_type_check
 def _grown(chosen: ndarray, candidate: int) -> ndarray:
     # In order, so that equal sets are equal arrays.
