@@ -88,6 +88,7 @@ class Prediction:
             ranked = sorted(scores.items(), key=lambda item: -item[1])[:top]
             return {label: round(score, 6) for label, score in ranked}
 
+        names = part_names([part.cluster for part in self.parts])
         return {
             "path": self.path,
             "label": self.label,
@@ -96,7 +97,18 @@ class Prediction:
             "size": list(self.size),
             "object_box": list(self.object_box),
             "parts": [
-                {"box": list(part.box), "cluster": part.cluster, "scores": best(part.scores)} for part in self.parts
+                {"name": name, "box": list(part.box), "cluster": part.cluster, "scores": best(part.scores)}
+                for name, part in zip(names, self.parts, strict=True)
             ],
             "streams": {name: best(scores) for name, scores in self.streams.items()},
         }
+
+
+def part_names(clusters: list[int]) -> list[str]:
+    """``1`` for the part of cluster 0, the same number in every picture; ``1a``, ``1b`` where several share one."""
+    names = []
+    for position, cluster in enumerate(clusters):
+        shared = clusters.count(cluster) > 1
+        letter = chr(ord("a") + clusters[:position].count(cluster)) if shared else ""
+        names.append(f"{cluster + 1}{letter}")
+    return names

@@ -7,8 +7,8 @@ import pytest
 
 from wingbar.errors import PictureError
 from wingbar.explain import contrast
-from wingbar.explain.contrast import part_names, peaks
-from wingbar.prediction import Part, Prediction
+from wingbar.explain.contrast import peaks
+from wingbar.prediction import Part, Prediction, part_names
 
 CLASSES = ("wren", "robin", "tit")
 
@@ -40,6 +40,14 @@ def test_the_difference_of_evidence_is_the_difference_of_logits_without_bias() -
     p = prediction()
     logits = p.evidence.mean((1, 2))
     assert contrast(p).evidence.mean() == pytest.approx(logits[2] - logits[0])
+
+
+def test_the_map_and_the_leaning_add_up_to_the_difference_of_logits() -> None:
+    """The logits are those that a softmax makes the picture's scores from, whatever is added to all of them."""
+    p = prediction()
+    logits = np.log([p.streams["picture"][name] for name in CLASSES])
+    bias = logits - p.evidence.mean((1, 2))
+    assert contrast(p).leaning == pytest.approx(bias[2] - bias[0])
 
 
 def test_an_unreadable_picture_has_no_contrast() -> None:

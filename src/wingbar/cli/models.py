@@ -193,9 +193,12 @@ def expand(paths: tuple[Path, ...]) -> Iterator[Path]:
 
 def described(prediction: Prediction, top: int) -> str:
     """A prediction as lines for people."""
+    from wingbar.prediction import part_names
+
     x1, y1, x2, y2 = prediction.object_box
     names = ", ".join(f"{printable(label)} {score:.1%}" for label, score in list(prediction.scores.items())[:top])
-    parts = "; ".join(f"part {part.cluster} at {part.box}" for part in prediction.parts)
+    named = zip(part_names([part.cluster for part in prediction.parts]), prediction.parts, strict=True)
+    parts = "; ".join(f"part {name} at {part.box}" for name, part in named)
     where = f"  object at {(x1, y1, x2, y2)}" + (f"; {parts}" if parts else "")
     return f"{printable(str(prediction.path), 4096)}: {names}\n{where}"
 

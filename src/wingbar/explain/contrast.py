@@ -1,12 +1,14 @@
 """Why this class and not that one: the difference of what the nets say of the two.
 
 With M_c the evidence map of class c (its mean over the places is c's logit without its bias), M_a - M_b says where the
-picture speaks for a (above zero) or for b (below). A part's or a stream's vote is p(a) - p(b), by that part or stream
+picture speaks for a (above zero) or for b (below). Its mean and the difference of the two biases, which hold for every
+picture, are together the difference of logits. A part's or a stream's vote is p(a) - p(b), by that part or stream
 alone, in [-1, 1]. The fused score is the streams' weighted sum, so its difference is the weighted sum of their votes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +17,9 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from wingbar.prediction import Prediction
+
+LEAST = 1e-37
+"""Stands for a probability too small for a float."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +30,8 @@ class Contrast:
     second: str
     evidence: Float32[ndarray, "h w"]
     """What speaks for the first (above zero) or the second, in logits, at the net's resolution."""
+    leaning: float
+    """What the picture's net adds for the first whatever it is shown, in logits: the difference of the two biases."""
     parts: tuple[float, ...]
     """Vote of each part, in the prediction's order."""
     streams: dict[str, float]
@@ -37,10 +44,12 @@ def contrast(prediction: Prediction) -> Contrast:
     """The best class against the next. Raises PictureError for a picture that could not be read."""
     first, second = prediction.label, list(prediction.scores)[1]
     classes = list(prediction.streams["picture"])
+    evidence = prediction.evidence[classes.index(first)] - prediction.evidence[classes.index(second)]
     return Contrast(
         first,
         second,
-        prediction.evidence[classes.index(first)] - prediction.evidence[classes.index(second)],
+        evidence,
+        log_odds(prediction.streams["picture"], first, second) - float(evidence.mean()),
         tuple(vote(part.scores, first, second) for part in prediction.parts),
         {name: vote(scores, first, second) for name, scores in prediction.streams.items()},
         vote(prediction.scores, first, second),
@@ -52,14 +61,9 @@ def vote(scores: Mapping[str, float], first: str, second: str) -> float:
     return scores[first] - scores[second]
 
 
-def part_names(clusters: list[int]) -> list[str]:
-    """``1`` for the part of cluster 0, the same number in every picture; ``1a``, ``1b`` where several share one."""
-    names = []
-    for position, cluster in enumerate(clusters):
-        shared = clusters.count(cluster) > 1
-        letter = chr(ord("a") + clusters[:position].count(cluster)) if shared else ""
-        names.append(f"{cluster + 1}{letter}")
-    return names
+def log_odds(scores: Mapping[str, float], first: str, second: str) -> float:
+    """log p(first) - log p(second): the difference of the logits that a softmax made ``scores`` from."""
+    return math.log(max(scores[first], LEAST)) - math.log(max(scores[second], LEAST))
 
 
 def peaks(evidence: Float32[ndarray, "h w"]) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from wingbar.boxes import Box
-from wingbar.explain.contrast import Contrast, part_names, peaks
+from wingbar.explain.contrast import Contrast, peaks
 from wingbar.explain.lettering import Colour, lettered, write
 from wingbar.explain.overlays import FIRST, PARTS, SECOND, diverging, heat, resized
 from wingbar.explain.placing import place_labels
 from wingbar.images import Picture
-from wingbar.prediction import Prediction
+from wingbar.prediction import Prediction, part_names
 
 OBJECT = (255, 255, 255)
 GROUND = (238, 238, 238)
@@ -94,7 +94,7 @@ def heat_figure(frame: Frame, prediction: Prediction) -> Image.Image:
 
 def contrast_figure(frame: Frame, told: Contrast) -> Image.Image:
     """Orange where the picture speaks for class A, blue for B, with a letter where each is strongest."""
-    largest = float(np.abs(told.evidence).max()) or 1.0
+    largest = full_colour(told)
     share = resized(told.evidence / largest, frame.fitted)
     image = frame.mounted(Image.fromarray(diverging(np.asarray(frame.photograph), share)))
     draw = ImageDraw.Draw(image)
@@ -109,15 +109,20 @@ def contrast_figure(frame: Frame, told: Contrast) -> Image.Image:
     return image
 
 
+def full_colour(told: Contrast) -> float:
+    """Logits that have the full colour: the most in this picture, and no fewer than one, so little looks like little."""
+    return max(float(np.abs(told.evidence).max()), 1.0)
+
+
 def scale_bar(told: Contrast, width: int) -> Image.Image:
     """What the colours of `contrast_figure` mean, in logits."""
-    largest = float(np.abs(told.evidence).max())
+    largest = full_colour(told)
     image = Image.new("RGB", (width, 44), "white")
     shares = np.tile(np.linspace(-1, 1, width, dtype=np.float32), (14, 1))
     image.paste(Image.fromarray(diverging(np.full((14, width, 3), 255, np.uint8), shares)), (0, 0))
     draw = ImageDraw.Draw(image)
     write(draw, (0, 20), f"for B, {largest:.3g}", 16, width=width / 3)
-    write(draw, (width / 2, 20), "0 logits", 16, width=width / 3, anchor="ma")
+    write(draw, (width / 2, 20), "logits", 16, width=width / 3, anchor="ma")
     write(draw, (width, 20), f"for A, {largest:.3g}", 16, width=width / 3, anchor="ra")
     return image
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from wingbar.explain.charts import score_bars, vote_bars
-from wingbar.explain.contrast import Contrast, contrast, part_names
+from wingbar.explain.contrast import Contrast, contrast
 from wingbar.explain.figures import Frame, boxes_figure, contrast_figure, heat_figure, ink_on, scale_bar
 from wingbar.explain.lettering import PALE_INK, paragraph, write
 from wingbar.explain.overlays import FIRST, SECOND
 from wingbar.files import write_bytes
 from wingbar.images import Picture
 from wingbar.names import display_names, slug
-from wingbar.prediction import Prediction
+from wingbar.prediction import Prediction, part_names
 from wingbar.recognizer import Recognizer
 
 WIDTH = 1200
@@ -24,6 +24,7 @@ MARGIN = 24
 COLUMN = (WIDTH - 3 * MARGIN) // 2
 TALLEST = 480
 """Height of a photograph at most, in pixels."""
+LOOKED = "Bright: what speaks for the name given, to the whole picture's net. It can lie beside the object."
 SPEAKS = "Orange: what speaks for A in the whole picture; blue: for B. The letters mark where most does."
 
 
@@ -50,8 +51,9 @@ def panel(picture: Picture, prediction: Prediction) -> Image.Image:
     told = contrast(prediction)
     frame = Frame(picture, COLUMN, TALLEST)
     looked = stack([boxes_figure(frame, prediction), paragraph(where_text(prediction), 18, COLUMN)], 8)
-    warm = stack([heat_figure(frame, prediction), paragraph("Bright: where the net looked.", 18, COLUMN)], 8)
-    places = stack([contrast_figure(frame, told), scale_bar(told, COLUMN), paragraph(SPEAKS, 18, COLUMN)], 8)
+    warm = stack([heat_figure(frame, prediction), paragraph(LOOKED, 18, COLUMN)], 8)
+    spoken = [scale_bar(told, COLUMN), paragraph(SPEAKS, 18, COLUMN), paragraph(sum_text(told), 18, COLUMN)]
+    places = stack([contrast_figure(frame, told), *spoken], 8)
     return with_margin(
         stack([header(prediction, told), beside([looked, warm]), beside([places, votes(prediction, told)])], MARGIN)
     )
@@ -107,6 +109,15 @@ def where_text(prediction: Prediction) -> str:
     if not prediction.parts:
         return "White: the object as the net found it."
     return "White: the object. Numbers: the parts; one number is what the model takes for the same place."
+
+
+def sum_text(told: Contrast) -> str:
+    """What the map adds up to, and what the net adds to it before it looks."""
+    seen = float(told.evidence.mean())
+    return (
+        f"Logits for A less those for B: {seen:+.2f} from the places together, and {told.leaning:+.2f} whatever the "
+        f"picture shows: {seen + told.leaning:+.2f}."
+    )
 
 
 def stack(images: Sequence[Image.Image], gap: int) -> Image.Image:

@@ -57,6 +57,11 @@ def patches(job: Job, candidates: Result, filternets: Sequence[tuple[Result, Int
                 kept[index] = boxes[index][keep_patches(scores, settings.threshold, settings.cap)]
         share = confident / max(total, 1)
         job.reporter.say(f"  {share:.1%} of {total} patches are above the threshold")
+        if not confident:
+            job.reporter.say(
+                "  so ClassNet learns from whole pictures only; more --epochs make FilterNet surer, or lower "
+                "filtering.threshold in the file of --config"
+            )
         return Result(pack(kept), {"share_above": share})
 
     def unfiltered() -> Result:
