@@ -180,8 +180,8 @@ class Config:
     """Loader processes; 0 loads in the training process."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """Numbers in forward and backward passes; auto: bf16-mixed on a GPU that has it, else 32-true."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """What nets run on; auto: a GPU where there is one."""
 
     training: Suppress[dict[str, Any]] = field(default_factory=dict)
     """Any field of the recipe, over the preset."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ class Train:
         from wingbar.pipeline import train
 
         train(self.data, self.out, self.settings, redo_from=self.from_step, quiet=self.quiet)
-        print(f"model: {self.out / 'model'}; judge it: wingbar evaluate {self.out}", file=sys.stderr)
+        print(f"model: {self.out / 'model'}; judge it: wingbar evaluate {shlex.quote(str(self.out))}", file=sys.stderr)
         return 0
 
 
@@ -62,7 +63,7 @@ class Evaluate:
 
 @dataclass
 class Demo:
-    """Draw birds, learn them, compare plain and OPAM, show where each looked. Under five minutes on two cores."""
+    """Draw birds, learn them, compare plain and OPAM, show where each looked: about five minutes on two free cores."""
 
     out: Path = Path("demo")
     """Folder for the drawn birds, the two runs and the pictures."""

@@ -181,6 +181,8 @@ def expand(paths: tuple[Path, ...]) -> Iterator[Path]:
     """The files given, and the pictures in the folders given; a path that is not there fails as a picture."""
     from wingbar.data.checks import EXTENSIONS
 
+    if not paths:
+        raise DataError("name at least one picture, or a folder of pictures.")
     for path in paths:
         if path.is_dir():
             found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)

@@ -89,7 +89,7 @@ def rows(findings: Sequence[Finding]) -> list[list[str]]:
 def _first(items: Sequence[Item]) -> str:
     if not items:
         return "-"
-    pictures = [sample.path.name for sample in items[0].pictures[:2]]
+    pictures = [sample.key for sample in items[0].pictures[:2]]
     facts = [f"{key} {value}" for key, value in items[0].facts.items()]
     text = plain("; ".join([*pictures, *facts]))
     return text if len(text) <= WIDE else text[: WIDE - 1] + "…"

@@ -110,7 +110,7 @@ def contrast_figure(frame: Frame, told: Contrast) -> Image.Image:
 
 
 def full_colour(told: Contrast) -> float:
-    """Logits that have the full colour: the most in this picture, and no fewer than one, so little looks like little."""
+    """Logits of the full colour: the most in this picture, and no fewer than one, so that little looks like little."""
     return max(float(np.abs(told.evidence).max()), 1.0)
 
 

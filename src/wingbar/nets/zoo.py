@@ -90,8 +90,8 @@ def _ours(name: str, num_classes: int, dropout: float) -> MapNet:
 
 def _timm(name: str, num_classes: int, dropout: float) -> MapNet:
     if not timm.is_model(name):
-        known = [*OURS, *timm.list_models()]
-        raise ConfigError(f"Unknown network {name!r}.{suggestion(name, known)}")
+        likely = suggestion(name, [*OURS, *timm.list_models()])
+        raise ConfigError(f"Unknown network {name!r}.{likely} `wingbar backbones` lists those that were tried.")
     backbone = _timm_backbone(name)
     config = backbone.pretrained_cfg
     return MapNet(
