@@ -131,7 +131,8 @@ def _strategy(world: World) -> DDPStrategy | str:
         return "auto"
     known = inspect.signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14
-    return DDPStrategy(static_graph=True, **{name: False})
+    kept: dict[str, Any] = {name: False}
+    return DDPStrategy(static_graph=True, **kept)
 
 
 def plain(job: steps.Job) -> dict[str, Result]:
