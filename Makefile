@@ -5,9 +5,9 @@ READY := .venv/.ready
 
 # The peers of the benchmarks, beside all that .venv holds: OpenCV's wheels overwrite one another.
 PEERS := .venv-peers/bin
-BENCHMARKS := proposals parts scoring res2net maps prediction growth input manifest
+BENCHMARKS := proposals parts scoring res2net maps prediction growth input manifest scaling
 
-.PHONY: demo test lint bench bench-quick fuzz torture torture-backbones torture-inputs torture-serve clean
+.PHONY: demo test lint bench bench-quick fuzz torture torture-backbones torture-inputs torture-ranks torture-serve clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -59,6 +59,9 @@ torture-inputs: $(READY)
 
 torture-serve: $(READY)
 	WINGBAR_TORTURE=10 $(BIN)/python -m pytest -s tests/serve/test_storm.py
+
+torture-ranks: $(READY)
+	WINGBAR_TORTURE=1 $(BIN)/python -m pytest -s -v --durations=0 tests/test_ranks.py
 
 clean:
 	rm -rf .venv .venv-peers demo

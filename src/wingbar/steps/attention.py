@@ -52,7 +52,10 @@ def principal_maps(job: Job, classnet: Result) -> Result:
     def compute() -> Result:
         if not wanted:
             return Result()
-        net = net_of(job, classnet) if config.weights == "none" else new_net(job, config.weights)
+        if config.weights == "none":
+            net = net_of(job, classnet)
+        else:
+            net = job.world.each(lambda: new_net(job, config.weights))
         net.to(job.hardware.device).to(memory_format=torch.channels_last)
         net.eval()
         size = config.locating_size()
