@@ -39,7 +39,6 @@ from wingbar.ranks import ALONE, World
 from wingbar.runtime import Look, Runtime
 
 NO_BOXES = np.zeros((0, 4), np.int32)
-NO_EVIDENCE = np.zeros((1, 1, 1), np.float32)
 
 
 class Recognizer:
@@ -241,7 +240,8 @@ def predict_together(
     """
     taken = enumerate(pictures)
     own = (source for number, source in taken if number // batch_size % world.size == world.rank)
-    told = (replace(one, evidence=NO_EVIDENCE) for one in recognizer.predict_many(own, batch_size))
+    predictions = recognizer.predict_many(own, batch_size)
+    told = (replace(one, evidence=np.empty((0, *one.map.shape), np.float32)) for one in predictions)
     for batch in world.stream(_in_batches(told, batch_size)):
         yield from batch
 

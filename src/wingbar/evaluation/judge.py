@@ -26,7 +26,7 @@ from wingbar.ranks import ALONE, World, opened
 from wingbar.recognizer import Recognizer, load, predict_together
 from wingbar.store import digest, locked
 
-NO_MAP = np.zeros((1, 1), np.float32)
+NO_MAPS = np.zeros((1, 1, 1), np.float32)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def judge(
             continue
         if sample.box is not None:
             boxes.add(prediction.map, prediction.size, _true_box(sample, prediction.size))
-        kept.append((sample, replace(prediction, map=NO_MAP)))  # maps would fill the memory
+        kept.append((sample, replace(prediction, evidence=NO_MAPS, map=NO_MAPS[0])))  # maps would fill the memory
     return world.first(lambda: _figures(recognizer, samples, dataset, kept, failures, boxes, seed))
 
 
