@@ -18,8 +18,9 @@ from safetensors.numpy import load_file
 import wingbar
 from wingbar.cli import main
 from wingbar.config import Config, to_toml
+from wingbar.errors import ConfigError
 from wingbar.evaluation.judge import evaluate
-from wingbar.ranks import ALONE
+from wingbar.ranks import ALONE, opened
 
 SUPPORT = Path(__file__).parent / "support"
 LONG = bool(os.environ.get("WINGBAR_TORTURE"))
@@ -154,6 +155,18 @@ def test_an_error_of_the_users_is_told_once(tmp_path: Path, birds: Path) -> None
         code, _, err = ended(torchrun(["-m", "wingbar", *line], ranks=2))
         assert code and err.count("wingbar: ") == 1 and message in err, err
         assert "Traceback" not in err.split("torch/distributed")[0], err
+
+
+def test_a_job_that_could_not_be_started_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torchrun starts its processes: the second of a machine's two."""
+    told = {"RUN_ID": "1", "MAX_RESTARTS": "3", "USE_AGENT_STORE": "True"}
+    for name, value in told.items():
+        monkeypatch.setenv(f"TORCHELASTIC_{name}", value)
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1") as raised, opened():
+        pass
+    assert raised.value.teller == 0
 
 
 @pytest.mark.skipif(not LONG, reason="make torture-ranks")

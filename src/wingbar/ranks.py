@@ -19,7 +19,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wingbar.errors import RunError, WingbarError
+from wingbar.errors import ConfigError, RunError, WingbarError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,11 +126,12 @@ ALONE = World()
 def opened() -> Iterator[World]:
     """The job that this process belongs to: torchrun's, or of this process alone.
 
-    Raises RunError when another rank has gone.
+    Raises RunError when another rank has gone, ConfigError for a job that could not be started again.
     """
     if (size := number_of_ranks()) == 1:
         yield ALONE
         return
+    _refuse_stale_addresses()
     import torch
     import torch.distributed as dist
 
@@ -149,6 +150,21 @@ def opened() -> Iterator[World]:
         ) from error
     if ours:
         dist.destroy_process_group()
+
+
+def _refuse_stale_addresses() -> None:
+    """Raise ConfigError where ranks started again would meet at the addresses of the dead ones, and wait for ever.
+
+    So they do where torchrun keeps one store for all its attempts, as it does by default (pytorch/pytorch#135712;
+    seen with torch 2.14).
+    """
+    if os.environ["TORCHELASTIC_MAX_RESTARTS"] != "0" and os.environ["TORCHELASTIC_USE_AGENT_STORE"] == "True":
+        error = ConfigError(
+            "torchrun --max-restarts needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment, or processes that "
+            "are started again do not find one another."
+        )
+        error.teller = first_rank_here()
+        raise error
 
 
 def number_of_ranks() -> int:

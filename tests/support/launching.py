@@ -47,9 +47,8 @@ def _torchrun(ranks: int, restarts: int) -> list[str]:
 
 def _started(line: Sequence[str | Path], **more: str) -> subprocess.Popen[str]:
     alone = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_XDIST")}
-    return subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**alone, "OMP_NUM_THREADS": "1", **more}
-    )
+    told = {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **more}
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**alone, **told})
 
 
 def ended(job: subprocess.Popen[str]) -> tuple[int, str, str]:

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from wingbar.errors import ConfigError, RunError
+from wingbar.errors import RunError
 from wingbar.learning.checkpoint import Checkpoint, restore_training, training_state
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.schedule import make_optimizer, rate_at
@@ -125,9 +125,7 @@ def fit(
     """
     watch, world = watch or Watch(), hardware.world
     fabric, device = hardware.fabric, hardware.device
-    sampler = EpochSampler(len(mixes), recipe.batch_size, seed, world)
-    if sampler.batch_size < world.size:
-        raise ConfigError(f"a batch of {sampler.batch_size} pictures is too small for {world.size} processes.")
+    sampler = world.each(lambda: EpochSampler(len(mixes), recipe.batch_size, seed, world))
     if world.size > 1 and device.type == "cuda" and not recipe.frozen_norms:
         net = convert_sync_batchnorm(net)
     net.to(device).to(memory_format=torch.channels_last)

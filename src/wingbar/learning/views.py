@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wingbar.boxes import Box
+from wingbar.errors import ConfigError
 from wingbar.images import READ_SIDE, crop_square, picture_size, read_picture
 from wingbar.learning.recipe import Recipe
 from wingbar.ranks import ALONE, World
@@ -146,11 +147,14 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
     """The rank's share of batches of (epoch, picture) in the epoch's own order; ``epoch`` is set before each pass.
 
     The last, smaller batch is dropped unless it is the only one, so that every step weighs the same.
+    Raises ConfigError for a batch of fewer pictures than ranks.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int, world: World = ALONE) -> None:
         self.count, self.batch_size, self.seed, self.epoch = count, min(batch_size, count), seed, 0
         self.world = world
+        if self.batch_size < world.size:
+            raise ConfigError(f"a batch of {self.batch_size} pictures is too small for {world.size} processes.")
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
