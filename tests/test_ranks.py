@@ -16,7 +16,7 @@ from launching import done, ended, kill_when, torchrun, torchrun_on, two_hosts, 
 from safetensors.numpy import load_file
 
 import wingbar
-from wingbar.cli import main
+from wingbar.cli import main, stopped
 from wingbar.config import Config, to_toml
 from wingbar.errors import ConfigError
 from wingbar.evaluation.judge import evaluate
@@ -164,6 +164,7 @@ def test_a_job_that_could_not_be_started_again_is_refused(monkeypatch: pytest.Mo
         monkeypatch.setenv(f"TORCHELASTIC_{name}", value)
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
+    assert "the same torchrun command" in stopped(["train", "photos", "--out", "run"])
     with pytest.raises(ConfigError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1") as raised, opened():
         pass
     assert raised.value.teller == 0

@@ -83,6 +83,8 @@ def stopped(arguments: list[str]) -> str:
     """What a command that was interrupted leaves, and how to go on."""
     if arguments[:1] not in (["train"], ["demo"], ["guide"], ["predict-many"]):
         return "stopped"
+    if number_of_ranks() > 1:
+        return "stopped; what is finished is kept. Go on with the same torchrun command."
     again = list(arguments)
     if "--from" in again:  # what it has redone is not to be redone once more
         at = again.index("--from")

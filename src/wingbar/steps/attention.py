@@ -129,13 +129,14 @@ def map_boxes(
     job: Job, classnet: Result, maps: Result, principal: Result, candidates: Result, rule: str | None = None
 ) -> Result:
     """Each picture's object box cut from a map, by the rule whose crops ClassNet names best on validation pictures."""
-    config = job.config
+    config, boxes = job.config, unpack(candidates.arrays)
 
     def boxes_by(text: str) -> ndarray:
         parsed, side = Rule.parse(text), config.proposals.side
         source = maps.arrays["cam"] if parsed.source == "cam" else principal.arrays["maps"]
-        looked = zip(source, job.sizes, unpack(candidates.arrays), strict=True)
-        return np.array([box_from_map(found, size, side, parsed, boxes) for found, size, boxes in looked], np.int32)
+        own = job.world.share(range(len(job.samples)))
+        found = job.world.collect(lambda: (box_from_map(source[i], job.sizes[i], side, parsed, boxes[i]) for i in own))
+        return np.array(found, np.int32)
 
     def compute() -> Result:
         losses: dict[str, float] = {}
