@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from _measure import Options, door, table
@@ -30,14 +31,19 @@ from wingbar.reporting import Reporter
 from wingbar.steps.nets import new_net
 from wingbar.store import Result, Store, digest
 
-CONFIG = Config(weights="none", workers=0, filtering=FilterSettings(threshold=0.0))
+SIZE = 160
+
+
+def settings(size: int) -> Config:
+    """Of a run at this size, with every patch passing the filter."""
+    return Config(weights="none", workers=0, size=size, filtering=FilterSettings(threshold=0.0))
 
 
 class Steps:
     """The steps one after the other, timed, with a digest of what they found."""
 
-    def __init__(self, folder: Path, world: World) -> None:
-        self.world, self.folder = world, folder
+    def __init__(self, folder: Path, world: World, size: int) -> None:
+        self.world, self.folder, self.config = world, folder, settings(size)
         self.seconds: dict[str, float] = {}
         self.found: list[str] = []
 
@@ -58,12 +64,12 @@ class Steps:
         inspected = []
 
         def reading() -> Result:
-            inspected.append(steps.inspect(dataset, CONFIG, store, reporter))
+            inspected.append(steps.inspect(dataset, self.config, store, reporter))
             return inspected[0][1]
 
         read = self.timed("reading", reading)
-        hardware = open_hardware(CONFIG, self.world)
-        job = steps.Job(CONFIG, dataset.classes, inspected[0][0], read, store, hardware, reporter)
+        hardware = open_hardware(self.config, self.world)
+        job = steps.Job(self.config, dataset.classes, inspected[0][0], read, store, hardware, reporter)
         net = Result({key: value.numpy() for key, value in new_net(job, None).state_dict().items()}, {}, "untrained")
         timed = self.timed
         candidates = timed("selective search", lambda: steps.proposals(job))
@@ -76,23 +82,23 @@ class Steps:
         timed("alignment", lambda: steps.alignment(job, net, parts))
 
 
-def work(data: Path, classes: int) -> None:
+def work(data: Path, classes: int, size: int) -> None:
     """What each process does; the first prints seconds of each step and a digest of all arrays."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(os.environ["LOCAL_RANK"]) % len(cores)]})
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, opened() as world:
-        timed = Steps(Path(folder), world)
+        timed = Steps(Path(folder), world, size)
         timed.run(data, classes)
     if world.rank == 0:
         print(json.dumps({"seconds": timed.seconds, "found": digest(*timed.found)}))
 
 
-def times(data: Path, classes: int, processes: int) -> dict[str, object]:
+def times(data: Path, classes: int, size: int, processes: int) -> dict[str, Any]:
     """What `work` prints with so many processes."""
     line = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", __file__, "--work", str(data)]
     done = subprocess.run(
-        [sys.executable, "-m", *line, str(classes)], check=True, capture_output=True, text=True,
+        [sys.executable, "-m", *line, str(classes), str(size)], check=True, capture_output=True, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
     )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])
@@ -102,10 +108,10 @@ def measure(options: Options) -> str:
     """The section of docs/performance.md."""
     cores = len(os.sched_getaffinity(0))
     counts: Sequence[int] = [count for count in options.arguments.processes if count <= cores]
-    classes = options.number(options.arguments.classes, 2)
+    classes, size = options.number(options.arguments.classes, 2), options.number(SIZE, 32)
     pictures = len(load_data(options.data).first_classes(classes).split("train"))
-    times(options.data, 2, counts[0])  # compiles what is compiled once
-    found = [times(options.data, classes, count) for count in counts]
+    times(options.data, 2, size, counts[0])  # compiles what is compiled once
+    found = [times(options.data, classes, size, count) for count in counts]
     same = "the same, bit for bit" if len({one["found"] for one in found}) == 1 else "NOT THE SAME"
     seconds = [{**one["seconds"], "all": sum(one["seconds"].values())} for one in found]
     rows = [
@@ -116,7 +122,7 @@ def measure(options: Options) -> str:
     speed = [f"times as fast with {count}" for count in counts[1:]]
     return f"""## Scaling
 
-{pictures} training pictures, MobileNetV2 at {CONFIG.size} px, each process on a core of its own, by wall time; what the
+{pictures} training pictures, MobileNetV2 at {size} px, each process on a core of its own, by wall time; what the
 processes tell one another, and what the first of them does alone, is in it. All arrays are {same}.
 
 {table(["step", *heads, *speed], rows)}"""
@@ -131,7 +137,7 @@ def more(parser: argparse.ArgumentParser) -> None:
 def main() -> None:
     """Measure, or be one of the processes that are measured."""
     if sys.argv[1:2] == ["--work"]:
-        work(Path(sys.argv[2]), int(sys.argv[3]))
+        work(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
     else:
         door(measure, __doc__, more)
 

@@ -36,7 +36,8 @@ def torchrun_on(
 ) -> subprocess.Popen[str]:
     """The part of a job that is one host's, with ``ranks`` processes on each of ``hosts``."""
     meeting = [f"--nnodes={len(hosts)}", "--rdzv-backend=c10d", f"--rdzv-endpoint={hosts[0].address}:29400"]
-    own = [f"--local-addr={host.address}", "--rdzv-id=tried"]
+    # Both namespaces have this machine's name, so by that no host knows itself.
+    own = [f"--local-addr={host.address}", "--rdzv-id=tried", f"--rdzv-conf=is_host={int(host is hosts[0])}"]
     inside = ["ip", "netns", "exec", host.name]
     return _started([*inside, *_torchrun(ranks, restarts), *meeting, *own, *command], GLOO_SOCKET_IFNAME=host.link)
 
