@@ -5,14 +5,15 @@ READY := .venv/.ready
 
 # The peers of the benchmarks, beside all that .venv holds: OpenCV's wheels overwrite one another.
 PEERS := .venv-peers/bin
-BENCHMARKS := proposals parts scoring res2net maps prediction growth input copies manifest memory
+BENCHMARKS := proposals parts scoring res2net maps prediction growth input copies manifest memory scaling
 
 # Every dependency at its lower bound; and what writes the bill of materials, which must not be in it.
 LOWEST := .venv-lowest/bin
 AT_LENGTH := hostile torture test_demo.py test_docs.py test_real_birds.py
 SBOM := .venv-sbom/bin
 
-.PHONY: demo test test-lowest lint sbom bench bench-quick fuzz torture torture-backbones torture-inputs torture-serve clean
+.PHONY: demo test test-lowest lint sbom bench bench-quick fuzz
+.PHONY: torture torture-backbones torture-inputs torture-ranks torture-serve clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -83,6 +84,9 @@ torture-inputs: $(READY)
 
 torture-serve: $(READY)
 	WINGBAR_TORTURE=10 $(BIN)/python -m pytest -s tests/serve/test_storm.py
+
+torture-ranks: $(READY)
+	WINGBAR_TORTURE=1 $(BIN)/python -m pytest -s -v --durations=0 tests/test_ranks.py
 
 clean:
 	rm -rf .venv .venv-lowest .venv-peers .venv-sbom sbom.json demo

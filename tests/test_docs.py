@@ -17,6 +17,7 @@ from types import ModuleType
 
 import pytest
 from PIL import Image
+from torch.distributed.run import parse_args
 
 from wingbar import cli
 from wingbar.config import Config, FilterSettings, read_config
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in (
     "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/data-sets.md", "docs/data-check.md",
     "docs/serve.md", "docs/settings.md", "docs/method.md", "docs/reproduce.md", "docs/results.md",
-    "docs/performance.md", "docs/backbones.md", "docs/reliability.md",
+    "docs/performance.md", "docs/backbones.md", "docs/reliability.md", "docs/many-machines.md",
 )]  # fmt: skip
 ONLY_PARSED = {
     "wingbar train CUB_200_2011 --out paper --recipe paper --net vgg19_bn_cam --size 224": "a net for a GPU, 70 epochs",
@@ -150,6 +151,15 @@ def test_what_is_not_run_is_understood_and_stands_in_the_pages(line: str, desk: 
     monkeypatch.chdir(desk)
     assert any(line in page.read_text(encoding="utf-8") for page in PAGES)
     assert cli.parse(line.split()[1:]) is not None
+
+
+@pytest.mark.parametrize("line", shell_lines("torchrun "))
+def test_every_job_of_several_processes_is_understood(line: str, desk: Path, monkeypatch) -> None:
+    """tests/test_ranks.py runs such jobs."""
+    monkeypatch.chdir(desk)
+    job = parse_args(shlex.split(line)[1:])
+    assert (job.module, job.training_script) == (True, "wingbar")
+    assert isinstance(cli.parse(job.training_script_args), cli.SHARED_OUT)
 
 
 @pytest.mark.parametrize("line", shell_lines("python "))

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 class WingbarError(Exception):
     """Base of all errors shown without a traceback (exit code 2)."""
 
+    teller: int | None = None
+    """Of several processes that raise it together, the rank of the one that tells it; None: each its own."""
+
 
 class DataError(WingbarError):
     """A data set cannot be used as it is: names the file or line and the remedy."""

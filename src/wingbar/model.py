@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ class Model:
 
     folder: Path
     card: dict[str, Any]
+    held: Mapping[str, bytes] | None = None
+    """The files' contents, where they are not to be read from the folder."""
 
     def arrays(self, name: str) -> dict[str, ndarray]:
         """The arrays of one file. Raises RunError where it is missing, damaged, another model's or not all finite."""
@@ -49,14 +53,23 @@ class Model:
         """The bytes of a file with this checksum. Raises RunError, with the remedy, where it is not that."""
         path = self.folder / file
         try:
-            if path.exists() and (not path.is_file() or path.stat().st_size > MAX_BYTES):
-                raise RunError(f"{path}: no file, or one of more than {MAX_BYTES >> 30} GiB; {remedy}.")
-            content = path.read_bytes()
-        except OSError as error:
-            raise RunError(f"{path}: {error.strerror}; {remedy}.") from None
+            content = self._read(path, remedy) if self.held is None else self.held[file]
+        except (OSError, KeyError) as error:
+            why = error.strerror if isinstance(error, OSError) else os.strerror(errno.ENOENT)
+            raise RunError(f"{path}: {why}; {remedy}.") from None
         if hashlib.sha256(content).hexdigest() != sha256:
             raise RunError(f"{path}: damaged or of another model (checksum); {remedy}.")
         return content
+
+    def whole(self) -> Model:
+        """This model with all its files' contents, for a process that does not see its folder. Raises RunError."""
+        paths = [path for path in self.folder.iterdir() if path.suffix in (".safetensors", ".onnx")]
+        return replace(self, held={path.name: self._read(path, REMEDY) for path in paths})
+
+    def _read(self, path: Path, remedy: str) -> bytes:
+        if path.exists() and (not path.is_file() or path.stat().st_size > MAX_BYTES):
+            raise RunError(f"{path}: no file, or one of more than {MAX_BYTES >> 30} GiB; {remedy}.")
+        return path.read_bytes()
 
 
 def read_model(run: Path | str) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from torch.nn.parallel import DistributedDataParallel
 
 from wingbar import steps
 from wingbar.config import Config, fill
@@ -17,6 +21,7 @@ from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.loop import Hardware
+from wingbar.ranks import ALONE, World, opened
 from wingbar.recognizer import Recognizer, load
 from wingbar.reporting import Reporter
 from wingbar.saving import save_model
@@ -42,29 +47,41 @@ def train(
 
     ``settings`` are fields of `Config`, over ``config``. Steps that are already in the folder and whose
     inputs and settings are unchanged are not done again; ``redo_from`` names the step to start anew from.
+    Under torchrun all its processes share the work, and the first of them alone needs ``out``.
     Raises DataError, ConfigError, WeightsError or RunError.
     """
-    dataset = data if isinstance(data, Dataset) else load_data(Path(data))
-    config = fill(config or Config(), settings, "")
+    with opened() as world:
+        dataset = data if isinstance(data, Dataset) else world.first(lambda: load_data(Path(data)))
+        config, names = world.each(lambda: planned(config or Config(), settings, redo_from))
+        reporter = Reporter(Path(out), quiet, idle=world.rank > 0)
+        _train(dataset, config, names, Store(Path(out), redo_from, reporter.say, world), reporter)
+        return load(out, world=world)
+
+
+def planned(config: Config, settings: dict[str, Any], redo_from: str | None) -> tuple[Config, tuple[str, ...]]:
+    """The whole settings and the steps they ask for. Raises ConfigError."""
+    config = fill(config, settings, "")
     names = step_names(config)
     if redo_from is not None and redo_from not in names:
         raise ConfigError(f"no step {redo_from!r}.{suggestion(redo_from, names)} Steps: {', '.join(names)}.")
-    reporter = Reporter(Path(out), quiet)
-    store = Store(Path(out), redo_from, reporter.say)
-    with locked(store.folder), room_for_loaders():
+    return config, names
+
+
+def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Store, reporter: Reporter) -> None:
+    world = store.world
+    with locked(store.folder, world), room_for_loaders():
         samples, data_result, skipped = steps.inspect(dataset, config, store, reporter)
         for one in (*dataset.skipped, *skipped):
             reporter.say(f"skipped {str(one.path)!r}: {one.reason}")
-        hardware = open_hardware(config)
+        hardware = world.each(lambda: open_hardware(config, world))
         job = steps.Job(config, dataset.classes, samples, data_result, store, hardware, reporter)
         announce(job, dataset, names)
-        steps.try_sizes(job)
+        world.each(lambda: steps.try_sizes(job))
         learned = opam(job) if config.method == "opam" else plain(job)
         if config.refit:
             job = dataclasses.replace(job, refit=True)
             learned = opam(job, learned) if config.method == "opam" else plain(job)
-        save_model(store.folder / "model", job, dataset, learned)
-    return load(store.folder)
+        world.first(lambda: save_model(store.folder / "model", job, dataset, learned))
 
 
 def step_names(config: Config) -> tuple[str, ...]:
@@ -90,16 +107,32 @@ def room_for_loaders() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def open_hardware(config: Config) -> Hardware:
-    """The device and precision that the settings ask for. Raises ConfigError where they cannot be had."""
+def open_hardware(config: Config, world: World = ALONE) -> Hardware:
+    """The device and precision that the settings ask for, a rank a device. Raises ConfigError for what is not there."""
     precision = config.precision
     if precision == "auto":
         gpu = config.device in ("auto", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         precision = "bf16-mixed" if gpu else "32-true"
+    machines = world.size // world.local_size
     try:
-        return Hardware(Fabric(accelerator=config.device, devices=1, precision=precision), config.workers)
-    except (ValueError, RuntimeError) as error:
+        fabric = Fabric(
+            accelerator=config.device, strategy=_strategy(world), devices=world.local_size, num_nodes=machines,
+            precision=precision,
+        )  # fmt: skip
+        fabric.launch()
+        return Hardware(fabric, config.workers, world)
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
         raise ConfigError(f"device {config.device!r} with precision {config.precision}: {error}") from None
+
+
+def _strategy(world: World) -> DDPStrategy | str:
+    """Ranks keep their own running statistics, which the loop averages; every step uses the same of a net's layers."""
+    if world.size == 1:
+        return "auto"
+    known = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14
+    kept: dict[str, Any] = {name: False}
+    return DDPStrategy(static_graph=True, **kept)
 
 
 def plain(job: steps.Job) -> dict[str, Result]:

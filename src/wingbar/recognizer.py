@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -34,6 +35,7 @@ from wingbar.onnx_runtime import OnnxRuntime
 from wingbar.opam.fusion import fuse
 from wingbar.opam.localization import vote_box
 from wingbar.prediction import Part, Prediction
+from wingbar.ranks import ALONE, World
 from wingbar.runtime import Look, Runtime
 from wingbar.shortage import out_of_memory
 
@@ -232,14 +234,50 @@ class Begun:
         return propose(picture, settings) if isinstance(picture, Picture) and settings else NO_BOXES
 
 
-def load(run: Path | str, runtime: Literal["torch", "onnx"] = "torch") -> Recognizer:
+def predict_together(
+    recognizer: Recognizer, pictures: Iterable[Source], batch_size: int, world: World
+) -> Iterator[Prediction]:
+    """`Recognizer.predict_many`, shared out to all ranks by whole batches; without ``evidence``, which is large.
+
+    ``pictures`` are the same on every rank, and so is what is yielded.
+    """
+    taken = enumerate(pictures)
+    own = (source for number, source in taken if number // batch_size % world.size == world.rank)
+    predictions = recognizer.predict_many(own, batch_size)
+    told = (replace(one, evidence=np.empty((0, *one.map.shape), np.float32)) for one in predictions)
+    for batch in world.stream(_in_batches(told, batch_size)):
+        yield from batch
+
+
+def _in_batches(told: Iterable[Prediction], size: int) -> Iterator[list[Prediction]]:
+    batch: list[Prediction] = []
+    try:
+        for one in told:
+            batch.append(one)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except Exception:  # what was told before it is told
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def load(run: Path | str, runtime: Literal["torch", "onnx"] = "torch", *, world: World = ALONE) -> Recognizer:
     """The recogniser of a run folder, or of its ``model`` folder moved elsewhere. Raises RunError.
 
     With ``onnx`` the folder is an export (`wingbar export`), and torch is not imported.
     Files are safetensors, JSON and ONNX: loading runs no code. Each file is checked against its checksum, shapes are
-    checked before anything of their size is made, and the nets are tried on one grey square.
+    checked before anything of their size is made, and the nets are tried on one grey square. Of the ranks of a
+    ``world`` the first alone reads the folder.
     """
-    model = read_model(run)
+    model = world.first(lambda: read_model(run) if world.size == 1 else read_model(run).whole())
+    return world.each(lambda: _of(model, runtime))
+
+
+def _of(model: Model, runtime: str) -> Recognizer:
     with misstated(model):
         if runtime == "onnx":
             recognizer = Recognizer(model, OnnxRuntime(model))

@@ -22,10 +22,11 @@ SCALARS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "pictures_
 
 
 class Reporter:
-    """Says on standard error what is done; ``quiet`` says nothing."""
+    """Says on standard error what is done; ``quiet`` says nothing, ``idle`` writes nothing for TensorBoard either."""
 
-    def __init__(self, folder: Path, quiet: bool = False) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, quiet: bool = False, idle: bool = False) -> None:
+        self.folder, self.idle = folder, idle
+        quiet = quiet or idle
         self.console = Console(file=sys.stderr, quiet=quiet, highlight=False)
         self.live = self.console.is_terminal and not quiet
         self.views_left = 0
@@ -38,6 +39,9 @@ class Reporter:
     @contextmanager
     def training(self, name: str, epochs: int, pictures: int) -> Iterator[Watch]:
         """Watch one net's training: a bar, scalars for TensorBoard, the time that the run has left."""
+        if self.idle:
+            yield Watch()
+            return
         started, seen = time.monotonic(), 0
         best = (-1, float("nan"))
         with scalars(self.folder / "tensorboard" / name) as write, self._bar(name, epochs) as advance:

@@ -21,7 +21,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -34,6 +34,7 @@ from safetensors.numpy import load, save
 
 from wingbar.errors import RunError
 from wingbar.files import read_record, sweep, write_bytes, write_record, write_text, writing
+from wingbar.ranks import ALONE, World
 
 FORMAT = 1
 """Raised when a step computes something else from the same settings, so that old results are made anew."""
@@ -61,7 +62,15 @@ _held: set[Path] = set()
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, world: World = ALONE) -> Iterator[None]:
+    """Keep others out of a run's folder while the ranks of one job are in it, the first for all. Raises RunError."""
+    with ExitStack() as stack:
+        world.first(lambda: stack.enter_context(_locked(folder)))
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     """Keep others out of a run's folder, and clear away what a killed one left. Raises RunError when one is in it.
 
     The lock is the process's, not its file's: it goes with the process, however that ends, and no loader process
@@ -99,12 +108,19 @@ def _in_use(folder: Path, holder: str) -> RunError:
 
 
 class Store:
-    """The steps of one run; ``say`` is told of each that is damaged."""
+    """The steps of one run; ``say`` is told of each that is damaged.
+
+    Of several ranks the first alone reads and writes; the others are told what it has.
+    """
 
     def __init__(
-        self, folder: Path, redo_from: str | None = None, say: Callable[[str], None] = lambda text: None
+        self,
+        folder: Path,
+        redo_from: str | None = None,
+        say: Callable[[str], None] = lambda text: None,
+        world: World = ALONE,
     ) -> None:
-        self.folder, self.redo_from, self.say = folder, redo_from, say
+        self.folder, self.redo_from, self.say, self.world = folder, redo_from, say, world
         self.redoing = False
 
     def path(self, name: str) -> Path:
@@ -116,15 +132,16 @@ class Store:
         return digest(FORMAT, name, settings, [result.key for result in inputs])
 
     def step(self, name: str, settings: Any, inputs: Sequence[Result], compute: Callable[[], Result]) -> Result:
-        """The step's result: the kept one if its key still holds, else computed and kept."""
+        """The step's result: the kept one if its key still holds, else computed by all ranks together and kept."""
         key, made_from = self.key(name, settings, inputs), [result.sha256 for result in inputs]
         self.redoing = self.redoing or name == self.redo_from or name.startswith(f"{self.redo_from}-")
-        kept = None if self.redoing else self.read(name, key, made_from)
+        kept = None if self.redoing else self.world.first(lambda: self.read(name, key, made_from))
         if kept is not None:
             return kept
-        self.forget(name, digest(key, made_from))
+        self.world.first(lambda: self.forget(name, digest(key, made_from)))
         result = compute()
-        return self.write(name, Result(result.arrays, result.info, key), made_from)
+        # Every rank goes on with the first one's: another processor's sums may differ in their last bits.
+        return self.world.first(lambda: self.write(name, Result(result.arrays, result.info, key), made_from))
 
     def forget(self, name: str, begun: str) -> None:
         """Drop a step's old result, and its training under way unless it was ``begun`` for the same."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,9 +20,7 @@ def test_loaders_and_threads_change_no_byte_of_the_model(
     tmp_path: Path, small_run: Path, birds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The small run has no loader processes and as many threads of proposals as the machine likes."""
-    for name in ("attention", "job", "patches"):
-        module = import_module(f"wingbar.steps.{name}")
-        monkeypatch.setattr(module, "ThreadPoolExecutor", partial(ThreadPoolExecutor, max_workers=1))
+    monkeypatch.setattr("wingbar.ranks.ThreadPoolExecutor", lambda threads: ThreadPoolExecutor(1))
     config, _ = origin(read_model(small_run).card, small_run)
     wingbar.train(birds, tmp_path / "run", config, quiet=True, workers=2)
     assert folder_bytes(tmp_path / "run" / "model") == folder_bytes(small_run / "model")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,8 +20,11 @@ from wingbar.cli.many import PredictMany
 from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
 from wingbar.cli.stops import starved, stopped
 from wingbar.config import Config, read_config
-from wingbar.errors import WingbarError
+from wingbar.errors import ConfigError, WingbarError
+from wingbar.ranks import first_rank_here, number_of_ranks, this_rank
 
+SHARED_OUT = (Train, Evaluate, Predict)
+"""Commands whose work the processes of torchrun share."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
@@ -28,15 +33,19 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug, command = "--debug" in arguments, None
     try:
-        command = parse(arguments)
-        sys.exit(command.run())
+        with one_voice():
+            command = asked_for(arguments)
+            code = command.run()
+        sys.exit(code)
     except WingbarError as error:
         if debug:
             raise
-        print(f"wingbar: {starved(error, command, arguments) or error}", file=sys.stderr)
+        if error.teller in (None, this_rank()):
+            print(f"wingbar: {starved(error, command, arguments) or error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print(f"wingbar: {stopped(arguments)}", file=sys.stderr)
+        if this_rank() == 0:
+            print(f"wingbar: {stopped(arguments)}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,6 +62,29 @@ def no_room(error: Exception) -> str | None:
     if not isinstance(error, OSError) or error.errno not in NO_ROOM:
         return None
     return f"{error}; make room or give write access, then give the same command again."
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Of the processes that torchrun starts only the first says anything, but for what ends another."""
+    with ExitStack() as silence:
+        if this_rank() > 0:
+            nowhere = silence.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            silence.enter_context(redirect_stdout(nowhere))
+            silence.enter_context(redirect_stderr(nowhere))
+        yield
+
+
+def asked_for(arguments: list[str]) -> Any:
+    """`parse`, and whether the command can be shared out. Errors are told once on each machine."""
+    try:
+        command = parse(arguments)
+        if number_of_ranks() > 1 and not isinstance(command, SHARED_OUT):
+            raise ConfigError(f"{arguments[0]} runs in one process: give the command without torchrun.")
+    except WingbarError as error:
+        error.teller = first_rank_here()
+        raise
+    return command
 
 
 def parse(arguments: list[str]) -> Any:

@@ -41,17 +41,20 @@ class Predict:
     """Show the traceback of an error."""
 
     def run(self) -> int:
-        from wingbar.recognizer import load
+        from wingbar.ranks import opened
+        from wingbar.recognizer import load, predict_together
 
         failed = total = 0
-        for prediction in load(self.run_folder, self.runtime).predict_many(expand(self.pictures), self.batch_size):
-            failed, total = failed + (prediction.error is not None), total + 1
-            if self.json:
-                print(json.dumps(prediction.to_json(self.top)), flush=True)
-            elif prediction.error is not None:
-                print(f"skipped: {prediction.error}", file=sys.stderr)
-            else:
-                print(described(prediction, self.top), flush=True)
+        with opened() as world:
+            recognizer = load(self.run_folder, self.runtime, world=world)
+            for prediction in predict_together(recognizer, expand(self.pictures), self.batch_size, world):
+                failed, total = failed + (prediction.error is not None), total + 1
+                if self.json:
+                    print(json.dumps(prediction.to_json(self.top)), flush=True)
+                elif prediction.error is not None:
+                    print(f"skipped: {prediction.error}", file=sys.stderr)
+                else:
+                    print(described(prediction, self.top), flush=True)
         return told_unreadable(failed, total)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wingbar.config import Config
+from wingbar.ranks import number_of_ranks
 from wingbar.shortage import WORDS, lost_loader, out_of_memory
 
 TAKEN_UP = ("train", "demo", "guide", "predict-many")
@@ -17,6 +18,8 @@ def stopped(arguments: Sequence[str]) -> str:
     """What a command that was interrupted leaves, and how to go on."""
     if arguments[0] not in TAKEN_UP:
         return "stopped"
+    if number_of_ranks() > 1:
+        return "stopped; what is finished is kept. Go on with the same torchrun command."
     return f"stopped; what is finished is kept. Go on with: {line(again(arguments))}"
 
 

@@ -22,7 +22,8 @@ from wingbar.evaluation.tables import percent, percent_interval, render
 from wingbar.files import write_record, writing
 from wingbar.images import picture_size
 from wingbar.prediction import Prediction
-from wingbar.recognizer import Recognizer, load
+from wingbar.ranks import ALONE, World, opened
+from wingbar.recognizer import Recognizer, load, predict_together
 from wingbar.store import digest, locked
 
 NO_MAPS = np.zeros((1, 1, 1), np.float32)
@@ -84,15 +85,17 @@ def evaluate(
     """Judge the run's model on the test split of ``data`` (by default the data set it was trained on).
 
     With ``runtime="onnx"`` RUN is an exported model. Every reading of a test split is noted in
-    ``RUN/test-split-read.log``. Raises RunError, also where a training is under way in RUN, or DataError.
+    ``RUN/test-split-read.log``. Under torchrun all its processes predict; the first of them judges, and alone needs
+    RUN. Raises RunError, also where a training is under way in RUN, or DataError.
     """
-    recognizer = load(run, runtime)
-    dataset = with_boxes(_dataset(recognizer, data))
-    samples = dataset.split("test")
-    with locked(Path(run)):
-        note_reading(Path(run), dataset)
-        judged = judge(recognizer, samples, dataset, batch_size=batch_size, seed=seed)
-        write_record(Path(run) / "evaluation.json", {"model": digest(recognizer.card), **judged.to_json()})
+    with opened() as world:
+        recognizer = load(run, runtime, world=world)
+        dataset = world.first(lambda: with_boxes(_dataset(recognizer, data)))
+        with locked(Path(run), world):
+            world.first(lambda: note_reading(Path(run), dataset))
+            judged = judge(recognizer, dataset.split("test"), dataset, batch_size=batch_size, seed=seed, world=world)
+            record = {"model": digest(recognizer.card), **judged.to_json()}
+            world.first(lambda: write_record(Path(run) / "evaluation.json", record))
     return judged
 
 
@@ -111,12 +114,13 @@ def judge(
     *,
     batch_size: int = 16,
     seed: int = 0,
+    world: World = ALONE,
 ) -> Evaluation:
     """The figures of ``samples``; the centre box is fitted on the data set's TRAINING boxes."""
     boxes = MaxBoxAcc()
     kept: list[tuple[Sample, Prediction]] = []
-    failures = []
-    predictions = recognizer.predict_many((sample.path for sample in samples), batch_size)
+    failures: list[tuple[str, str]] = []
+    predictions = predict_together(recognizer, [sample.path for sample in samples], batch_size, world)
     for sample, prediction in zip(samples, predictions, strict=True):
         if prediction.error is not None:
             failures.append((sample.key, prediction.error))
@@ -124,6 +128,18 @@ def judge(
         if sample.box is not None:
             boxes.add(prediction.map, prediction.size, _true_box(sample, prediction.size))
         kept.append((sample, replace(prediction, evidence=NO_MAPS, map=NO_MAPS[0])))  # maps would fill the memory
+    return world.first(lambda: _figures(recognizer, samples, dataset, kept, failures, boxes, seed))
+
+
+def _figures(
+    recognizer: Recognizer,
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    kept: Sequence[tuple[Sample, Prediction]],
+    failures: Sequence[tuple[str, str]],
+    boxes: MaxBoxAcc,
+    seed: int,
+) -> Evaluation:
     if not kept:
         raise DataError(f"{dataset.root}: none of {len(samples)} test pictures can be read: {failures[0][1]}")
     labels = np.array([sample.label for sample, _ in kept])

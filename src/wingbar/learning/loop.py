@@ -3,19 +3,25 @@
 Device, precision and gradients' clipping are Lightning Fabric's; the loop is ours. An epoch's end is
 written down whole, and all randomness comes from (seed, epoch, index), so a training that was cut off
 goes on to the very weights that an uninterrupted one reaches.
+
+Several ranks share each batch out: DistributedDataParallel averages their gradients, weighted here so that the mean is
+that of the whole batch. Batch norms that are trained take the statistics of a rank's share on a CPU, of the whole
+batch on GPUs.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from lightning_fabric import Fabric
+from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,6 +34,7 @@ from wingbar.learning.recipe import Recipe
 from wingbar.learning.schedule import make_optimizer, rate_at
 from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader
 from wingbar.nets.saliency_head import MapNet, normalize
+from wingbar.ranks import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class Hardware:
     fabric: Fabric
     workers: int
     """Loader processes; 0 loads in the training process."""
+    world: World = ALONE
+    """The ranks that share the work."""
 
     @property
     def device(self) -> torch.device:
@@ -112,21 +121,24 @@ def fit(
 
     Without validation views the last epoch is the best. With ``checkpoint`` the state after each epoch
     is kept there, and a training found there goes on from it; a damaged one begins again.
+    Raises ConfigError for a batch of fewer pictures than ranks.
     """
-    watch = watch or Watch()
+    watch, world = watch or Watch(), hardware.world
     fabric, device = hardware.fabric, hardware.device
+    sampler = world.each(lambda: EpochSampler(len(mixes), recipe.batch_size, seed, world))
+    if world.size > 1 and device.type == "cuda" and not recipe.frozen_norms:
+        net = convert_sync_batchnorm(net)
     net.to(device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(net, recipe)
     average = ModelEmaV3(net, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
     kept = average.module if average is not None else net
     trained, wrapped = fabric.setup(net, optimizer, move_to_device=False)
     history, best = History(), {}
-    if (found := taken_up(checkpoint, watch)) is not None:
+    if (found := world.first(lambda: taken_up(checkpoint, watch))) is not None:
         state, info = found
         best = {name.removeprefix("best."): t for name, t in state.items() if name.startswith("best.")}
         restore_training(state, net, average, optimizer)
         history = History.from_json(info)
-    sampler = EpochSampler(len(mixes), recipe.batch_size, seed)
     loader = DataLoader(
         TrainViews(mixes, size, recipe, seed),
         batch_sampler=sampler,
@@ -136,7 +148,9 @@ def fit(
     )
     while not finished(history, recipe):
         sampler.epoch = len(history.epochs)
-        measured = run_epoch(trained, wrapped, loader, recipe, seed, sampler.epoch, average, hardware, watch)
+        measured = run_epoch(trained, wrapped, loader, sampler, recipe, average, hardware, watch)
+        if not recipe.frozen_norms:
+            world.average(running_statistics(net, average))
         val_loss, val_accuracy = validate(kept, validation, size, recipe, hardware)
         history = history.add(replace(measured, val_loss=val_loss, val_accuracy=val_accuracy))
         if history.best == sampler.epoch or not validation:
@@ -144,7 +158,7 @@ def fit(
             history = replace(history, best=sampler.epoch)
         if checkpoint is not None:
             state = training_state(net, average, optimizer) | {f"best.{n}": t for n, t in best.items()}
-            checkpoint.write(state, history.to_json())
+            world.first(partial(checkpoint.write, state, history.to_json()))
         watch.epoch(history.epochs[-1])
     net.load_state_dict(best)
     net.eval()
@@ -171,15 +185,16 @@ def run_epoch(
     net: Any,
     optimizer: Any,
     loader: DataLoader,
+    sampler: EpochSampler,
     recipe: Recipe,
-    seed: int,
-    epoch: int,
     average: ModelEmaV3 | None,
     hardware: Hardware,
     watch: Watch,
 ) -> Epoch:
     """One pass over the training pictures; validation figures are left at nan and filled in later."""
-    torch.manual_seed(seed * 100_003 + epoch)  # dropout's draws, the same after a resume
+    world, epoch = hardware.world, sampler.epoch
+    # Dropout's draws: the same after a resume, and each rank's its own.
+    torch.manual_seed((sampler.seed * 100_003 + epoch) * world.size + world.rank)
     training_mode(net, recipe)
     steps, seen, total, started = len(loader), 0, torch.zeros((), device=hardware.device), time.perf_counter()
     rate = 0.0
@@ -190,17 +205,25 @@ def run_epoch(
         logits = judge(net(normalize(pixels, net)), clusters, net.num_classes)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
         optimizer.zero_grad()
-        hardware.fabric.backward(loss)
+        hardware.fabric.backward(loss * (len(labels) * world.size / sampler.batch_size))
         if recipe.clip_norm:
             hardware.fabric.clip_gradients(net, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False)
         optimizer.step()
         if average is not None:
             average.update(net.module, step=epoch * steps + step)
         total += loss.detach() * len(labels)
-        seen += len(labels)
+        seen += sampler.batch_size
         watch.step(epoch, step + 1, steps, seen / (time.perf_counter() - started))
-    nan = float("nan")
-    return Epoch(epoch, float(total) / seen, nan, nan, rate, seen / (time.perf_counter() - started))
+    nan, every = float("nan"), sum(world.gather(lambda: float(total)))
+    return Epoch(epoch, every / seen, nan, nan, rate, seen / (time.perf_counter() - started))
+
+
+def running_statistics(*nets: nn.Module | None) -> Iterator[Tensor]:
+    """The means and variances that batch norms have gathered: each rank's own until they are averaged."""
+    for net in nets:
+        for module in net.modules() if net is not None else ():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                yield from (own for own in (module.running_mean, module.running_var) if own is not None)
 
 
 def training_mode(net: nn.Module, recipe: Recipe) -> None:
@@ -247,10 +270,12 @@ def predict_logits(
 ) -> tuple[Tensor, Tensor]:
     """Logits float32 [views, classes] and labels [views], on the CPU, views as they are."""
     net.eval()
-    logits, labels = [], []
-    for pixels, targets, clusters in fixed_loader(views, size, batch_size, hardware.workers):
-        with hardware.fabric.autocast():
-            scores = net(normalize(pixels.to(hardware.device), net)).float().cpu()
-        logits.append(judge(scores, clusters, net.num_classes))
-        labels.append(targets)
+
+    def judged() -> Iterator[tuple[Tensor, Tensor]]:
+        for pixels, targets, clusters in fixed_loader(views, size, batch_size, hardware.workers, hardware.world):
+            with hardware.fabric.autocast():
+                scores = net(normalize(pixels.to(hardware.device), net)).float().cpu()
+            yield judge(scores, clusters, net.num_classes), targets
+
+    logits, labels = zip(*hardware.world.collect(judged), strict=True)
     return torch.cat(logits), torch.cat(labels)

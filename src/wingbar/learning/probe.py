@@ -6,7 +6,7 @@ Pretrained Features and Underperform Out-of-Distribution*, ICLR 2022); so the he
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -28,13 +28,15 @@ pictures by heart leaves the fine-tuning no gradient (measured on cub50: 0.66 ag
 def features(net: MapNet, views: Sequence[View], size: int, hardware: Hardware) -> Float[ndarray, "n channels"]:
     """The globally pooled feature map of each view and its mirror, averaged."""
     net.eval()
-    pooled = [torch.zeros(0, net.num_features)]
-    for pixels, _, _ in fixed_loader(views, size, 64, hardware.workers):
-        batch = normalize(pixels.to(hardware.device), net)
-        with hardware.fabric.autocast():
-            both = [net.forward_features(x).mean((2, 3)) for x in (batch, batch.flip(3))]
-        pooled.append(((both[0] + both[1]) / 2).float().cpu())
-    return torch.cat(pooled).numpy()
+
+    def pooled() -> Iterator[Tensor]:
+        for pixels, _, _ in fixed_loader(views, size, 64, hardware.workers, hardware.world):
+            batch = normalize(pixels.to(hardware.device), net)
+            with hardware.fabric.autocast():
+                both = [net.forward_features(x).mean((2, 3)) for x in (batch, batch.flip(3))]
+            yield ((both[0] + both[1]) / 2).float().cpu()
+
+    return torch.cat([torch.zeros(0, net.num_features), *hardware.world.collect(pooled)]).numpy()
 
 
 def fit_head(

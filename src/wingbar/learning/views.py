@@ -21,8 +21,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wingbar.boxes import Box
+from wingbar.errors import ConfigError
 from wingbar.images import READ_SIDE, crop_square, picture_size, read_picture
 from wingbar.learning.recipe import Recipe
+from wingbar.ranks import ALONE, World
 
 # A crop is decoded with this much more than the pixels it needs, so that the last resize is a clean one.
 OVERSAMPLING = 1.25
@@ -142,24 +144,38 @@ class FixedViews(Dataset):
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, picture) in the epoch's own order; ``epoch`` is set before each pass.
+    """The rank's share of batches of (epoch, picture) in the epoch's own order; ``epoch`` is set before each pass.
 
     The last, smaller batch is dropped unless it is the only one, so that every step weighs the same.
+    Raises ConfigError for a batch of fewer pictures than ranks.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+    def __init__(self, count: int, batch_size: int, seed: int, world: World = ALONE) -> None:
         self.count, self.batch_size, self.seed, self.epoch = count, min(batch_size, count), seed, 0
+        self.world = world
+        if self.batch_size < world.size:
+            raise ConfigError(f"a batch of {self.batch_size} pictures is too small for {world.size} processes.")
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
         for start in range(len(self)):
             batch = order[start * self.batch_size : (start + 1) * self.batch_size]
-            yield [(self.epoch, int(index)) for index in batch]
+            yield [(self.epoch, int(index)) for index in self.world.share(batch.tolist())]
 
     def __len__(self) -> int:
         return self.count // self.batch_size
 
 
-def fixed_loader(views: Sequence[View], size: int, batch_size: int, workers: int) -> DataLoader:
-    """Batches of (uint8 views, labels, clusters) in order."""
-    return DataLoader(FixedViews(views, size), batch_size=batch_size, num_workers=workers)
+def fixed_loader(views: Sequence[View], size: int, batch_size: int, workers: int, world: World = ALONE) -> DataLoader:
+    """Batches of (uint8 views, labels, clusters) in order.
+
+    Ranks share out whole batches, which are the same however many ranks there are: a picture's features depend, in
+    their last bits, on the batch that it is in.
+    """
+    own = world.share(batches(len(views), batch_size))
+    return DataLoader(FixedViews(views, size), batch_sampler=own, num_workers=workers)
+
+
+def batches(count: int, size: int) -> list[list[int]]:
+    """The numbers up to ``count``, ``size`` together, the last ones fewer."""
+    return [list(range(start, min(start + size, count))) for start in range(0, count, size)]

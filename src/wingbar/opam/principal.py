@@ -14,10 +14,13 @@ the box of the object; the two are compared on validation pictures, by labels al
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+ZERO = torch.zeros((), dtype=torch.float64)
 
 
 def principal_direction(
@@ -30,38 +33,42 @@ def principal_direction(
     Objects are rarely cut by all borders, so the side of the mean that borders lie on is called background.
     Raises ValueError without features.
     """
-    at_border, border = 0, torch.zeros((), dtype=torch.float64)
-    moments = Moments()
-    for features in batches:
-        maps = features.double()
-        moments.add(maps)
-        rim = torch.cat([maps[:, :, 0], maps[:, :, -1], maps[:, :, :, 0], maps[:, :, :, -1]], 2)
-        border, at_border = border + rim.sum((0, 2)), at_border + rim.shape[0] * rim.shape[2]
-    direction = moments.directions(1)[0]
-    inwards = (moments.mean - border / at_border) @ direction
-    return (direction if inwards >= 0 else -direction).float()
+    return sum(map(Moments.of, batches), Moments()).principal()
 
 
 def principal_directions(batches: Iterable[Tensor], count: int) -> Float[Tensor, "_ channels"]:
     """The ``count`` orthonormal directions along which feature vectors vary most (all, if there are fewer)."""
-    moments = Moments()
-    for features in batches:
-        moments.add(features.double())
-    return moments.directions(count).float()
+    return sum(map(Moments.of, batches), Moments()).directions(count).float()
 
 
+@dataclass(frozen=True, eq=False)
 class Moments:
-    """Mean and covariance of feature vectors, gathered batch by batch in float64."""
+    """Mean and covariance of feature vectors, added up batch by batch in float64; of none as it is made."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.total = self.products = torch.zeros((), dtype=torch.float64)
+    count: int = 0
+    total: Tensor = ZERO
+    products: Tensor = ZERO
+    at_border: int = 0
+    border: Tensor = ZERO
+    """Sum of the vectors at the pictures' borders."""
 
-    def add(self, maps: Float[Tensor, "batch channels h w"]) -> None:
-        """Count the vectors of all places of all pictures."""
+    @staticmethod
+    def of(features: Float[Tensor, "batch channels h w"]) -> Moments:
+        """Of the vectors of all places of a batch of feature maps."""
+        maps = features.double()
         vectors = maps.permute(0, 2, 3, 1).flatten(0, 2)
-        self.count += len(vectors)
-        self.total, self.products = self.total + vectors.sum(0), self.products + vectors.T @ vectors
+        rim = torch.cat([maps[:, :, 0], maps[:, :, -1], maps[:, :, :, 0], maps[:, :, :, -1]], 2)
+        at_border = rim.shape[0] * rim.shape[2]
+        return Moments(len(vectors), vectors.sum(0), vectors.T @ vectors, at_border, rim.sum((0, 2)))
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+
+    def principal(self) -> Float[Tensor, "channels"]:
+        """See `principal_direction`."""
+        direction = self.directions(1)[0]
+        inwards = (self.mean - self.border / self.at_border) @ direction
+        return (direction if inwards >= 0 else -direction).float()
 
     @property
     def mean(self) -> Float[Tensor, "channels"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +19,7 @@ from wingbar.data.splits import validation_split
 from wingbar.errors import DataError, PictureError, PictureNeedsMemory, RunError
 from wingbar.images import read_picture
 from wingbar.learning.loop import Hardware
+from wingbar.ranks import World
 from wingbar.reporting import Reporter
 from wingbar.store import Result, Store
 
@@ -42,6 +42,11 @@ class Job:
     reporter: Reporter
     refit: bool = False
     """Train on all pictures, with everything already chosen."""
+
+    @property
+    def world(self) -> World:
+        """The ranks that share the work."""
+        return self.hardware.world
 
     @cached_property
     def labels(self) -> Int[ndarray, "n"]:
@@ -85,12 +90,14 @@ def inspect(
     dataset: Dataset, config: Config, store: Store, reporter: Reporter
 ) -> tuple[tuple[Sample, ...], Result, tuple[Skipped, ...]]:
     """Decode every training picture once; the unreadable ones are set aside, counted and named."""
-    samples = dataset.split("train")
+    samples, world = dataset.split("train"), store.world
 
     def compute() -> Result:
         reporter.say(f"reading {len(samples)} training pictures")
-        with ThreadPoolExecutor() as pool:
-            sizes = list(pool.map(_size_or_reason, samples))
+        sizes = world.map(_size_or_reason, samples)
+        return world.first(lambda: split(sizes))
+
+    def split(sizes: Sequence[tuple[int, int] | str]) -> Result:
         bad = {sample.key: size for sample, size in zip(samples, sizes, strict=True) if isinstance(size, str)}
         good = [sample for sample in samples if sample.key not in bad]
         counts = np.bincount([sample.label for sample in good], minlength=1 + max(s.label for s in samples))

@@ -117,7 +117,7 @@ def learn(
         ]
         judged = views_of(job, kinds[judged_by], job.validation)
         if start is None:
-            net = new_net(job, starting_weights(config), heads * len(job.classes))
+            net = job.world.each(lambda: new_net(job, starting_weights(config), heads * len(job.classes)))
             source = net.weights_source
             info = {"weights": source.name, "licence": source.licence} if source else {"weights": "none"}
             if source:
@@ -148,7 +148,7 @@ def learn(
 def _probe(job: Job, net: MapNet, training: Sequence[View], heads: int) -> None:
     net.to(job.hardware.device).to(memory_format=torch.channels_last)
     found = features(net, training, job.config.size, job.hardware)
-    weight, bias = fit_head(found, np.array([view.label for view in training]))
+    weight, bias = job.world.first(lambda: fit_head(found, np.array([view.label for view in training])))
     net.head.weight.data.copy_(weight.repeat(heads, 1))
     net.head.bias.data.copy_(bias.repeat(heads))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,8 +32,7 @@ def proposals(job: Job) -> Result:
         def one(sample: Sample) -> ndarray:
             return propose(read_picture(sample.path, short_side=settings.side), settings)
 
-        with ThreadPoolExecutor() as pool:
-            found = list(pool.map(one, job.samples))
+        found = job.world.map(one, job.samples)
         return Result(pack(found), {"mean_count": float(np.mean([len(boxes) for boxes in found]))})
 
     return job.before_refit().step("proposals", dataclasses.asdict(settings), [], compute)
@@ -41,18 +40,18 @@ def proposals(job: Job) -> Result:
 
 def patches(job: Job, candidates: Result, filternets: Sequence[tuple[Result, Int[ndarray, "held"]]]) -> Result:
     """The candidates that FilterNet trusts; ``filternets`` come with the pictures that each one scores."""
-    settings = job.config.filtering
+    settings, boxes = job.config.filtering, unpack(candidates.arrays)
+
+    def scored(net: MapNet, indices: Sequence[int]) -> Iterator[ndarray]:
+        return (_confidences(job, net, index, boxes[index]) for index in indices)
 
     def compute() -> Result:
-        boxes = unpack(candidates.arrays)
         kept = [np.zeros((0, 4), np.int32)] * len(boxes)
         confident = total = 0
         for trained, held in filternets:
-            net = net_of(job, trained)
-            for index in held:
-                if len(boxes[index]) == 0:
-                    continue
-                scores = _confidences(job, net, int(index), boxes[index])
+            net, some = net_of(job, trained), [int(index) for index in held if len(boxes[index])]
+            told = job.world.collect(partial(scored, net, job.world.share(some)))
+            for index, scores in zip(some, told, strict=True):
                 confident, total = confident + int((scores > settings.threshold).sum()), total + len(scores)
                 kept[index] = boxes[index][keep_patches(scores, settings.threshold, settings.cap)]
         share = confident / max(total, 1)
@@ -65,7 +64,7 @@ def patches(job: Job, candidates: Result, filternets: Sequence[tuple[Result, Int
         return Result(pack(kept), {"share_above": share})
 
     def unfiltered() -> Result:
-        return Result(pack([boxes[: settings.cap] for boxes in unpack(candidates.arrays)]))
+        return Result(pack([own[: settings.cap] for own in boxes]))
 
     inputs = [candidates, *(trained for trained, _ in filternets)]
     chosen = compute if settings.enabled else unfiltered
