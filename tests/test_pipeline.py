@@ -269,5 +269,7 @@ def test_sizes_that_a_net_refuses_are_told_before_any_training(tmp_path: Path, b
 
 
 def test_a_device_that_is_not_there_is_told(tmp_path: Path, birds: Path) -> None:
-    with pytest.raises(ConfigError, match="device 'gpuu'"):
-        wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, device="gpuu")
+    with pytest.raises(ConfigError, match="device is 'gpu'; it must be one of auto, cpu, cuda, mps"):
+        wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, device="gpu")
+    with pytest.raises(ConfigError, match="device 'mps'"):  # of Apple's machines
+        wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, device="mps")

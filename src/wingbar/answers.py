@@ -60,7 +60,7 @@ def _schema() -> Any:
     import pyarrow as pa
 
     scores, box = pa.map_(pa.string(), pa.float64()), pa.list_(pa.int32())
-    part = pa.struct([("box", box), ("cluster", pa.int32()), ("scores", scores)])
+    part = pa.struct([("name", pa.string()), ("box", box), ("cluster", pa.int32()), ("scores", scores)])
     return pa.schema(
         [
             ("path", pa.string()),
