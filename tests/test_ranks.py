@@ -226,7 +226,7 @@ def test_what_two_hosts_share_out_has_the_bits_of_one_process(
 def test_a_rank_that_is_killed_on_either_host_loses_nothing(
     tmp_path: Path, birds: Path, hosts: tuple[Host, Host], four: Path, number: int
 ) -> None:
-    """The restarted job sums in another order, it seems: the bits of the unharmed one are promised on one machine only."""
+    """Started again, it seems to sum in another order: the unharmed job's bits are promised on one machine only."""
     runs = tmp_path / "first", tmp_path / "second"
     jobs = started_on(hosts, runs, birds, PLAIN)
     kill_when((runs[0] / "steps" / "filternet" / "training.safetensors").exists, jobs[number], 2 * number + 1)
