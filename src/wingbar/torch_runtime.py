@@ -89,7 +89,8 @@ def _blank(model: Model, name: str) -> MapNet:
 def _shapes(model: Model, name: str) -> MapNet | None:
     """The net without memory for its weights: a card of a few bytes may ask for more than the machine has.
 
-    None for the few families that cannot be built so.
+    None for the few families that cannot be built so: torch raises NotImplementedError where values are needed,
+    `create` ConfigError where the net cannot be made. They are built with memory then, and errors come from there.
     """
     try:
         with torch.device("meta"):

@@ -180,10 +180,8 @@ def test_any_text_gives_a_data_set_or_a_data_error(
 
 
 @pytest.fixture(scope="module")
-def cub50() -> Dataset:
-    if "WINGBAR_DATA" not in os.environ:
-        pytest.skip("WINGBAR_DATA is not set")
-    return load(Path(os.environ["WINGBAR_DATA"]) / "cub50")
+def cub50(cub50: Path) -> Dataset:
+    return load(cub50)
 
 
 def test_fifty_real_classes(cub50: Dataset) -> None:

@@ -46,7 +46,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def pairs(dataset: Dataset, split: str) -> set[tuple[str, str]]:
     """Each picture's path and the name of its class."""
-    return {(str(one.path), dataset.classes[one.label]) for one in dataset.split(split)}  # type: ignore[arg-type]
+    return {(str(one.path), dataset.classes[one.label]) for one in dataset.split(split)}
 
 
 def test_cars_are_what_torchvision_reads(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_folds_have_the_class_shares_of_scikit_learn(k: int) -> None:
     peer = StratifiedKFold(k, shuffle=True, random_state=0).split(labels, labels)
 
     def shares(cuts: object) -> list[list[int]]:
-        return np.sort([np.bincount(labels[held]) for _, held in cuts], axis=0).tolist()  # type: ignore[attr-defined]
+        return np.sort([np.bincount(labels[held]) for _, held in cuts], axis=0).tolist()
 
     assert shares(folds(labels, k, 0)) == shares(peer)
 

@@ -16,7 +16,7 @@ TAKEN_UP = ("train", "demo", "guide", "predict-many")
 
 def stopped(arguments: Sequence[str]) -> str:
     """What a command that was interrupted leaves, and how to go on."""
-    if arguments[0] not in TAKEN_UP:
+    if not set(arguments[:1]) & set(TAKEN_UP):
         return "stopped"
     if number_of_ranks() > 1:
         return "stopped; what is finished is kept. Go on with the same torchrun command."
