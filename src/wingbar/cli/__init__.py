@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import tyro
 
@@ -25,6 +26,8 @@ from wingbar.ranks import first_rank_here, number_of_ranks, this_rank
 
 SHARED_OUT = (Train, Evaluate, Predict)
 """Commands whose work the processes of torchrun share."""
+OUTLIVED = 30
+"""Seconds that a rank which failed gives the rank that tells why. Those on the teller's machine are ended at once."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
@@ -36,13 +39,14 @@ def main(arguments: list[str] | None = None) -> None:
         with one_voice():
             command = asked_for(arguments)
             code = command.run()
-        sys.exit(code)
+        leave(code)
     except WingbarError as error:
         if debug:
             raise
-        if error.teller in (None, this_rank()):
+        teller = this_rank() if error.teller is None else error.teller
+        if teller == this_rank():
             print(f"wingbar: {starved(error, command, arguments) or error}", file=sys.stderr)
-        sys.exit(2)
+        leave(2, teller)
     except KeyboardInterrupt:
         if this_rank() == 0:
             print(f"wingbar: {stopped(arguments)}", file=sys.stderr)
@@ -55,6 +59,13 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         print(f"wingbar: {told}", file=sys.stderr)
         sys.exit(2)
+
+
+def leave(code: int, teller: int = 0) -> NoReturn:
+    """Exit, but not with a failure before the rank that tells why: torchrun ends the rest once one has failed."""
+    if code and this_rank() != teller:
+        time.sleep(OUTLIVED)
+    sys.exit(code)
 
 
 def no_room(error: Exception) -> str | None:
@@ -84,6 +95,8 @@ def asked_for(arguments: list[str]) -> Any:
     except WingbarError as error:
         error.teller = first_rank_here()
         raise
+    except SystemExit as told:  # by tyro
+        leave(2 if told.code else 0, first_rank_here())
     return command
 
 
