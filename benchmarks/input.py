@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from unittest import mock
 
 import torch
 from _measure import Options, alternate, door, files, spread, table
@@ -20,20 +21,24 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from wingbar.images import crop_square, read_picture
+from wingbar.learning import views as views_module
 from wingbar.learning.recipe import RECIPES
-from wingbar.learning.views import OVERSAMPLING, EpochSampler, Mix, TrainViews
+from wingbar.learning.views import OVERSAMPLING, EpochSampler, Mix, TrainViews, load_views
 from wingbar.nets import MapNet, create
 from wingbar.nets.saliency_head import normalize
 
-SIZES = (160, 224)
-BATCH = 16
+NETS = (("res2net_nano", 96, 60), ("mobilenetv2_100", 160, 15), ("mobilenetv2_100", 224, 8), ("res2net50", 160, 5))
+"""Name, side in pixels, batches."""
+HANDS = ((2, 2), (1, 2), (0, 2), (2, 1), (1, 1))
+"""Loader processes, compute threads."""
+SIDE, BATCH = 160, 16
 
 
-def loader(options: Options, size: int, workers: int) -> DataLoader:
-    """Training views of the default recipe."""
+def training(options: Options, size: int, workers: int) -> DataLoader:
+    """The loader of training views of the default recipe."""
     mixes = [Mix(path, 0, {"whole": [(None, -1)]}, {"whole": 1.0}) for path in files(options.data, "train").values()]
     views, sampler = TrainViews(mixes, size, RECIPES["finetune"], 0), EpochSampler(len(mixes), BATCH, 0)
-    return DataLoader(views, batch_sampler=sampler, num_workers=workers)
+    return load_views(views, sampler, workers)
 
 
 def step(net: MapNet, optimizer: torch.optim.Optimizer, pixels: Tensor) -> None:
@@ -55,19 +60,20 @@ def rate(batches: DataLoader, count: int, use: Callable[[Tensor], None]) -> floa
 
 
 def together(options: Options) -> list[list[object]]:
-    """Rows: side, threads, workers, pictures a second of loader, net, both."""
+    """Rows: net, side, loaders, threads; pictures a second of loaders, net, both, and both at one priority."""
     found: list[list[object]] = []
-    count = options.number(30, 2)
-    for size in SIZES[:1] if options.quick else SIZES:
-        net = create("mobilenetv2_100", 50).train().to(memory_format=torch.channels_last)
+    for name, size, batches in NETS[: options.number(len(NETS), 1)]:
+        net = create(name, 50).train().to(memory_format=torch.channels_last)
         learn = partial(step, net, torch.optim.SGD(net.parameters(), 1e-3))
-        fixed = torch.zeros(BATCH, 3, size, size, dtype=torch.uint8)
-        for workers, threads in ((0, 1), (0, 2), (1, 1), (2, 1), (2, 2)):
+        fixed, count = torch.zeros(BATCH, 3, size, size, dtype=torch.uint8), options.number(batches, 2)
+        for workers, threads in HANDS[: options.number(len(HANDS), 1)]:
             torch.set_num_threads(threads)
             timed = alternate({"net": partial(learn, fixed)}, options.number(5, 1), time.perf_counter)
-            loader_alone = rate(loader(options, size, workers), count, lambda _: None)
-            both = rate(loader(options, size, workers), count, learn)
-            found.append([size, workers, threads, loader_alone, BATCH / timed.median("net"), both])
+            alone = rate(training(options, size, workers), count, lambda _: None)
+            both = rate(training(options, size, workers), count, learn)
+            with mock.patch.object(views_module, "NICENESS", 0):
+                equal = rate(training(options, size, workers), count, learn) if workers else both
+            found.append([name, size, workers, threads, alone, BATCH / timed.median("net"), both, equal])
     torch.set_num_threads(1)
     return found
 
@@ -78,7 +84,7 @@ def decoding(options: Options) -> list[list[object]]:
     found = []
     for long_side in (500, 1500, 4000):
         sources = [enlarged(paths[key], long_side) for key in spread(list(paths), options.number(5, 1))]
-        wanted = {"with": round(OVERSAMPLING * SIZES[0]), "without": None}
+        wanted = {"with": round(OVERSAMPLING * SIDE), "without": None}
         timed = alternate({side: partial(read, sources, short_side) for side, short_side in wanted.items()}, 5)
         each = [1e3 * timed.median(side) / len(sources) for side in ("with", "without")]
         found.append([long_side, *each, timed.ratio("without", "with")])
@@ -87,7 +93,7 @@ def decoding(options: Options) -> list[list[object]]:
 
 def read(sources: list[bytes], short_side: int | None) -> None:
     for source in sources:
-        crop_square(read_picture(source, short_side=short_side), None, SIZES[0])
+        crop_square(read_picture(source, short_side=short_side), None, SIDE)
 
 
 def enlarged(path: Path, long_side: int) -> bytes:
@@ -100,14 +106,24 @@ def enlarged(path: Path, long_side: int) -> bytes:
 
 def measure(options: Options) -> str:
     """The section of docs/performance.md."""
-    header = ("px", "loader processes", "compute threads", "loader alone", "net alone", "together")
+    header = (
+        "net",
+        "px",
+        "loaders",
+        "compute threads",
+        "loaders alone",
+        "net alone",
+        "together",
+        "at one priority",
+    )
     return f"""## Input
 
-Training views of cub50's files, MobileNetV2, batches of {BATCH}, pictures a second (wall time).
+Training views of cub50's files, batches of {BATCH}, pictures a second (wall time); loader processes give way to the one
+that computes, but in the last column.
 
 {table(header, together(options))}
 
-From a JPEG file to a square of {SIZES[0]} px, milliseconds of one thread, with and without the decoder's own shrinking:
+From a JPEG file to a square of {SIDE} px, milliseconds of one thread, with and without the decoder's own shrinking:
 
 {table(("long side of the file", "with", "without", "times as fast"), decoding(options))}"""
 

@@ -1,6 +1,6 @@
 """Peak memory of every command, and what sets it.
 
-    python benchmarks/memory.py [--data DATA/cub50] [--classes 4] [--quick] [--write]
+    python benchmarks/memory.py [--data DATA/cub50] [--classes 10] [--quick] [--write]
 
 Each command is a process of its own, with two threads. Its own peak is the kernel's (`ru_maxrss`); that of all its
 processes together, loaders included, is sampled every 0.2 s from their proportional shares (`Pss`, in which a page that
@@ -52,7 +52,7 @@ class Peak:
 
 
 def measured(command: Sequence[str], home: Path, while_it_runs: Act | None = None) -> Peak:
-    """The peak of a command, which has to end well."""
+    """The peak of a command, which has to end well: with 0, or with 1 for what it found in the data."""
     environment, log = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}, home / "told"
     with log.open("w") as told:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told, env=environment)
@@ -63,7 +63,7 @@ def measured(command: Sequence[str], home: Path, while_it_runs: Act | None = Non
         together = max(together, sum(map(share, family(process.pid))))
         time.sleep(EVERY)
     process.returncode = os.waitstatus_to_exitcode(ended[1])
-    assert process.returncode == 0, f"{command}: ended with {process.returncode}: {log.read_text()}"
+    assert process.returncode in (0, 1), f"{command}: ended with {process.returncode}: {log.read_text()}"
     own = ended[2].ru_maxrss / 1024
     return Peak(own, max(own, together))
 
@@ -162,8 +162,7 @@ def measure(options: Options) -> str:
             data = write_dataset(home / "birds", classes=3, train=8, test=3, size=(96, 72))
             test, settings = list(files(data).values()), SMALL
         else:
-            classes = options.arguments.classes
-            data = few_classes(options.data, classes, home) if classes else options.data
+            data = few_classes(options.data, options.arguments.classes, home)
             every = files(options.data)
             test, settings = [every[key] for key in spread(list(every), 64)], ()
         (home / "pictures").mkdir()
@@ -176,18 +175,18 @@ def measure(options: Options) -> str:
             peak = measured([*PROGRAM, *map(str, arguments)], home, act)
             rows.append([name, peak.own, peak.together, sets])
             print(*rows[-1][:3], file=sys.stderr, flush=True)
-    told = f"the first {options.arguments.classes} classes of cub50" if options.arguments.classes else "cub50"
+    told = f"the first {options.arguments.classes} classes of cub50"
     net = "drawn birds, `res2net_nano` at 48 px" if options.quick else f"{told}, MobileNetV2, default settings"
     return f"""## Memory
 
-Peak of each command on {net}; {len(test)} pictures to be predicted, {THREADS} threads, one loader process:
+Peak of each command on {net}; {len(test)} pictures to be predicted, {THREADS} threads, two loader processes:
 
 {table(("command", "its process, MB", "with loaders, MB", "what sets it"), rows)}"""
 
 
 def more(parser: argparse.ArgumentParser) -> None:
     """This benchmark's own options."""
-    parser.add_argument("--classes", type=int, default=0, help="the first so many classes alone; 0: all")
+    parser.add_argument("--classes", type=int, default=10, help="the first so many alone")
 
 
 if __name__ == "__main__":

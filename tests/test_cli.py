@@ -113,6 +113,7 @@ def test_evaluation_prints_its_tables(run, capsys) -> None:
         (["explain", "nowhere", "x.jpg", "--out", "y"], "no model here"),
         (["guide", "nowhere"], "no model here"),
         (["train", ".", "--out", "x", "--config", "none.toml"], "no such configuration file"),
+        (["tran", ".", "--out", "x"], "no command 'tran'. Did you mean 'train'?"),
     ],
 )
 def test_mistakes_end_with_two_and_no_traceback(arguments, message, tmp_path, monkeypatch, capsys) -> None:
@@ -120,6 +121,11 @@ def test_mistakes_end_with_two_and_no_traceback(arguments, message, tmp_path, mo
     assert wingbar(*arguments) == 2
     err = capsys.readouterr().err
     assert message in err and err.startswith("wingbar: ") and "Traceback" not in err
+
+
+def test_an_unknown_net_is_told_before_any_picture_is_read(tmp_path, birds, capsys) -> None:
+    assert wingbar("train", birds, "--out", tmp_path / "run", "--net", "mobilnetv2_100") == 2
+    assert "Did you mean 'mobilenetv2_100'" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def test_debug_shows_the_traceback() -> None:

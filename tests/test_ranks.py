@@ -29,14 +29,15 @@ from wingbar.ranks import ALONE, opened
 SUPPORT = Path(__file__).parent / "support"
 LONG = bool(os.environ.get("WINGBAR_TORTURE"))
 NETS = ("filternet", "classnet", "objectnet", "partnet")
-MANY = [2, pytest.param(4, marks=pytest.mark.skipif(not LONG, reason="make torture-ranks"))]
+MANY = [3, *(pytest.param(n, marks=pytest.mark.skipif(not LONG, reason="make torture-ranks")) for n in (2, 4))]
+"""Three at least show whether sums are taken in the same order: those of two are the same in both."""
 TOLERANCE = 1e-5
 """Of weights, against those of one process: sums over the pictures of a batch are taken in another order."""
 PLAIN = Config(
-    method="plain", net="mobilenetv3_small_050", weights="none", size=48, epochs=3, batch_size=9, workers=0,
+    method="plain", net="mobilenetv3_small_050", weights="none", size=48, epochs=3, batch_size=7, workers=0,
     training={"frozen_norms": True},
 )  # fmt: skip
-"""Nine pictures a batch: two or four ranks get unequal shares. The net has layers that no map passes through."""
+"""Seven pictures a batch: the ranks get unequal shares. The net has layers that no map passes through."""
 
 
 def contents(run: Path) -> dict[str, bytes]:
@@ -228,10 +229,9 @@ def test_what_two_hosts_share_out_has_the_bits_of_one_process(
 def test_a_rank_that_is_killed_on_either_host_loses_nothing(
     tmp_path: Path, birds: Path, hosts: tuple[Host, Host], four: Path, number: int
 ) -> None:
-    """Started again, it seems to sum in another order: the unharmed job's bits are promised on one machine only."""
     runs = tmp_path / "first", tmp_path / "second"
     jobs = started_on(hosts, runs, birds, PLAIN)
     kill_when((runs[0] / "steps" / "filternet" / "training.safetensors").exists, jobs[number], 2 * number + 1)
     for job in jobs:
         done(job)
-    assert furthest(runs[0], four) <= TOLERANCE and not runs[1].exists()
+    assert contents(runs[0]) == contents(four) and not runs[1].exists()

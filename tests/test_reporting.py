@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from wingbar import reporting
 from wingbar.learning.loop import Epoch
 from wingbar.reporting import FIRST_STEPS, Reporter
 
@@ -34,6 +35,17 @@ def test_tensorboard_has_the_scalars(tmp_path: Path) -> None:
     names = {"train_loss", "val_loss", "val_accuracy", "learning_rate", "pictures_per_second"}
     assert set(events.Tags()["scalars"]) == names
     assert [point.value for point in events.Scalars("val_accuracy")] == [0.5, 0.75]
+
+
+def test_a_long_step_tells_how_far_it_is(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr(reporting.time, "monotonic", lambda: float(next(clock)))
+    assert list(Reporter(tmp_path).watched(iter("abcdef"), 6)) == list("abcdef")
+    assert capsys.readouterr().err.splitlines() == [
+        "  33%, about 1 min left", "  67%, about 1 min left", "  100%, about 0 min left",
+    ]  # fmt: skip
+    assert list(Reporter(tmp_path, quiet=True).watched(iter("abcdef"), 6)) == list("abcdef")
+    assert capsys.readouterr().err == ""
 
 
 def test_quiet_is_quiet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

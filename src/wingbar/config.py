@@ -176,7 +176,7 @@ class Config:
     """When all is chosen, train again on all training pictures."""
     seed: int = 0
     """Of everything that is drawn at random."""
-    workers: int = 1
+    workers: int = 2
     """Loader processes; 0 loads in the training process."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """Numbers in forward and backward passes; auto: bf16-mixed on a GPU that has it, else 32-true."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.loop import Hardware
+from wingbar.nets.zoo import require_known
 from wingbar.ranks import ALONE, World, opened
 from wingbar.recognizer import Recognizer, load
 from wingbar.reporting import Reporter
@@ -61,6 +60,7 @@ def train(
 def planned(config: Config, settings: dict[str, Any], redo_from: str | None) -> tuple[Config, tuple[str, ...]]:
     """The whole settings and the steps they ask for. Raises ConfigError."""
     config = fill(config, settings, "")
+    require_known(config.net)
     names = step_names(config)
     if redo_from is not None and redo_from not in names:
         raise ConfigError(f"no step {redo_from!r}.{suggestion(redo_from, names)} Steps: {', '.join(names)}.")
@@ -69,7 +69,7 @@ def planned(config: Config, settings: dict[str, Any], redo_from: str | None) -> 
 
 def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Store, reporter: Reporter) -> None:
     world = store.world
-    with locked(store.folder, world), room_for_loaders():
+    with locked(store.folder, world):
         samples, data_result, skipped = steps.inspect(dataset, config, store, reporter)
         for one in (*dataset.skipped, *skipped):
             reporter.say(f"skipped {str(one.path)!r}: {one.reason}")
@@ -89,22 +89,6 @@ def step_names(config: Config) -> tuple[str, ...]:
     if config.method == "plain":
         return PLAIN_STEPS
     return tuple(name for name in OPAM_STEPS if name != "filternet" or config.filtering.enabled)
-
-
-@contextmanager
-def room_for_loaders() -> Iterator[None]:
-    """Leave a core to loader processes: threads that wait for one another lose far more than they gain.
-
-    Measured on two cores, a small net with one loader: 126 to 161 pictures/s with two threads, 214 to 226 with one.
-    It is one core whatever the number of loaders: sums over another number of threads differ in their last bits,
-    and loaders are to change nothing but the speed.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(threads - 1, 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def open_hardware(config: Config, world: World = ALONE) -> Hardware:

@@ -29,6 +29,12 @@ PATIENCE = timedelta(hours=6)
 
 T = TypeVar("T")
 Item = TypeVar("Item")
+Watched = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+def unwatched(results: Iterable[T], count: int) -> Iterable[T]:
+    """The results, told to nobody."""
+    return results
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,17 @@ class World:
         """What ``work`` gives for each item of this rank's share, in the order of all items, to all ranks."""
         return _in_turn(self.gather(lambda: list(work())))
 
-    def map(self, function: Callable[[Item], T], items: Sequence[Item]) -> list[T]:
-        """``function`` of every item, in order, each rank doing its share in threads."""
+    def map(self, function: Callable[[Item], T], items: Sequence[Item], watched: Watched = unwatched) -> list[T]:
+        """``function`` of every item, in order, each rank doing its share in threads.
+
+        ``watched`` hands the results on as they come; it is told how many this rank's will be.
+        """
+        own = self.share(items)
         threads = None if self.size == 1 else max((os.cpu_count() or 1) // self.local_size, 1)
 
         def work() -> list[T]:
             with ThreadPoolExecutor(threads) as pool:
-                return list(pool.map(function, self.share(items)))
+                return list(watched(pool.map(function, own), len(own)))
 
         return self.collect(work)
 

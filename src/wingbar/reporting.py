@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,7 +18,10 @@ from wingbar.learning.loop import Epoch, Watch
 
 FIRST_STEPS = 8
 """Training steps after which the whole run's time is estimated."""
+EVERY = 30.0
+"""Seconds from one line about a step's progress to the next, where there is no terminal to draw a bar on."""
 SCALARS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "pictures_per_second")
+T = TypeVar("T")
 
 
 class Reporter:
@@ -63,6 +66,18 @@ class Reporter:
             yield Watch(step, end, self.say)
         told = f"best epoch {best[0] + 1} of {epochs}, val_accuracy {best[1]:.3f}, "
         self.say(f"  {name}: {told if best[1] == best[1] else ''}{time.monotonic() - started:.0f} s")
+
+    def watched(self, results: Iterable[T], count: int) -> Iterator[T]:
+        """Hand on a step's ``count`` results as they come, and tell how far it is and what is left."""
+        started = told = time.monotonic()
+        with self._bar("pictures", count) as advance:
+            for done, result in enumerate(results, 1):
+                yield result
+                advance(done)
+                now = time.monotonic()
+                if now - told >= EVERY and not self.live:
+                    told, left = now, (now - started) / done * (count - done)
+                    self.say(f"  {done / count:.0%}, about {left / 60:.0f} min left")
 
     @contextmanager
     def _bar(self, name: str, epochs: int) -> Iterator[Callable[[float], None]]:

@@ -16,9 +16,11 @@ from bounds import TIMES, in_a_child, in_time
 from hostile_pictures import NAMES, Hostile, encoded, hostile_pictures, noise, write_names, write_pictures
 from made_up import made_up
 from PIL import Image
+from safetensors.numpy import load_file
 from starlette.testclient import TestClient
 
 from wingbar.cli import main
+from wingbar.config import Config, FilterSettings, LocalizationSettings, ProposalSettings, to_toml
 from wingbar.data import load
 from wingbar.errors import PictureError
 from wingbar.images import READ_SIDE, picture_size, read_picture
@@ -26,8 +28,8 @@ from wingbar.serve.app import create_app
 from wingbar.serve.examples import Examples
 from wingbar.serve.server import build_site
 
-PEAK = 1200
-"""MiB of a process that predicts all of them."""
+PEAK, TRAINING_PEAK = 1200, 1800
+"""MiB of a process that predicts all of them, and of one that learns from them."""
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,36 @@ def test_each_is_predicted_or_named_and_memory_is_bounded(dataset: Path, tmp_pat
     assert {name for name, one in names.items() if "error" in one} == {
         "loop.png", "round.png", "trip.png", "dangling.png", "zero.png", "pipe.png",
     }  # fmt: skip
+
+
+TRAIN = """
+import sys
+from wingbar.cli import main
+sys.stderr = sys.stdout
+try:
+    main(sys.argv[1:])
+except SystemExit as ended:
+    assert ended.code == 0
+"""
+LITTLE = Config(
+    net="res2net_nano", weights="none", size=32, epochs=1, follow_epochs=1, workers=0,
+    proposals=ProposalSettings(side=64, limit=30), filtering=FilterSettings(threshold=0.2, cap=3),
+    localization=LocalizationSettings(locating_size=64),
+)  # fmt: skip
+
+
+def test_a_model_learns_from_what_can_be_read_and_the_rest_is_named(dataset: Path, tmp_path: Path, pictures) -> None:
+    """All of OPAM: candidates, maps and parts of pictures a pixel wide and 60,000 long, too."""
+    settings, run = tmp_path / "little.toml", tmp_path / "run"
+    settings.write_text(to_toml(LITTLE))
+    said, peak = in_a_child(TRAIN, "train", dataset, "--out", run, "--config", settings)
+    assert peak < TRAINING_PEAK
+    skipped = {word for line in said.splitlines() if line.startswith("skipped ") for word in line.split("'")[1:2]}
+    places = {one.name: dataset / "train" / ("odd", "even")[number % 2] for number, one in enumerate(pictures)}
+    for one in pictures:
+        assert agrees(one.verdict, refused=str(places[one.name] / one.name) in skipped), one.name
+    learnt_from = len(load_file(run / "steps" / "data" / "result.safetensors")["sizes"])
+    assert learnt_from == len(pictures) + 4 - len(skipped & {str(place / name) for name, place in places.items()})
 
 
 def test_the_check_of_data_lists_every_one(dataset: Path, tmp_path: Path, pictures, capsys) -> None:

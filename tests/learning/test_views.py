@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -9,9 +10,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import Dataset
 
 from wingbar.learning.recipe import Recipe
-from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_view, random_crop, square, train_view
+from wingbar.learning.views import (
+    NICENESS,
+    EpochSampler,
+    Mix,
+    TrainViews,
+    View,
+    fixed_view,
+    load_views,
+    random_crop,
+    square,
+    train_view,
+)
 
 
 @pytest.fixture
@@ -87,3 +100,17 @@ def test_an_epoch_shows_each_picture_at_most_once(count: int, batch: int) -> Non
         assert len(set(seen)) == len(seen) and {e for b in batches for e, _ in b} == {epoch}
         orders.append(seen)
     assert count < 10 or orders[0] != orders[1]
+
+
+class Priority(Dataset):
+    """Tells how far the process that loads it gives way."""
+
+    def __getitem__(self, index: int) -> int:
+        return os.nice(0)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loader_processes_give_way_to_the_one_that_computes(workers: int) -> None:
+    own = os.nice(0)
+    (told,) = load_views(Priority(), [[0, 1]], workers)
+    assert told.tolist() == [own if workers == 0 else min(own + NICENESS, 19)] * 2

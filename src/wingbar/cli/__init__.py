@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import field, make_dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -21,9 +23,14 @@ from wingbar.cli.many import PredictMany
 from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
 from wingbar.cli.stops import starved, stopped
 from wingbar.config import Config, read_config
-from wingbar.errors import ConfigError, WingbarError
+from wingbar.errors import ConfigError, WingbarError, suggestion
 from wingbar.ranks import first_rank_here, number_of_ranks, this_rank
 
+COMMANDS = {
+    "evaluate": Evaluate, "predict": Predict, "predict-many": PredictMany, "explain": Explain, "guide": Guide,
+    "export": Export, "backbones": Backbones, "data": Data, "demo": Demo, "serve": Serve,
+}  # fmt: skip
+"""All but ``train``, whose options start from a file's settings."""
 SHARED_OUT = (Train, Evaluate, Predict)
 """Commands whose work the processes of torchrun share."""
 OUTLIVED = 30
@@ -105,26 +112,18 @@ def parse(arguments: list[str]) -> Any:
     settings = Config()
     if arguments[:1] == ["train"] and (path := config_path(arguments)):
         settings = read_config(path)
-    # A command whose options start from the file's settings.
     train = make_dataclass(
         "Train", [("settings", tyro.conf.OmitArgPrefixes[Config], field(default=settings))], bases=(Train,)
     )
     train.__doc__ = Train.__doc__
-    commands = (
-        Annotated[train, tyro.conf.subcommand("train", prefix_name=False)]  # type: ignore[valid-type] # made above
-        | Annotated[Evaluate, tyro.conf.subcommand("evaluate", prefix_name=False)]
-        | Annotated[Predict, tyro.conf.subcommand("predict", prefix_name=False)]
-        | Annotated[PredictMany, tyro.conf.subcommand("predict-many", prefix_name=False)]
-        | Annotated[Explain, tyro.conf.subcommand("explain", prefix_name=False)]
-        | Annotated[Guide, tyro.conf.subcommand("guide", prefix_name=False)]
-        | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
-        | Annotated[Backbones, tyro.conf.subcommand("backbones", prefix_name=False)]
-        | Annotated[Data, tyro.conf.subcommand("data", prefix_name=False)]
-        | Annotated[Demo, tyro.conf.subcommand("demo", prefix_name=False)]
-        | Annotated[Serve, tyro.conf.subcommand("serve", prefix_name=False)]
-    )
+    commands: dict[str, Any] = {"train": train, **COMMANDS}
+    for name in arguments[:1]:
+        if not name.startswith("-") and name not in commands:
+            raise ConfigError(f"no command {name!r}.{suggestion(name, commands)} Commands: {', '.join(commands)}.")
+    kinds = [Annotated[kind, tyro.conf.subcommand(name, prefix_name=False)] for name, kind in commands.items()]
+    one_of_them: Any = reduce(or_, kinds)
     return tyro.cli(
-        commands,
+        one_of_them,
         prog="wingbar",
         description="Learns to tell look-alikes apart from pictures with one label each.",
         args=arguments,

@@ -22,10 +22,10 @@ class Train:
     out: Path
     """Run folder; steps already in it are not done again."""
     settings: tyro.conf.OmitArgPrefixes[Config] = field(default_factory=Config)
-    config: Path | None = None
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """TOML file of settings; options given here win over it."""
-    from_step: Annotated[str | None, tyro.conf.arg(name="from")] = None
-    """Step to redo, with all after it."""
+    from_step: Annotated[str | None, tyro.conf.arg(name="from", metavar="STEP")] = None
+    """Step to redo, with all after it; the steps are listed when training begins."""
     quiet: bool = False
     """Say nothing but errors."""
     debug: bool = False
@@ -45,7 +45,7 @@ class Evaluate:
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
-    data: tyro.conf.Positional[Path | None] = None
+    data: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DATA")] = None
     """Data set with a test split; by default the one that the run was trained on."""
     batch_size: int = 16
     """Pictures at a time."""

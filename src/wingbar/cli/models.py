@@ -96,7 +96,7 @@ class Guide:
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
-    data: tyro.conf.Positional[Path | None] = None
+    data: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DATA")] = None
     """Data set that the run was trained on, where it has moved."""
     per_class: int = 24
     """Training pictures of each class that are looked at."""
@@ -153,7 +153,7 @@ class Serve:
     """Port to listen at; 0 for any that is free."""
     host_name: tuple[str, ...] = ()
     """Names that visitors may call the server by, beside localhost; needed behind a proxy that keeps them."""
-    data: Path | None = None
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DATA")] = None
     """Data set to show examples from; by default the one that the run was trained on, where it is there."""
     max_megabytes: int = 20
     """Size of a picture's file at most."""

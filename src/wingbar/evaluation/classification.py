@@ -54,7 +54,7 @@ class ClassificationReport:
     top1_interval: tuple[float, float]
     """Bootstrap 95 % interval."""
     top5: float
-    """With fewer than five classes: always 1."""
+    """With five classes and fewer always 1, so tables leave it out."""
     macro_recall: float
     """Mean recall of the classes that have test pictures."""
     per_class: tuple[ClassScore, ...]

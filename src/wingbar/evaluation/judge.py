@@ -252,8 +252,9 @@ def _parts(kept: Sequence[tuple[Sample, Prediction]], seed: int) -> PartsReport 
 def table(evaluation: Evaluation) -> str:
     """The evaluation as text for people."""
     c = evaluation.classification
+    five = f"top-5 {percent(c.top5)}, " if len(c.per_class) > 5 else ""
     lines = [
-        f"{c.pictures} test pictures; top-1 {percent_interval(c.top1, *c.top1_interval)}, top-5 {percent(c.top5)}, "
+        f"{c.pictures} test pictures; top-1 {percent_interval(c.top1, *c.top1_interval)}, {five}"
         f"macro recall {percent(c.macro_recall)}",
         "",
         render(["streams", "top-1"], [[name, percent(value)] for name, value in evaluation.combinations.items()]),

@@ -32,7 +32,7 @@ from wingbar.errors import RunError
 from wingbar.learning.checkpoint import Checkpoint, restore_training, training_state
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.schedule import make_optimizer, rate_at
-from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader
+from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader, load_views
 from wingbar.nets.saliency_head import MapNet, normalize
 from wingbar.ranks import ALONE, World
 
@@ -136,13 +136,15 @@ def fit(
     history, best = History(), {}
     if (found := world.first(lambda: taken_up(checkpoint, watch))) is not None:
         state, info = found
+        history = History.from_json(info)
+        if world.size > 1:
+            rehearse(trained, len(history.epochs) * len(sampler), size, recipe, hardware)
         best = {name.removeprefix("best."): t for name, t in state.items() if name.startswith("best.")}
         restore_training(state, net, average, optimizer)
-        history = History.from_json(info)
-    loader = DataLoader(
+    loader = load_views(
         TrainViews(mixes, size, recipe, seed),
-        batch_sampler=sampler,
-        num_workers=hardware.workers,
+        sampler,
+        hardware.workers,
         persistent_workers=hardware.workers > 0,
         generator=torch.Generator(),  # the loader's own draws must not shift dropout's
     )
@@ -172,6 +174,18 @@ def taken_up(checkpoint: Checkpoint | None, watch: Watch) -> tuple[dict[str, Ten
     except RunError as error:
         watch.say(f"{error}; the training begins again")
         return None
+
+
+def rehearse(net: Any, done: int, size: int, recipe: Recipe, hardware: Hardware) -> None:
+    """Bring ranks that go on after ``done`` steps to where they were, by passes there and back that teach nothing.
+
+    DistributedDataParallel learns in its first two steps in what order gradients come, and from the third on adds them
+    up in other portions, so in another order. What the passes change in the net is put back or set to zero next.
+    """
+    training_mode(net, recipe)
+    blank = torch.zeros(1, 3, size, size, device=hardware.device)
+    for _ in range(min(done, 2)):
+        hardware.fabric.backward(net(blank).sum())
 
 
 def finished(history: History, recipe: Recipe) -> bool:

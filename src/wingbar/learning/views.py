@@ -9,9 +9,11 @@ whatever the number of loader workers, and the same when a training is taken up 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +30,8 @@ from wingbar.ranks import ALONE, World
 
 # A crop is decoded with this much more than the pixels it needs, so that the last resize is a clean one.
 OVERSAMPLING = 1.25
+NICENESS = 10
+"""Of loader processes: they still get a tenth of a core that others want."""
 
 
 @dataclass(frozen=True)
@@ -172,8 +176,20 @@ def fixed_loader(views: Sequence[View], size: int, batch_size: int, workers: int
     Ranks share out whole batches, which are the same however many ranks there are: a picture's features depend, in
     their last bits, on the batch that it is in.
     """
-    own = world.share(batches(len(views), batch_size))
-    return DataLoader(FixedViews(views, size), batch_sampler=own, num_workers=workers)
+    return load_views(FixedViews(views, size), world.share(batches(len(views), batch_size)), workers)
+
+
+def load_views(views: Dataset, batches: Iterable[Any], workers: int, **options: Any) -> DataLoader:
+    """torch's loader of these batches, with ``workers`` processes that give way to the one that computes.
+
+    Threads that compute wait for one another: one that a loader takes the core from holds up all (docs/performance.md).
+    """
+    return DataLoader(views, batch_sampler=batches, num_workers=workers, worker_init_fn=_give_way, **options)
+
+
+def _give_way(worker: int) -> None:
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
 
 
 def batches(count: int, size: int) -> list[list[int]]:

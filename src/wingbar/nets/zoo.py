@@ -66,6 +66,13 @@ OURS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+def require_known(name: str) -> None:
+    """Raise ConfigError unless `create` knows the name."""
+    if name not in OURS and not timm.is_model(name):
+        likely = suggestion(name, [*OURS, *timm.list_models()])
+        raise ConfigError(f"Unknown network {name!r}.{likely} `wingbar backbones` lists those that were tried.")
+
+
 def create(name: str, num_classes: int, weights: str | Path | None = None, *, dropout: float = 0.0) -> MapNet:
     """A network by name: one of ours, or any model of timm that gives a feature map or patch tokens.
 
@@ -77,6 +84,7 @@ def create(name: str, num_classes: int, weights: str | Path | None = None, *, dr
     """
     if num_classes < 1:
         raise ConfigError(f"A network needs at least one class, not {num_classes}.")
+    require_known(name)
     net = _ours(name, num_classes, dropout) if name in OURS else _timm(name, num_classes, dropout)
     if weights is not None:
         net.weights_source = load_weights(net, weights)
@@ -89,9 +97,6 @@ def _ours(name: str, num_classes: int, dropout: float) -> MapNet:
 
 
 def _timm(name: str, num_classes: int, dropout: float) -> MapNet:
-    if not timm.is_model(name):
-        likely = suggestion(name, [*OURS, *timm.list_models()])
-        raise ConfigError(f"Unknown network {name!r}.{likely} `wingbar backbones` lists those that were tried.")
     backbone = _timm_backbone(name)
     config = backbone.pretrained_cfg
     return MapNet(

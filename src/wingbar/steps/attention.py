@@ -87,7 +87,8 @@ def feature_maps(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Feature maps of whole pictures and, if asked for, of their mirrors, in batches on the CPU: the rank's share."""
     views = [View(job.samples[i].path, job.samples[i].label) for i in indices]
-    for pixels, _, _ in fixed_loader(views, size, AT_ONCE, job.hardware.workers, job.world):
+    loader = fixed_loader(views, size, AT_ONCE, job.hardware.workers, job.world)
+    for pixels, _, _ in job.reporter.watched(loader, len(loader)):
         batch = normalize(pixels.to(job.hardware.device), net)
         with torch.no_grad():
             own = net.forward_features(batch).float().cpu()
@@ -103,7 +104,8 @@ def looks(job: Job, net: MapNet, size: int, boxes: BoxHead | None = None, layer:
     """What prediction would see of every training picture, in batches: the rank's share."""
     runtime = TorchRuntime({"picture": net}, boxes, layer, job.hardware.device)
     views = [View(sample.path, sample.label) for sample in job.samples]
-    for pixels, _, _ in fixed_loader(views, size, AT_ONCE, job.hardware.workers, job.world):
+    loader = fixed_loader(views, size, AT_ONCE, job.hardware.workers, job.world)
+    for pixels, _, _ in job.reporter.watched(loader, len(loader)):
         yield runtime.look(pixels.numpy())
 
 
@@ -198,7 +200,7 @@ def part_choice(job: Job, candidates: Result, objects: Result, maps: Result) -> 
         return part_boxes(boxes[index], region, found, job.sizes[index], config.proposals.side, config.parts)
 
     def compute() -> Result:
-        return Result(pack(job.world.map(one, range(len(job.samples)))))
+        return Result(pack(job.world.map(one, range(len(job.samples)), job.reporter.watched)))
 
     settings = [
         getattr(config.parts, key) for key in ("count", "rule", "iou_threshold", "object_constraint", "part_constraint")

@@ -94,7 +94,7 @@ def inspect(
 
     def compute() -> Result:
         reporter.say(f"reading {len(samples)} training pictures")
-        sizes = world.map(_size_or_reason, samples)
+        sizes = world.map(_size_or_reason, samples, reporter.watched)
         return world.first(lambda: split(sizes))
 
     def split(sizes: Sequence[tuple[int, int] | str]) -> Result:

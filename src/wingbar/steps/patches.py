@@ -32,7 +32,7 @@ def proposals(job: Job) -> Result:
         def one(sample: Sample) -> ndarray:
             return propose(read_picture(sample.path, short_side=settings.side), settings)
 
-        found = job.world.map(one, job.samples)
+        found = job.world.map(one, job.samples, job.reporter.watched)
         return Result(pack(found), {"mean_count": float(np.mean([len(boxes) for boxes in found]))})
 
     return job.before_refit().step("proposals", dataclasses.asdict(settings), [], compute)
@@ -43,7 +43,8 @@ def patches(job: Job, candidates: Result, filternets: Sequence[tuple[Result, Int
     settings, boxes = job.config.filtering, unpack(candidates.arrays)
 
     def scored(net: MapNet, indices: Sequence[int]) -> Iterator[ndarray]:
-        return (_confidences(job, net, index, boxes[index]) for index in indices)
+        scores = (_confidences(job, net, index, boxes[index]) for index in indices)
+        return job.reporter.watched(scores, len(indices))
 
     def compute() -> Result:
         kept = [np.zeros((0, 4), np.int32)] * len(boxes)
