@@ -183,7 +183,7 @@ def rehearse(net: Any, done: int, size: int, recipe: Recipe, hardware: Hardware)
     up in other portions, so in another order. What the passes change in the net is put back or set to zero next.
     """
     training_mode(net, recipe)
-    blank = torch.zeros(1, 3, size, size, device=hardware.device)
+    blank = torch.zeros(2, 3, size, size, device=hardware.device)  # batch norms want two
     for _ in range(min(done, 2)):
         hardware.fabric.backward(net(blank).sum())
 
