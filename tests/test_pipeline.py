@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import wingbar
@@ -16,7 +17,7 @@ from wingbar.config import Config, FilterSettings, PartSettings
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
 from wingbar.evaluation.judge import evaluate, table
-from wingbar.pipeline import OPAM_STEPS
+from wingbar.pipeline import OPAM_STEPS, is_small, threads_for
 
 SMALL = Config(
     net="res2net_nano",
@@ -273,3 +274,13 @@ def test_a_device_that_is_not_there_is_told(tmp_path: Path, birds: Path) -> None
         wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, device="gpu")
     with pytest.raises(ConfigError, match="device 'mps'"):  # of Apple's machines
         wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, device="mps")
+
+
+def test_a_small_net_leaves_a_core_to_its_loaders_and_all_get_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = [4]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    for net in ("res2net_nano", "mobilenetv2_100"):
+        with threads_for(is_small(net)):
+            pass
+    assert threads == [4, 3, 4, 4, 4]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.loop import Hardware
-from wingbar.nets.zoo import require_known
+from wingbar.nets.zoo import create, require_known
 from wingbar.ranks import ALONE, World, opened
 from wingbar.recognizer import Recognizer, load
 from wingbar.reporting import Reporter
@@ -27,6 +29,8 @@ from wingbar.saving import save_model
 from wingbar.store import Result, Store, locked
 
 PLAIN_STEPS = ("data", "filternet")
+SMALL = 1_000_000
+"""Parameters below which a net learns faster where a core is left to its loaders."""
 OPAM_STEPS = (
     "data", "filternet", "proposals", "patches", "classnet", "saliency", "principal", "map-boxes", "objects",
     "objectnet", "parts", "alignment", "partnet", "fusion",
@@ -69,7 +73,7 @@ def planned(config: Config, settings: dict[str, Any], redo_from: str | None) -> 
 
 def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Store, reporter: Reporter) -> None:
     world = store.world
-    with locked(store.folder, world):
+    with locked(store.folder, world), threads_for(world.each(lambda: is_small(config.net))):
         samples, data_result, skipped = steps.inspect(dataset, config, store, reporter)
         for one in (*dataset.skipped, *skipped):
             reporter.say(f"skipped {str(one.path)!r}: {one.reason}")
@@ -89,6 +93,27 @@ def step_names(config: Config) -> tuple[str, ...]:
     if config.method == "plain":
         return PLAIN_STEPS
     return tuple(name for name in OPAM_STEPS if name != "filternet" or config.filtering.enabled)
+
+
+def is_small(net: str) -> bool:
+    """Whether a net has so little to do that its loaders have as much."""
+    with torch.random.fork_rng():
+        return sum(parameter.numel() for parameter in create(net, 1).parameters()) < SMALL
+
+
+@contextmanager
+def threads_for(small: bool) -> Iterator[None]:
+    """Compute on all cores; with a small net on all but one, which is left to its loaders.
+
+    It is one core whatever the number of loaders: sums over another number of threads differ in their last bits,
+    and loaders are to change nothing but the speed. Measured in docs/performance.md, "Input".
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(threads - 1, 1) if small else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def open_hardware(config: Config, world: World = ALONE) -> Hardware:
