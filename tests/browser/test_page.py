@@ -200,7 +200,7 @@ def test_classes_are_compared_by_examples_and_a_link_to_the_guide(open_page: Ope
     examples = Examples([[], paths[:2], []])
     with served(make_site(examples=examples, guide=tmp_path)) as address:
         page = open_page(address)
-        assert page.locator("#guide").get_attribute("href") == "/guide/" and page.locator("#guide").is_visible()
+        assert page.wait_for_selector("#guide", state="visible").get_attribute("href") == "/guide/"
         ask(page, lambda: drop(page, png()))
         assert page.locator("#pictures img").count() == 0
         page.click("#names button:has-text('robin')")
