@@ -106,16 +106,8 @@ def enlarged(path: Path, long_side: int) -> bytes:
 
 def measure(options: Options) -> str:
     """The section of docs/performance.md."""
-    header = (
-        "net",
-        "px",
-        "loaders",
-        "compute threads",
-        "loaders alone",
-        "net alone",
-        "together",
-        "at one priority",
-    )
+    sides = ("loaders alone", "net alone", "together", "at one priority")
+    header = ("net", "px", "loaders", "compute threads", *sides)
     return f"""## Input
 
 Training views of cub50's files, batches of {BATCH}, pictures a second (wall time); loader processes give way to the one

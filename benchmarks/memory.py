@@ -52,7 +52,7 @@ class Peak:
 
 
 def measured(command: Sequence[str], home: Path, while_it_runs: Act | None = None) -> Peak:
-    """The peak of a command, which has to end well: with 0, or with 1 for what it found in the data."""
+    """The peak of a command, which has to end well."""
     environment, log = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}, home / "told"
     with log.open("w") as told:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told, env=environment)
@@ -63,7 +63,7 @@ def measured(command: Sequence[str], home: Path, while_it_runs: Act | None = Non
         together = max(together, sum(map(share, family(process.pid))))
         time.sleep(EVERY)
     process.returncode = os.waitstatus_to_exitcode(ended[1])
-    assert process.returncode in (0, 1), f"{command}: ended with {process.returncode}: {log.read_text()}"
+    assert process.returncode == 0, f"{command}: ended with {process.returncode}: {log.read_text()}"
     own = ended[2].ru_maxrss / 1024
     return Peak(own, max(own, together))
 

@@ -17,7 +17,7 @@ from wingbar.config import Config, FilterSettings, PartSettings
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
 from wingbar.evaluation.judge import evaluate, table
-from wingbar.pipeline import OPAM_STEPS, is_small, threads_for
+from wingbar.pipeline import OPAM_STEPS, threads_for
 
 SMALL = Config(
     net="res2net_nano",
@@ -280,7 +280,7 @@ def test_a_small_net_leaves_a_core_to_its_loaders_and_all_get_it_back(monkeypatc
     threads = [4]
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
-    for net in ("res2net_nano", "mobilenetv2_100"):
-        with threads_for(is_small(net)):
+    for parameters in (150_000, 2_200_000):
+        with threads_for(parameters):
             pass
     assert threads == [4, 3, 4, 4, 4]

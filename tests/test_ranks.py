@@ -93,7 +93,11 @@ def together(tmp_path_factory: pytest.TempPathFactory, birds: Path, ranks: int) 
 def test_one_process_is_a_world_of_its_own() -> None:
     assert ALONE.gather(lambda: 1) == [1]
     assert ALONE.first(lambda: 1) == ALONE.each(lambda: 1) == 1
-    assert ALONE.map(str, range(3)) == ALONE.collect(lambda: iter("012")) == list(ALONE.stream(iter("012")))
+    assert (
+        ALONE.map(str, range(3), lambda results, count: results)
+        == ALONE.collect(lambda: iter("012"))
+        == list(ALONE.stream(iter("012")))
+    )
     assert list(ALONE.share(range(3))) == [0, 1, 2]
 
 

@@ -21,7 +21,7 @@ from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.loop import Hardware
-from wingbar.nets.zoo import create, require_known
+from wingbar.nets.zoo import require_known
 from wingbar.ranks import ALONE, World, opened
 from wingbar.recognizer import Recognizer, load
 from wingbar.reporting import Reporter
@@ -29,12 +29,12 @@ from wingbar.saving import save_model
 from wingbar.store import Result, Store, locked
 
 PLAIN_STEPS = ("data", "filternet")
-SMALL = 1_000_000
-"""Parameters below which a net learns faster where a core is left to its loaders."""
 OPAM_STEPS = (
     "data", "filternet", "proposals", "patches", "classnet", "saliency", "principal", "map-boxes", "objects",
     "objectnet", "parts", "alignment", "partnet", "fusion",
 )  # fmt: skip
+SMALL = 1_000_000
+"""Parameters below which a net learns faster where a core is left to its loaders, which have as much to do."""
 
 
 def train(
@@ -73,18 +73,18 @@ def planned(config: Config, settings: dict[str, Any], redo_from: str | None) -> 
 
 def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Store, reporter: Reporter) -> None:
     world = store.world
-    with locked(store.folder, world), threads_for(world.each(lambda: is_small(config.net))):
+    with locked(store.folder, world):
         samples, data_result, skipped = steps.inspect(dataset, config, store, reporter)
         for one in (*dataset.skipped, *skipped):
             reporter.say(f"skipped {str(one.path)!r}: {one.reason}")
         hardware = world.each(lambda: open_hardware(config, world))
         job = steps.Job(config, dataset.classes, samples, data_result, store, hardware, reporter)
         announce(job, dataset, names)
-        world.each(lambda: steps.try_sizes(job))
-        learned = opam(job) if config.method == "opam" else plain(job)
-        if config.refit:
-            job = dataclasses.replace(job, refit=True)
-            learned = opam(job, learned) if config.method == "opam" else plain(job)
+        with threads_for(world.each(lambda: steps.try_sizes(job))):
+            learned = opam(job) if config.method == "opam" else plain(job)
+            if config.refit:
+                job = dataclasses.replace(job, refit=True)
+                learned = opam(job, learned) if config.method == "opam" else plain(job)
         world.first(lambda: save_model(store.folder / "model", job, dataset, learned))
 
 
@@ -95,21 +95,15 @@ def step_names(config: Config) -> tuple[str, ...]:
     return tuple(name for name in OPAM_STEPS if name != "filternet" or config.filtering.enabled)
 
 
-def is_small(net: str) -> bool:
-    """Whether a net has so little to do that its loaders have as much."""
-    with torch.random.fork_rng():
-        return sum(parameter.numel() for parameter in create(net, 1).parameters()) < SMALL
-
-
 @contextmanager
-def threads_for(small: bool) -> Iterator[None]:
-    """Compute on all cores; with a small net on all but one, which is left to its loaders.
+def threads_for(parameters: int) -> Iterator[None]:
+    """Compute on all cores; a net of so few ``parameters`` that it is `SMALL` on all but one.
 
     It is one core whatever the number of loaders: sums over another number of threads differ in their last bits,
     and loaders are to change nothing but the speed. Measured in docs/performance.md, "Input".
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(threads - 1, 1) if small else threads)
+    torch.set_num_threads(max(threads - 1, 1) if parameters < SMALL else threads)
     try:
         yield
     finally:

@@ -30,11 +30,7 @@ PATIENCE = timedelta(hours=6)
 T = TypeVar("T")
 Item = TypeVar("Item")
 Watched = Callable[[Iterable[Any], int], Iterable[Any]]
-
-
-def unwatched(results: Iterable[T], count: int) -> Iterable[T]:
-    """The results, told to nobody."""
-    return results
+"""Hands results on as they come; it is told how many there will be."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +70,8 @@ class World:
         """What ``work`` gives for each item of this rank's share, in the order of all items, to all ranks."""
         return _in_turn(self.gather(lambda: list(work())))
 
-    def map(self, function: Callable[[Item], T], items: Sequence[Item], watched: Watched = unwatched) -> list[T]:
-        """``function`` of every item, in order, each rank doing its share in threads.
-
-        ``watched`` hands the results on as they come; it is told how many this rank's will be.
-        """
+    def map(self, function: Callable[[Item], T], items: Sequence[Item], watched: Watched) -> list[T]:
+        """``function`` of every item, in order, each rank doing its share, ``watched``, in threads."""
         own = self.share(items)
         threads = None if self.size == 1 else max((os.cpu_count() or 1) // self.local_size, 1)
 

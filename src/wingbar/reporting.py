@@ -70,7 +70,7 @@ class Reporter:
     def watched(self, results: Iterable[T], count: int) -> Iterator[T]:
         """Hand on a step's ``count`` results as they come, and tell how far it is and what is left."""
         started = told = time.monotonic()
-        with self._bar("pictures", count) as advance:
+        with self._bar("so far", count) as advance:
             for done, result in enumerate(results, 1):
                 yield result
                 advance(done)
@@ -80,7 +80,7 @@ class Reporter:
                     self.say(f"  {done / count:.0%}, about {left / 60:.0f} min left")
 
     @contextmanager
-    def _bar(self, name: str, epochs: int) -> Iterator[Callable[[float], None]]:
+    def _bar(self, name: str, total: int) -> Iterator[Callable[[float], None]]:
         if not self.live:
             yield lambda done: None
             return
@@ -91,7 +91,7 @@ class Reporter:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(name, total=epochs)
+            task = progress.add_task(name, total=total)
             yield lambda done: progress.update(task, completed=done)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 
 from wingbar.serve.batching import Batcher, Full, Stopped
 
+T = TypeVar("T")
 
-def during(batcher: Batcher, act: Callable[[], Awaitable[object]]) -> object:
+
+def during(batcher: Batcher, act: Callable[[], Awaitable[T]]) -> T:
     """What ``act`` returns while the batcher runs; it must end by itself afterwards."""
 
-    async def main() -> object:
+    async def main() -> T:
         working = asyncio.create_task(batcher.run())
         try:
             return await act()
@@ -107,7 +110,7 @@ def test_an_item_that_breaks_its_batch_breaks_only_itself() -> None:
     async def act() -> list[object]:
         return await asyncio.gather(*(batcher.submit(item) for item in (1, 0, 2)), return_exceptions=True)
 
-    one, broken, half = during(batcher, act)  # type: ignore[misc]
+    one, broken, half = during(batcher, act)
     assert (one, half) == (1, 0.5) and isinstance(broken, ZeroDivisionError)
 
 

@@ -37,7 +37,7 @@ def main() -> None:
         for count in range(len(ITEMS) + 1):  # none, fewer than ranks, as many, unequal shares
             items = ITEMS[:count]
             assert world.collect(lambda items=items: iter(world.share(items))) == items
-            assert world.map(str.upper, items) == [one.upper() for one in items]
+            assert world.map(str.upper, items, lambda results, count: results) == [one.upper() for one in items]
             assert list(world.stream(iter(world.share(items)))) == items
         mean = torch.tensor([float(world.rank), 1.0])
         world.average([mean])

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import h11
 import numpy as np
@@ -134,11 +135,11 @@ def say(text: str) -> None:
 class Server(uvicorn.Server):
     """uvicorn, which on its way out first sends away the pictures that wait."""
 
-    def __init__(self, site: Site, app: object) -> None:
+    def __init__(self, site: Site, app: Callable[..., Any]) -> None:
         self.site = site
         super().__init__(
             uvicorn.Config(
-                app,  # type: ignore[arg-type] # an ASGI application under Starlette's name for it
+                app,
                 http=Protocol,
                 ws="none",
                 lifespan="on",

@@ -40,10 +40,10 @@ def new_net(job: Job, weights: str | None, outputs: int | None = None) -> MapNet
 
 
 @torch.no_grad()
-def try_sizes(job: Job) -> None:
+def try_sizes(job: Job) -> int:
     """Show the net one picture of every size it will meet, so that a net that refuses one does so now.
 
-    Raises ConfigError naming the size.
+    Gives how many parameters it has. Raises ConfigError naming the size.
     """
     config = job.config
     sizes = {config.looking_size(): "test_size", config.size: "size"}
@@ -60,6 +60,7 @@ def try_sizes(job: Job) -> None:
                 f"{config.net} takes no pictures of {size} px ({name}): {error}. Choose another size, --method plain "
                 "(one size only), or another --net: `wingbar backbones` lists some that take any size."
             ) from None
+    return sum(parameter.numel() for parameter in net.parameters())
 
 
 def starting_weights(config: Config) -> str | None:
