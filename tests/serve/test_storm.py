@@ -9,8 +9,8 @@ from bounds import TIMES
 from storm import PLACES, Storm, a_server
 
 SECONDS, ERRORS = (60, 10_000) if TIMES > 1 else (8, 300)
-FATTER = 150
-"""MiB that the server may grow by after its first half: 16 pictures of 20 MiB at most are on their way at any time."""
+FATTER = 100
+"""MiB that the server may grow by after the first half: 16 bodies of 2 MiB at most are in it, each held twice."""
 
 
 def test_a_storm_is_weathered(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from serving import png
 HONEST, HASTY, SLOW, LYING, ENDLESS, LEAVING = 32, 4, 8, 6, 6, 8
 """Clients of each kind, 64 in all."""
 PLACES = 16
+LIMIT = 2 << 20
+"""Bytes of a body; the default is ten times as much, and a leak would be lost among bodies on their way."""
 POST = b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
 FORM = POST.replace(b"image/png", b"multipart/form-data; boundary=b")
 FIELD = b'--b\r\nContent-Disposition: form-data; name="picture"; filename="x"\r\n\r\n'
@@ -39,11 +41,13 @@ import sys
 from pathlib import Path
 from made_up import made_up
 from wingbar.serve.app import create_app
+from wingbar.serve.body import Limits
 from wingbar.serve.examples import Examples
 from wingbar.serve.server import LOCAL_NAMES, Server, address, build_site, listen
 recognizer = made_up(Path(sys.argv[1]))
 recognizer.predict(bytes.fromhex(sys.argv[3]))
-site = build_site(Path(sys.argv[1]), recognizer, Examples([()] * 3), places=int(sys.argv[2]))
+limits = Limits(size=int(sys.argv[4]))
+site = build_site(Path(sys.argv[1]), recognizer, Examples([()] * 3), limits, places=int(sys.argv[2]))
 with listen("127.0.0.1", 0) as listener:
     print(address(listener), flush=True)
     Server(site, create_app(site, LOCAL_NAMES)).run(sockets=[listener])
@@ -86,7 +90,7 @@ def spread(seconds: list[float]) -> str:
 def a_server(folder: Path) -> Iterator[int]:
     """The port of a server in a process of its own."""
     paths = os.pathsep.join([str(SUPPORT.parents[1] / "src"), str(SUPPORT)])
-    command = [sys.executable, "-c", SERVER, str(folder), str(PLACES), png().hex()]
+    command = [sys.executable, "-c", SERVER, str(folder), str(PLACES), png().hex(), str(LIMIT)]
     env = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
         assert process.stdout is not None
