@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wingbar.errors import DataError
 from wingbar.names import display_names, printable, slug
 
 
@@ -34,6 +35,10 @@ def test_names_are_shown_on_one_line_and_nothing_hides(given_name: str, shown: s
 def test_what_is_shown_can_be_written_and_is_bounded(text: str) -> None:
     shown = printable(text, limit=50)
     assert 0 < len(shown) <= 50 and shown.encode() and not re.search(r"[\x00-\x1f\u202a-\u202e\u2066-\u2069]", shown)
+
+
+def test_an_errors_sentence_is_fit_for_a_terminal() -> None:
+    assert str(DataError("a\x1b[2J\udcff\u202eb:\n  Ü 鳥")) == "a\\x1b[2J\\udcff\\u202eb:\n  Ü 鳥"
 
 
 def test_class_names_are_made_nice_only_where_they_stay_apart() -> None:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from wingbar.names import JOINERS, visible
+
 
 class WingbarError(Exception):
     """Base of all errors shown without a traceback (exit code 2)."""
 
     teller: int | None = None
     """Of several processes that raise it together, the rank of the one that tells it; None: each its own."""
+
+    def __str__(self) -> str:
+        """The sentence, fit for a terminal: files and the libraries that read them get into it word for word."""
+        return visible(super().__str__(), JOINERS + "\n")
 
 
 class DataError(WingbarError):

@@ -18,15 +18,18 @@ def printable(text: str, limit: int = 200) -> str:
 
     Control characters, lone surrogates and marks that turn the writing direction have no look.
     """
-    spaced = " ".join(text.split())
-    shown = "".join(letter if letter.isprintable() or letter in JOINERS else escaped(letter) for letter in spaced)
-    shown = shown or ascii(text)
+    shown = visible(" ".join(text.split())) or ascii(text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def visible(text: str, left: str = JOINERS) -> str:
+    """``text`` with every letter that has no look as its number, but for those in ``left``."""
+    return "".join(letter if letter.isprintable() or letter in left else escaped(letter) for letter in text)
+
+
 def escaped(letter: str) -> str:
-    """A letter as its number, the way Python writes it."""
-    return letter.encode("ascii", "backslashreplace").decode() if ord(letter) > 127 else f"\\x{ord(letter):02x}"
+    """A letter that has no look, the way Python writes it."""
+    return ascii(letter)[1:-1]
 
 
 def display_names(classes: Sequence[str]) -> list[str]:

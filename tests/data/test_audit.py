@@ -13,7 +13,7 @@ from PIL import Image
 
 from wingbar.data import load
 from wingbar.data.audit import Finding, Item, audit, doubts, is_grey, leaks
-from wingbar.data.sheet import plain, rows, write
+from wingbar.data.sheet import rows, write
 from wingbar.data.synthetic import draw_bird
 
 
@@ -174,7 +174,3 @@ def test_many_findings_are_cut_in_the_sheet_and_whole_in_the_file(photos: Path, 
     assert "The first 60 are shown" in page and "and 8 more" in page and page.count("<img") == 60 + 12
     told = json.loads((tmp_path / "out" / "data-check.json").read_text(encoding="utf-8"))["findings"]
     assert len(told["grey"]["items"]) == 70 and len(told["duplicates"]["items"][0]["pictures"]) == 20
-
-
-def test_text_that_does_not_print_is_written_out() -> None:
-    assert plain("a\x1b[2J\udcffé鳥") == "a\\x1b[2J\\udcffé鳥"

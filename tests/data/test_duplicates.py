@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from wingbar.data.duplicates import BITS, SIDE, close_pairs, hashes, same_photographs, similarity, small_copy
+from wingbar.data import duplicates
+from wingbar.data.duplicates import BITS, PATIENCE, SIDE, close_pairs, hashes, same_photographs, similarity, small_copy
 from wingbar.data.synthetic import draw_bird
 
 
@@ -66,6 +67,21 @@ def test_copies_of_copies_are_one_group_and_compared_no_more_than_needed() -> No
     copies = [first, *(encoded(first, quality) for quality in (90, 80, 70, 60))]
     groups, links = same_photographs("abcde", smalls(*copies))
     assert groups == [[0, 1, 2, 3, 4]] and len(links) == 4
+
+
+def test_of_many_alike_each_is_compared_with_a_few_and_the_copy_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a camera that never moves: one scene, and in each picture something else in it."""
+    rng, scene = np.random.default_rng(0), small_copy(np.asarray(bird(5))).astype(float)
+    alike = np.clip(scene + rng.normal(0, 15, (200, SIDE, SIDE)), 0, 255).astype(np.uint8)
+    alike = np.concatenate([alike, alike[[7]] // 2])
+    compared: list[float] = []
+    monkeypatch.setattr(
+        duplicates, "similarity", lambda one, other: compared.append(similarity(one, other)) or compared[-1]
+    )
+    groups, _ = same_photographs(map(str, range(201)), alike)
+    assert groups == [[7, 200]]
+    pairs = sum(map(len, close_pairs(hashes(alike))))
+    assert pairs > 4 * len(compared) and len(compared) <= PATIENCE * len(alike) + 1
 
 
 def test_close_pairs_are_those_of_a_plain_loop() -> None:

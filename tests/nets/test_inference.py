@@ -216,7 +216,7 @@ def test_packed_nets_can_be_exported() -> None:
     assert "mkldnn" not in str(graph.graph)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated:DeprecationWarning")  # by torch 2.11 alone
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")  # by torch 2.11 alone
 @needs_packing
 @pytest.mark.filterwarnings("ignore:.*jit.trace:FutureWarning")
 @torch.no_grad()

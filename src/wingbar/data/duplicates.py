@@ -30,6 +30,8 @@ SAME = 0.9
 """Correlation from which two pictures are one photograph."""
 LEAST_SHARE = 0.84
 """Share of its sides that a cropped copy keeps at least."""
+PATIENCE = 8
+"""Comparisons in vain after which a picture is compared no more, unless the other still is."""
 FLAT = 1.0
 """Standard deviation in grey values below which a picture shows nothing to compare."""
 
@@ -52,11 +54,15 @@ def hashes(smalls: UInt8[ndarray, "n side side"]) -> Float32[ndarray, "n bits"]:
 def close_pairs(
     signs: Float32[ndarray, "n bits"], bits: int = PROPOSED, chunk: int = 1024
 ) -> Iterator[Int[ndarray, "pairs 2"]]:
-    """Pairs ``i < j`` whose hashes differ in at most ``bits``, some rows at a time; memory grows with n alone."""
+    """Pairs ``i < j`` whose hashes differ in at most ``bits``, the nearest first among some rows at a time.
+
+    Memory grows with n alone.
+    """
     for start in range(0, len(signs), chunk):
         distance = (signs.shape[1] - signs[start : start + chunk] @ signs[start:].T) / 2
-        rows, columns = np.nonzero(distance <= bits)
-        yield start + np.stack([rows, columns], 1)[columns > rows]
+        rows, columns = np.nonzero(np.triu(distance <= bits, 1))
+        nearest = np.argsort(distance[rows, columns], kind="stable")
+        yield start + np.stack([rows, columns], 1)[nearest]
 
 
 def similarity(one: Small, other: Small) -> float:
@@ -83,6 +89,8 @@ def same_photographs(
     """Groups of two or more pictures that are one photograph, and the similarity of the pairs that joined them.
 
     Files of equal ``digests`` are equal, whatever they show. Pictures of a single colour are compared by digest only.
+    Comparisons grow with the pictures, not with their pairs: what is joined already needs no second proof, and of
+    thousands that look alike without being the same (a camera that never moves) each has its `PATIENCE` only.
     """
     joined = DisjointSet(range(len(smalls)))
     first: dict[str, int] = {}
@@ -91,11 +99,15 @@ def same_photographs(
     shown = smalls.std((1, 2)) >= FLAT
     unlike = np.array([index for index in first.values() if shown[index]], np.int64)
     links: dict[tuple[int, int], float] = {}
+    vain = np.zeros(len(smalls), np.int64)
     for pairs in close_pairs(hashes(smalls[unlike])):
         for i, j in unlike[pairs].tolist():
-            # Pictures already joined need no second proof: a group of a thousand costs a thousand comparisons.
-            if not joined.connected(i, j) and (found := similarity(smalls[i], smalls[j])) >= same:
+            if joined.connected(i, j) or min(vain[i], vain[j]) >= PATIENCE:
+                continue
+            if (found := similarity(smalls[i], smalls[j])) >= same:
                 joined.merge(i, j)
                 links[i, j] = found
+            else:
+                vain[[i, j]] += 1
     groups = sorted(sorted(group) for group in joined.subsets() if len(group) > 1)
     return groups, links

@@ -16,6 +16,7 @@ from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import PictureError
 from wingbar.files import write_bytes, write_json, write_text
 from wingbar.images import read_picture
+from wingbar.names import visible
 
 SHOWN = 60
 """Things of one kind that the sheet shows; the JSON file lists all."""
@@ -27,20 +28,15 @@ MEMBERS = 12
 """Copies of one photograph that the sheet shows."""
 
 
-def plain(text: str) -> str:
-    """The text with everything that does not print (control characters, bytes that are no UTF-8) written out."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
 def to_json(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
     """Plain values: classes with their pictures, and every thing found under its finding's key."""
     count = Counter((sample.label, sample.split) for sample in dataset.samples)
     return {
-        "data": plain(dataset.name),
+        "data": visible(dataset.name),
         "layout": dataset.layout,
         "pictures": len(dataset.samples),
         "classes": {
-            plain(name): {"train": count[label, "train"], "test": count[label, "test"]}
+            visible(name): {"train": count[label, "train"], "test": count[label, "test"]}
             for label, name in enumerate(dataset.classes)
         },
         "findings": {
@@ -50,7 +46,10 @@ def to_json(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
                 "items": [
                     {
                         "pictures": [_picture(dataset, sample) for sample in item.pictures],
-                        **{key: plain(value) if isinstance(value, str) else value for key, value in item.facts.items()},
+                        **{
+                            key: visible(value) if isinstance(value, str) else value
+                            for key, value in item.facts.items()
+                        },
                     }
                     for item in finding.items
                 ],
@@ -91,12 +90,12 @@ def _first(items: Sequence[Item]) -> str:
         return "-"
     pictures = [sample.key for sample in items[0].pictures[:2]]
     facts = [f"{key} {value}" for key, value in items[0].facts.items()]
-    text = plain("; ".join([*pictures, *facts]))
+    text = visible("; ".join([*pictures, *facts]))
     return text if len(text) <= WIDE else text[: WIDE - 1] + "…"
 
 
 def _picture(dataset: Dataset, sample: Sample) -> dict[str, Any]:
-    return {"path": plain(sample.key), "class": plain(dataset.classes[sample.label]), "split": sample.split}
+    return {"path": visible(sample.key), "class": visible(dataset.classes[sample.label]), "split": sample.split}
 
 
 def _thumbnail(folder: Path, number: int, sample: Sample) -> str | None:
