@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -89,9 +88,7 @@ def test_torch_waits_until_it_is_needed(command: list[str]) -> None:
         "except SystemExit: pass\n"
     )
     heavy = "print('HEAVY', [m for m in ('torch', 'timm', 'sklearn', 'scipy', 'numba') if m in sys.modules])"
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code + heavy], capture_output=True, text=True, check=True)
-    assert time.perf_counter() - started < 30
     assert "HEAVY []" in done.stdout
 
 

@@ -25,7 +25,7 @@ from wingbar.data.download.sources import Remote, Source
 from wingbar.data.download.unpack import Limits, unpack
 from wingbar.errors import DataError
 
-HASTY = Patience(timeout=0.5, tries=3, pause=0)
+HASTY = Patience(timeout=2, tries=3, pause=0)
 CONTENT = bytes(range(256)) * 2000
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 
