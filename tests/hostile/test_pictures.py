@@ -133,7 +133,7 @@ def test_a_model_learns_from_what_can_be_read_and_the_rest_is_named(dataset: Pat
 
 
 def test_the_check_of_data_lists_every_one(dataset: Path, tmp_path: Path, pictures, capsys) -> None:
-    with in_time("data check"), pytest.raises(SystemExit) as ended:
+    with in_time("data check", TIMES), pytest.raises(SystemExit) as ended:
         main(["data", "check", str(dataset), "--out", str(tmp_path / "out")])
     assert ended.value.code == 0, capsys.readouterr().err
     text = (tmp_path / "out" / "data-check.json").read_text(encoding="utf-8")

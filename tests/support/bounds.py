@@ -22,14 +22,14 @@ class Hung(BaseException):
 
 
 @contextmanager
-def in_time(what: object) -> Iterator[None]:
-    """Raises Hung, naming ``what``, when the block takes too long. In the main thread only."""
+def in_time(what: object, times: int = 1) -> Iterator[None]:
+    """Raises Hung, naming ``what``, when the block takes ``times`` as long as one input may. Main thread only."""
 
     def late(*_: object) -> None:
         raise Hung(str(what))
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(LONGEST)
+    signal.alarm(times * LONGEST)
     try:
         yield
     finally:
