@@ -1,0 +1,179 @@
+"""What each of the recipes would cost on this machine: hours, from the measured rates of what takes the time.
+
+    python benchmarks/cost.py [--quick] [--write]
+
+Nothing is trained to the end. For each net the training step, the passes without gradients at the sizes that the
+method shows pictures at, and the selective search are timed; then what the pipeline does is counted for the published
+number of pictures. On a machine with a GPU the nets run there, as they do in `wingbar train`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from _measure import Options, alternate, door, files, spread, table
+from torch.nn import functional as F
+
+from wingbar.attention import propose
+from wingbar.config import Config, ProposalSettings, read_config
+from wingbar.data import cars, flowers, pets
+from wingbar.images import read_picture
+from wingbar.learning.loop import Hardware, training_mode
+from wingbar.learning.schedule import make_optimizer
+from wingbar.nets import MapNet, create
+from wingbar.pipeline import open_hardware
+from wingbar.steps.attention import AT_ONCE
+from wingbar.steps.nets import MAP_SCALE
+from wingbar.steps.patches import CROPS_AT_ONCE
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+PICTURES = {"cub": 5994, **{of.__name__.rpartition(".")[2]: of.PUBLISHED.train for of in (cars, flowers, pets)}}
+"""Training pictures of each data set, as published."""
+SEARCHED = 50
+NETS = ("net", "batch", "pictures/s learnt from", "pictures/s looked at", "passes/s of the patch filter")
+COSTS = (
+    "recipe", "million views learnt from", "million passes of the patch filter", "h of training", "h of the filter",
+    "h of maps, boxes and validation", "h of selective search, one core", "h in all",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Work:
+    """How often a recipe has a net do what; validation pictures are looked at after each epoch."""
+
+    taught: float
+    """Views that nets learn from."""
+    patches: float
+    """Passes of the patch filter."""
+    looks: float
+    """Passes of single views at the nets' size."""
+    located: float
+    """Passes at the size of principal maps."""
+    searched: int
+    """Pictures that are searched for candidates."""
+
+
+def work(config: Config, pictures: int) -> Work:
+    """All that ``wingbar train`` does with so many training pictures (and all of it twice but the search: refit)."""
+    base, crops = config.base_recipe(), config.base_recipe()
+    if config.crops_start_from_classnet():
+        crops = config.follow_recipe()
+    epochs = 2 * base.epochs + 2 * crops.epochs
+    held, taught, patches, looks = pictures * config.validation, 0.0, 0.0, 0.0
+    cuts = [pictures - held, pictures] if config.refit else [pictures - held]
+    for fitted in cuts:
+        taught += epochs * fitted
+        patches += fitted * (config.proposals.limit if config.filtering.scorer == "crop" else 1)
+        looks += 2 * fitted * sum(2 if recipe.probe_head else 0 for recipe in (base, crops))  # and their mirrors
+        looks += pictures * (4 + config.parts.count)  # the map, the learnt box (twice as mirrors), and the parts
+    looks += held * (epochs + len(config.localization.rules) + 4 + config.parts.count)
+    principal = any(rule.startswith("principal") for rule in config.localization.rules)
+    return Work(taught, patches, looks, pictures if principal else 0, pictures)
+
+
+class Rates:
+    """Seconds a picture of a recipe's net on this machine."""
+
+    def __init__(self, config: Config, classes: int, hardware: Hardware, repeats: int) -> None:
+        self.hardware, self.repeats, self.recipe = hardware, repeats, config.base_recipe()
+        torch.manual_seed(0)
+        net = create(config.net, classes, dropout=self.recipe.dropout).to(hardware.device)
+        self.net: MapNet = net.to(memory_format=torch.channels_last)
+        crop = config.filtering.scorer == "crop"
+        self.taught = self.seconds(self.step(config.size), self.recipe.batch_size)
+        self.net.eval()
+        self.looks = self.passes(config.size, AT_ONCE)
+        self.patches = self.passes(config.size, CROPS_AT_ONCE) if crop else self.passes(MAP_SCALE * config.size, 1)
+        self.located = self.passes(config.locating_size(), AT_ONCE)
+
+    def seconds(self, run: Callable[[], object], pictures: int) -> float:
+        """Of one picture; the run ends when the device has ended."""
+
+        def ended() -> None:
+            run()
+            if self.hardware.device.type == "cuda":
+                torch.cuda.synchronize()
+
+        return alternate({"it": ended}, self.repeats).median("it") / pictures
+
+    def step(self, size: int) -> Callable[[], None]:
+        """A step of `learning.loop`: forward, backward, clipped, the weights moved."""
+        count, fabric = self.recipe.batch_size, self.hardware.fabric
+        net, optimizer = fabric.setup(self.net, make_optimizer(self.net, self.recipe), move_to_device=False)
+        training_mode(self.net, self.recipe)
+        pixels = torch.randn(count, 3, size, size, device=self.hardware.device)
+        labels = torch.zeros(count, dtype=torch.long, device=self.hardware.device)
+
+        def run() -> None:
+            optimizer.zero_grad()
+            fabric.backward(F.cross_entropy(net(pixels).float(), labels))
+            if self.recipe.clip_norm:
+                fabric.clip_gradients(net, optimizer, max_norm=self.recipe.clip_norm)
+            optimizer.step()
+
+        return run
+
+    def passes(self, size: int, count: int) -> float:
+        """Seconds a picture of a pass without gradients."""
+        pixels = torch.randn(count, 3, size, size, device=self.hardware.device)
+
+        @torch.no_grad()
+        def run() -> None:
+            self.net(pixels)
+
+        return self.seconds(run, count)
+
+
+def search_seconds(options: Options) -> float:
+    """Of a picture's selective search, on one core."""
+    found = files(options.data, "train")
+    settings = ProposalSettings()
+    some = spread([*found], options.number(SEARCHED, 2))
+    pictures = [read_picture(found[key], short_side=settings.side) for key in some]
+    runs = {"all": lambda: [propose(picture, settings) for picture in pictures]}
+    return alternate(runs, options.number(3, 1)).median("all") / len(pictures)
+
+
+def measure(options: Options) -> str:
+    """The section of docs/performance.md."""
+    search = search_seconds(options)
+    torch.set_num_threads(os.cpu_count() or 1)
+    rates: dict[str, Rates] = {}
+    rows, nets = [], []
+    for path in RECIPES:
+        config, pictures = read_config(path), PICTURES[path.stem.partition("-")[0]]
+        config = replace(config, size=options.number(config.size, 32))
+        hardware = open_hardware(config)
+        if config.net not in rates:
+            rates[config.net] = Rates(config, 200, hardware, options.number(5, 1))
+            own = rates[config.net]
+            nets.append([config.net, config.base_recipe().batch_size, 1 / own.taught, 1 / own.looks, 1 / own.patches])
+        own, done = rates[config.net], work(config, pictures)
+        hours = [
+            seconds / 3600
+            for seconds in (
+                done.taught * own.taught, done.patches * own.patches,
+                done.looks * own.looks + done.located * own.located, done.searched * search,
+            )
+        ]  # fmt: skip
+        million = [done.taught / 1e6, done.patches / 1e6]
+        rows.append([path.stem, *million, *hours, sum(hours)])
+    device = torch.cuda.get_device_name() if hardware.device.type == "cuda" else f"{os.cpu_count()} cores, no GPU"
+    return f"""## Cost of the recipes
+
+Hours of `wingbar train --config recipes/NAME.toml` on {device}, in the precision that `auto` chooses: measured rates
+times what is to be done with the published number of training pictures, everything but the search once without the
+validation pictures and once with them (refit). Random pixels at the recipe's batch size; reading pictures, which
+loaders do meanwhile, is left out.
+
+{table(NETS, nets)}
+
+{table(COSTS, rows)}"""
+
+
+if __name__ == "__main__":
+    door(measure, __doc__)
