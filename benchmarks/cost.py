@@ -71,8 +71,12 @@ def work(config: Config, pictures: int) -> Work:
         looks += 2 * fitted * sum(2 if recipe.probe_head else 0 for recipe in (base, crops))  # and their mirrors
         looks += pictures * (4 + config.parts.count)  # the map, the learnt box (twice as mirrors), and the parts
     looks += held * (epochs + len(config.localization.rules) + 4 + config.parts.count)
-    principal = any(rule.startswith("principal") for rule in config.localization.rules)
-    return Work(taught, patches, looks, pictures if principal else 0, pictures)
+    return Work(taught, patches, looks, pictures if is_principal(config) else 0, pictures)
+
+
+def is_principal(config: Config) -> bool:
+    """Whether principal maps are made."""
+    return any(rule.startswith("principal") for rule in config.localization.rules)
 
 
 class Rates:
@@ -88,7 +92,7 @@ class Rates:
         self.net.eval()
         self.looks = self.passes(config.size, AT_ONCE)
         self.patches = self.passes(config.size, CROPS_AT_ONCE) if crop else self.passes(MAP_SCALE * config.size, 1)
-        self.located = self.passes(config.locating_size(), AT_ONCE)
+        self.located = self.passes(config.locating_size(), AT_ONCE) if is_principal(config) else 0.0
 
     def seconds(self, run: Callable[[], object], pictures: int) -> float:
         """Of one picture; the run ends when the device has ended."""
@@ -149,7 +153,7 @@ def measure(options: Options) -> str:
         config = replace(config, size=options.number(config.size, 32))
         hardware = open_hardware(config)
         if config.net not in rates:
-            rates[config.net] = Rates(config, 200, hardware, options.number(5, 1))
+            rates[config.net] = Rates(config, 200, hardware, options.number(3, 1))
             own = rates[config.net]
             nets.append([config.net, config.base_recipe().batch_size, 1 / own.taught, 1 / own.looks, 1 / own.patches])
         own, done = rates[config.net], work(config, pictures)

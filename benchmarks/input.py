@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from wingbar.heap import keep_freed_memory
 from wingbar.images import crop_square, read_picture
 from wingbar.learning import views as views_module
 from wingbar.learning.recipe import RECIPES
@@ -121,4 +122,5 @@ From a JPEG file to a square of {SIDE} px, milliseconds of one thread, with and 
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     door(measure, __doc__)

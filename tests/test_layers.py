@@ -11,7 +11,20 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "wingbar"
 ROWS = [
-    ["answers", "errors", "boxes", "files", "images", "maps", "names", "ranks", "runtime", "shards", "shortage"],
+    [
+        "answers",
+        "errors",
+        "boxes",
+        "files",
+        "heap",
+        "images",
+        "maps",
+        "names",
+        "ranks",
+        "runtime",
+        "shards",
+        "shortage",
+    ],
     ["data"],
     ["nets"],
     ["opam"],

@@ -20,6 +20,7 @@ from wingbar.config import Config, fill
 from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
+from wingbar.heap import keep_freed_memory
 from wingbar.learning.loop import Hardware
 from wingbar.nets.zoo import require_known
 from wingbar.ranks import ALONE, World, opened
@@ -111,7 +112,11 @@ def threads_for(parameters: int) -> Iterator[None]:
 
 
 def open_hardware(config: Config, world: World = ALONE) -> Hardware:
-    """The device and precision that the settings ask for, a rank a device. Raises ConfigError for what is not there."""
+    """The device and precision that the settings ask for, a rank a device; the process keeps the memory it frees.
+
+    Raises ConfigError for what is not there.
+    """
+    keep_freed_memory()
     precision = config.precision
     if precision == "auto":
         gpu = config.device in ("auto", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()

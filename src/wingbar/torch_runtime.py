@@ -12,6 +12,7 @@ from numpy import ndarray
 from torch import nn
 
 from wingbar.errors import ConfigError, RunError
+from wingbar.heap import keep_freed_memory
 from wingbar.model import Model, outputs_of
 from wingbar.nets import MapNet, create, for_inference
 from wingbar.nets.looking import BoxHead, Judge, Looker
@@ -108,5 +109,6 @@ def boxes_of(model: Model) -> BoxHead | None:
 
 
 def torch_runtime(model: Model) -> TorchRuntime:
-    """The model's nets in torch. Raises RunError."""
+    """The model's nets in torch; the process keeps the memory that they free. Raises RunError."""
+    keep_freed_memory()
     return TorchRuntime(nets_of(model), boxes_of(model), model.card["neuron_layer"])
