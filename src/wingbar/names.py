@@ -23,7 +23,7 @@ def printable(text: str, limit: int = 200) -> str:
 
 
 def visible(text: str, left: str = JOINERS) -> str:
-    """``text`` with every letter that has no look as its number, but for those in ``left``."""
+    """``text`` with every letter that has no look written out (``\\x1b``), but for those in ``left``."""
     return "".join(letter if letter.isprintable() or letter in left else escaped(letter) for letter in text)
 
 
