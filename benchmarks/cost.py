@@ -43,7 +43,7 @@ COSTS = (
 
 @dataclass(frozen=True)
 class Work:
-    """How often a recipe has a net do what; validation pictures are looked at after each epoch."""
+    """How often a recipe has a net do what."""
 
     taught: float
     """Views that nets learn from."""
@@ -53,12 +53,10 @@ class Work:
     """Passes of single views at the nets' size."""
     located: float
     """Passes at the size of principal maps."""
-    searched: int
-    """Pictures that are searched for candidates."""
 
 
 def work(config: Config, pictures: int) -> Work:
-    """All that ``wingbar train`` does with so many training pictures (and all of it twice but the search: refit)."""
+    """All that ``wingbar train`` has nets do with so many training pictures, what a refit does again included."""
     base, crops = config.base_recipe(), config.base_recipe()
     if config.crops_start_from_classnet():
         crops = config.follow_recipe()
@@ -68,15 +66,11 @@ def work(config: Config, pictures: int) -> Work:
     for fitted in cuts:
         taught += epochs * fitted
         patches += fitted * (config.proposals.limit if config.filtering.scorer == "crop" else 1)
-        looks += 2 * fitted * sum(2 if recipe.probe_head else 0 for recipe in (base, crops))  # and their mirrors
+        looks += 2 * fitted * 2 * (base.probe_head + crops.probe_head)  # two nets each; the views and their mirrors
         looks += pictures * (4 + config.parts.count)  # the map, the learnt box (twice as mirrors), and the parts
+    # Validation pictures are looked at after each epoch, and by what is chosen.
     looks += held * (epochs + len(config.localization.rules) + 4 + config.parts.count)
-    return Work(taught, patches, looks, pictures if is_principal(config) else 0, pictures)
-
-
-def is_principal(config: Config) -> bool:
-    """Whether principal maps are made."""
-    return any(rule.startswith("principal") for rule in config.localization.rules)
+    return Work(taught, patches, looks, pictures if "principal" in config.localization.sources() else 0)
 
 
 class Rates:
@@ -92,7 +86,9 @@ class Rates:
         self.net.eval()
         self.looks = self.passes(config.size, AT_ONCE)
         self.patches = self.passes(config.size, CROPS_AT_ONCE) if crop else self.passes(MAP_SCALE * config.size, 1)
-        self.located = self.passes(config.locating_size(), AT_ONCE) if is_principal(config) else 0.0
+        self.located = (
+            self.passes(config.locating_size(), AT_ONCE) if "principal" in config.localization.sources() else 0.0
+        )
 
     def seconds(self, run: Callable[[], object], pictures: int) -> float:
         """Of one picture; the run ends when the device has ended."""
@@ -161,7 +157,7 @@ def measure(options: Options) -> str:
             seconds / 3600
             for seconds in (
                 done.taught * own.taught, done.patches * own.patches,
-                done.looks * own.looks + done.located * own.located, done.searched * search,
+                done.looks * own.looks + done.located * own.located, pictures * search,
             )
         ]  # fmt: skip
         million = [done.taught / 1e6, done.patches / 1e6]

@@ -15,9 +15,7 @@ from resource import RUSAGE_SELF, getrusage
 
 import numpy as np
 import torch
-from _measure import Options, alternate, door, table
-from torch import Tensor, nn
-from torch.nn import functional as F
+from _measure import Options, alternate, door, step, table
 
 from wingbar.heap import keep_freed_memory
 from wingbar.nets import create, for_inference
@@ -33,13 +31,6 @@ CASES = [
     ("res2net50_26w_4s", "pass", 224, 16),
 ]
 """Net, a step of training or a pass of prediction, side in pixels, pictures at once."""
-
-
-def step(net: nn.Module, optimizer: torch.optim.Optimizer, pixels: Tensor) -> None:
-    """One step of training."""
-    optimizer.zero_grad()
-    F.cross_entropy(net(pixels), torch.zeros(len(pixels), dtype=torch.long)).backward()
-    optimizer.step()
 
 
 def run(name: str, what: str, size: int, batch: int, kept: bool) -> None:

@@ -14,10 +14,9 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from _measure import Options, alternate, door, files, spread, table
+from _measure import Options, alternate, door, files, spread, step, table
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from wingbar.heap import keep_freed_memory
@@ -42,12 +41,9 @@ def training(options: Options, size: int, workers: int) -> DataLoader:
     return load_views(views, sampler, workers)
 
 
-def step(net: MapNet, optimizer: torch.optim.Optimizer, pixels: Tensor) -> None:
-    """One step of training."""
-    optimizer.zero_grad()
-    logits = net(normalize(pixels, net))
-    F.cross_entropy(logits, torch.zeros(len(pixels), dtype=torch.long)).backward()
-    optimizer.step()
+def learn(net: MapNet, optimizer: torch.optim.Optimizer, pixels: Tensor) -> None:
+    """One step of training, from a loader's pixels."""
+    step(net, optimizer, normalize(pixels, net))
 
 
 def rate(batches: DataLoader, count: int, use: Callable[[Tensor], None]) -> float:
@@ -65,15 +61,15 @@ def together(options: Options) -> list[list[object]]:
     found: list[list[object]] = []
     for name, size, batches in NETS[: options.number(len(NETS), 1)]:
         net = create(name, 50).train().to(memory_format=torch.channels_last)
-        learn = partial(step, net, torch.optim.SGD(net.parameters(), 1e-3))
+        learning = partial(learn, net, torch.optim.SGD(net.parameters(), 1e-3))
         fixed, count = torch.zeros(BATCH, 3, size, size, dtype=torch.uint8), options.number(batches, 2)
         for workers, threads in HANDS[: options.number(len(HANDS), 1)]:
             torch.set_num_threads(threads)
-            timed = alternate({"net": partial(learn, fixed)}, options.number(5, 1), time.perf_counter)
+            timed = alternate({"net": partial(learning, fixed)}, options.number(5, 1), time.perf_counter)
             alone = rate(training(options, size, workers), count, lambda _: None)
-            both = rate(training(options, size, workers), count, learn)
+            both = rate(training(options, size, workers), count, learning)
             with mock.patch.object(views_module, "NICENESS", 0):
-                equal = rate(training(options, size, workers), count, learn) if workers else both
+                equal = rate(training(options, size, workers), count, learning) if workers else both
             found.append([name, size, workers, threads, alone, BATCH / timed.median("net"), both, equal])
     torch.set_num_threads(1)
     return found

@@ -165,7 +165,7 @@ def test_names_of_any_bytes_are_written_in_both_formats(tmp_path: Path) -> None:
         os.makedirs(os.path.dirname(path))  # noqa: PTH103, PTH120 (bytes)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
     for form in ("jsonl", "parquet"):
-        list(Job(Stub(), tmp_path / "in", tmp_path / form, form).run())  # type: ignore[arg-type]
+        list(Job(Stub(), tmp_path / "in", tmp_path / form, form).run())  # type: ignore[arg-type] # a stand-in
     assert [row["path"] for row in rows(tmp_path / "jsonl")] == ["0\\xff/1.jpg", "x\ny/2.jpg"]
     [file] = files(tmp_path / "parquet")
     assert parquet.read_table(file)["path"].to_pylist() == ["0\\xff/1.jpg", "x\ny/2.jpg"]

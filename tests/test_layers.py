@@ -12,17 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "wingbar"
 ROWS = [
     [
-        "answers",
-        "errors",
-        "boxes",
-        "files",
-        "heap",
-        "images",
-        "maps",
-        "names",
-        "ranks",
-        "runtime",
-        "shards",
+        "answers", "errors", "boxes", "files", "heap", "images", "maps", "names", "ranks", "runtime", "shards",
         "shortage",
     ],
     ["data"],
@@ -39,7 +29,7 @@ ROWS = [
     ["guide"],
     ["bulk", "demo", "serve"],
     ["cli", "__main__"],
-]
+]  # fmt: skip
 FILES = sorted(SOURCE.rglob("*.py"))
 
 

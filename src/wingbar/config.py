@@ -112,10 +112,14 @@ class LocalizationSettings:
     def __post_init__(self) -> None:
         if not self.rules:
             raise ConfigError("localization.rules is empty; give at least one, say 'cam otsu'.")
-        sources = {Rule.parse(rule).source for rule in self.rules}
+        sources = self.sources()  # of every run, so that what is no rule is told
         if not self.learn and sources != {"cam"}:
             raise ConfigError("localization.learn is off, so localization.rules may name 'cam' maps only.")
         within(self, "localization", locating_size=(0, 4096), margin=(0, 2))
+
+    def sources(self) -> set[str]:
+        """The maps that the rules ask for. Raises ConfigError for what is no rule."""
+        return {Rule.parse(rule).source for rule in self.rules}
 
 
 @dataclass(frozen=True)
@@ -241,7 +245,7 @@ def fill(record: T, values: dict[str, Any], where: str) -> T:
 
     Raises ConfigError for an unknown key (with the nearest known one) or a value of another type.
     """
-    known = {f.name: f for f in fields(record)}  # type: ignore[arg-type] # any dataclass: typing has no name for that
+    known = {f.name: f for f in fields(record)}  # type: ignore[arg-type] # any dataclass: no name for that at run time
     hints = typing.get_type_hints(type(record))
     changes: dict[str, Any] = {}
     for key, value in values.items():

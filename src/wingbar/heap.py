@@ -1,8 +1,8 @@
 """Memory that nets use again and again stays with the process, so that the kernel need not clear it for every pass.
 
 glibc gets each piece of 32 MiB or more from the kernel and gives it back when it is freed, whatever its thresholds. Of
-a net's activations most are that large, and come back page by page, each a page fault and zeroed: with MobileNetV2 half
-of the time (docs/performance.md, "Memory kept at hand"). Source: mallopt(3).
+a net's activations most are that large, and come back page by page, each a page fault and zeroed: with MobileNetV2 up
+to half of the time (docs/performance.md, "Memory kept at hand"). Source: mallopt(3).
 """
 
 from __future__ import annotations

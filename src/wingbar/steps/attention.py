@@ -47,7 +47,7 @@ def principal_maps(job: Job, classnet: Result) -> Result:
 
     Without starting weights ClassNet's own features are used. Empty when no rule asks for the principal map.
     """
-    config, wanted = job.config, asks_for_principal(job)
+    config, wanted = job.config, "principal" in job.config.localization.sources()
 
     def compute() -> Result:
         if not wanted:
@@ -70,11 +70,6 @@ def principal_maps(job: Job, classnet: Result) -> Result:
     own, inputs = (job, [classnet]) if config.weights == "none" else (job.before_refit(), [])
     settings = [wanted, config.net, starting_point(config), config.locating_size(), config.seed]
     return own.step("principal", settings, inputs, compute)
-
-
-def asks_for_principal(job: Job) -> bool:
-    """Whether any localisation rule needs the principal map."""
-    return any(Rule.parse(rule).source == "principal" for rule in job.config.localization.rules)
 
 
 def drawn(job: Job, indices: Int[ndarray, "n"], count: int) -> Int[ndarray, "m"]:
