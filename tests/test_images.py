@@ -168,6 +168,24 @@ def test_shrinking(format: str, size: tuple[int, int], short_side: int) -> None:
     np.testing.assert_array_equal(picture.pixels, read_picture(data, short_side).pixels)
 
 
+@pytest.mark.parametrize("size", [(640, 480), (1203, 877), (90, 60)])
+def test_a_decoder_leaves_twice_what_is_needed_and_nothing_is_resampled(size: tuple[int, int]) -> None:
+    data = encoded(scene(*size), "JPEG", quality=95)
+    picture = read_picture(data, 2000, needed=40)
+    factor = max(k for k in (1, 2, 4, 8) if k == 1 or min(size) >= k * 80)
+    assert picture.size == size
+    assert picture.pixels.shape[:2] == (round(size[1] / factor), round(size[0] / factor))
+    if not (size[0] % factor or size[1] % factor):
+        drafted = Image.open(io.BytesIO(data))
+        drafted.draft("RGB", (size[0] // factor, size[1] // factor))
+        np.testing.assert_array_equal(picture.pixels, np.asarray(drafted))
+
+
+def test_what_is_needed_never_exceeds_what_is_asked_for() -> None:
+    data = encoded(scene(900, 700), "JPEG")
+    np.testing.assert_array_equal(read_picture(data, 60, needed=500).pixels, read_picture(data, 60).pixels)
+
+
 @pytest.mark.parametrize("kind", ENCODINGS)
 def test_a_file_cut_short_is_an_error_never_half_a_picture(kind: str) -> None:
     format, options = ENCODINGS[kind]

@@ -86,12 +86,13 @@ class Picture:
     """Whether EXIF turned it: programs that ignore EXIF show it otherwise."""
 
 
-def read_picture(source: Source, short_side: int | None = None) -> Picture:
+def read_picture(source: Source, short_side: int | None = None, needed: int | None = None) -> Picture:
     """Decode a picture to upright RGB.
 
     ``source`` is a path, the bytes of a file, an archive's member, a Pillow image, or an array ``[H, W]`` or
     ``[H, W, 1|3|4]`` of uint8, uint16 or bool. With ``short_side`` the pixels are shrunk, never enlarged, until
-    their short side is at most that long; the aspect ratio stays, to a pixel.
+    their short side is at most that long; the aspect ratio stays, to a pixel. Who will resize them to less says
+    what short side is ``needed``: then a JPEG's decoder may leave twice that, and they are resampled once only.
 
     Raises ``PictureError``, naming the picture and the reason, if it cannot be read whole.
     """
@@ -101,12 +102,12 @@ def read_picture(source: Source, short_side: int | None = None) -> Picture:
     with _told(name), _QUIET, _opened(source) as image:
         stored = image.size
         target = _shrunk(stored, short_side)
-        box = None
+        coarsest = _shrunk(target, needed)
+        drafted = None
         if not isinstance(source, Image.Image):  # a caller's image is not ours to change
             # JPEG decodes to 1/2, 1/4 or 1/8 at little cost; kept at twice the target or more, the
             # resize that follows is as good as one from all pixels
-            drafted = image.draft(None, (2 * target[0], 2 * target[1]))
-            box = drafted[1] if drafted else None
+            drafted = image.draft(None, (2 * coarsest[0], 2 * coarsest[1]))
         if image.width * image.height > MAX_PIXELS:
             raise PictureTooLarge(_too_many(stored, short_side))
         with _DECODING.of(image.width * image.height):
@@ -114,8 +115,12 @@ def read_picture(source: Source, short_side: int | None = None) -> Picture:
             # A TIFF may be turned by load(), which then drops its mark: so the mark is read after it.
             orientation = _orientation(image)
             rgb = _to_rgb(image)
-            if rgb.size != target:
-                rgb = rgb.resize(target, Image.Resampling.BICUBIC, box)
+            # Of the last pixels that a decoder has shrunk, a part may lie beyond the picture.
+            inside = drafted[1] if drafted else (0, 0, *rgb.size)
+            if min(inside[2:]) < min(target):
+                target = round(inside[2]), round(inside[3])
+            if inside != (0, 0, *target):
+                rgb = rgb.resize(target, Image.Resampling.BICUBIC, inside)
             if orientation in _TURNS:
                 rgb = rgb.transpose(_TURNS[orientation])
             # np.array, not asarray: torch wants memory it may write to

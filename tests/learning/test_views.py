@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from wingbar.images import READ_SIDE, crop_square, read_picture
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.views import (
     NICENESS,
@@ -50,6 +51,25 @@ def test_a_box_is_that_box(picture: Path) -> None:
     assert pixels.shape == (3, 32, 32)
     assert pixels[0].mean().item() == pytest.approx(2 * 69.5, abs=1.5)
     assert pixels[1].mean().item() == pytest.approx(4 * 44.5, abs=2.5)
+
+
+@pytest.mark.parametrize("size", [(100, 60), (1500, 1200)])
+@pytest.mark.parametrize("box", [None, (10, 5, 80, 55)])
+def test_a_net_is_shown_in_training_what_it_is_shown_in_a_prediction(
+    tmp_path: Path, size: tuple[int, int], box: tuple[int, ...] | None
+) -> None:
+    path, noise = tmp_path / "noise.png", np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path, compress_level=1)
+    predicted = crop_square(read_picture(path, READ_SIDE), box, 32)
+    np.testing.assert_array_equal(np.asarray(square(path, box, 32)), np.asarray(predicted))
+
+
+@pytest.mark.parametrize("box", [None, (400, 300, 1900, 1300)])
+def test_a_decoders_own_shrinking_hardly_shows(tmp_path: Path, box: tuple[int, ...] | None) -> None:
+    path, small = tmp_path / "photo.jpg", np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    Image.fromarray(small).resize((2563, 1921), Image.Resampling.BICUBIC).save(path, quality=95)
+    whole = np.asarray(crop_square(read_picture(path), box, 64)).astype(int)
+    assert np.abs(np.asarray(square(path, box, 64)) - whole).mean() < 2
 
 
 def test_a_view_depends_on_seed_epoch_and_index_alone(picture: Path) -> None:

@@ -28,8 +28,6 @@ from wingbar.images import READ_SIDE, crop_square, picture_size, read_picture
 from wingbar.learning.recipe import Recipe
 from wingbar.ranks import ALONE, World
 
-# A crop is decoded with this much more than the pixels it needs, so that the last resize is a clean one.
-OVERSAMPLING = 1.25
 NICENESS = 10
 """Of loader processes: they still get a tenth of a core that others want."""
 
@@ -70,14 +68,14 @@ class Mix:
 
 
 def square(path: Path, box: Sequence[float] | None, size: int) -> Image.Image:
-    """The box of a picture file (the whole when None) as a ``size`` x ``size`` RGB picture.
+    """The box of a picture file (the whole when None) as a ``size`` x ``size`` RGB picture, as in a prediction.
 
     Raises PictureError when the picture cannot be read.
     """
     width, height = picture_size(path)
     sides = (width, height) if box is None else (box[2] - box[0], box[3] - box[1])
-    wanted = math.ceil(OVERSAMPLING * size * min(width, height) / max(min(sides), 1))
-    return crop_square(read_picture(path, short_side=min(wanted, READ_SIDE)), box, size)
+    needed = math.ceil(size * min(width, height) / max(min(sides), 1))
+    return crop_square(read_picture(path, READ_SIDE, needed), box, size)
 
 
 def random_crop(
