@@ -23,7 +23,7 @@ from wingbar.heap import keep_freed_memory
 from wingbar.images import crop_square, read_picture
 from wingbar.learning import views as views_module
 from wingbar.learning.recipe import RECIPES
-from wingbar.learning.views import OVERSAMPLING, EpochSampler, Mix, TrainViews, load_views
+from wingbar.learning.views import EpochSampler, Mix, TrainViews, load_views
 from wingbar.nets import MapNet, create
 from wingbar.nets.saliency_head import normalize
 
@@ -81,16 +81,16 @@ def decoding(options: Options) -> list[list[object]]:
     found = []
     for long_side in (500, 1500, 4000):
         sources = [enlarged(paths[key], long_side) for key in spread(list(paths), options.number(5, 1))]
-        wanted = {"with": round(OVERSAMPLING * SIDE), "without": None}
-        timed = alternate({side: partial(read, sources, short_side) for side, short_side in wanted.items()}, 5)
+        wanted = {"with": SIDE, "without": None}
+        timed = alternate({side: partial(read, sources, needed) for side, needed in wanted.items()}, 5)
         each = [1e3 * timed.median(side) / len(sources) for side in ("with", "without")]
         found.append([long_side, *each, timed.ratio("without", "with")])
     return found
 
 
-def read(sources: list[bytes], short_side: int | None) -> None:
+def read(sources: list[bytes], needed: int | None) -> None:
     for source in sources:
-        crop_square(read_picture(source, short_side=short_side), None, SIDE)
+        crop_square(read_picture(source, needed=needed), None, SIDE)
 
 
 def enlarged(path: Path, long_side: int) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from wingbar import reporting
-from wingbar.learning.loop import Epoch
+from wingbar.learning.history import Epoch
 from wingbar.reporting import FIRST_STEPS, Reporter
 
 

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from wingbar.files import writing
-from wingbar.learning.loop import Epoch, Watch
+from wingbar.learning.history import Epoch
+from wingbar.learning.loop import Watch
 
 FIRST_STEPS = 8
 """Training steps after which the whole run's time is estimated."""

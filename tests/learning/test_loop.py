@@ -12,7 +12,8 @@ from lightning_fabric import Fabric
 from PIL import Image
 
 from wingbar.learning.checkpoint import Checkpoint
-from wingbar.learning.loop import Epoch, Hardware, History, Watch, finished, fit, judge, normalize, predict_logits
+from wingbar.learning.history import Epoch, History, finished
+from wingbar.learning.loop import Hardware, Watch, fit, judge, normalize, predict_logits
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.views import Mix, View
 from wingbar.nets import create
@@ -40,13 +41,13 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> list[View]:
     return made
 
 
-def small_net() -> torch.nn.Module:
+def small_net(dropout: float = 0.2) -> torch.nn.Module:
     torch.manual_seed(0)
-    return create("res2net_nano", 2, dropout=0.2)
+    return create("res2net_nano", 2, dropout=dropout)
 
 
-def train(views, hardware, recipe=RECIPE, validation=None, **options):
-    net = small_net()
+def train(views, hardware, recipe=RECIPE, validation=None, net=None, **options):
+    net = net or small_net()
     mixes = [Mix(view.path, view.label, {"picture": [(None, -1)]}, {"picture": 1.0}) for view in views[:12]]
     judged = views[12:] if validation is None else validation
     return net, fit(net, mixes, judged, recipe, size=32, seed=5, hardware=hardware, **options)
@@ -96,6 +97,36 @@ def test_loader_workers_change_nothing(views, hardware) -> None:
     alone, _ = train(views, hardware)
     helped, _ = train(views, Hardware(hardware.fabric, workers=2))
     assert same(alone, helped)
+
+
+def refuse_more_than(limit: int, net: torch.nn.Module) -> torch.nn.Module:
+    """The net, for which memory suffices to learn from as many pictures at a time."""
+
+    def refuse(module: torch.nn.Module, pixels: tuple[torch.Tensor]) -> None:
+        if module.training and len(pixels[0]) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    net.register_forward_pre_hook(refuse)
+    return net
+
+
+@pytest.mark.parametrize(("limit", "portions"), [(3, [2]), (1, [2, 4])])
+def test_a_batch_that_memory_does_not_suffice_for_is_taken_in_portions(views, hardware, limit, portions) -> None:
+    recipe, told = replace(RECIPE, frozen_norms=True, learning_rate=1e-4), []
+    whole, history = train(views, hardware, recipe, net=small_net(0))
+    net = refuse_more_than(limit, small_net(0))
+    _, divided = train(views, hardware, recipe, net=net, watch=Watch(say=told.append))
+    assert [int(line.split()[-2]) for line in told] == portions
+    for one, other in zip(whole.state_dict().values(), net.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    for one, other in zip(history.epochs, divided.epochs, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-5)
+
+
+@pytest.mark.parametrize(("limit", "frozen"), [(3, False), (0, True)])
+def test_batch_norms_that_learn_and_single_pictures_are_not_divided(views, hardware, limit, frozen) -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        train(views, hardware, replace(RECIPE, frozen_norms=frozen), net=refuse_more_than(limit, small_net()))
 
 
 def test_seeds_matter(views, hardware) -> None:

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from killing import contents
+from safetensors.torch import load_file
 
 from wingbar.cli import main, parse
 from wingbar.cli.stops import again, starved
 from wingbar.data import load as load_data
 from wingbar.errors import PictureError
 from wingbar.images import read_picture
+from wingbar.learning import loop
 from wingbar.recognizer import load
 
 TRAIN = [
@@ -90,6 +92,24 @@ def test_a_training_that_is_refused_memory_says_what_to_lower_and_goes_on_to_the
     assert "lower --batch-size (it is 16) or --size (it is 96)" in told and told.endswith("--batch-size 8\n")
     assert train(birds, tmp_path / "run", "--workers", "0") == 0
     assert contents(tmp_path / "run") == whole
+
+
+def test_a_training_that_memory_does_not_suffice_for_takes_its_batches_in_portions(
+    tmp_path: Path, birds: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('recipe = "finetune"\ntraining = { dropout = 0.0 }\n')
+    models = []
+    for name, free in (("whole", 1 << 40), ("portions", 50 << 20)):
+        monkeypatch.setattr(loop, "free_memory", lambda free=free: free)
+        command = ["train", str(birds), "--out", str(tmp_path / name), *TRAIN[:-1], "--config", str(settings)]
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--workers", "0"])
+        assert not ended.value.code
+        assert ("each batch is taken in" in capsys.readouterr().err) == (name == "portions")
+        models.append(load_file(tmp_path / name / "model" / "picture.safetensors"))
+    for one, other in zip(models[0].values(), models[1].values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_a_training_whose_loader_is_killed_says_so_and_goes_on_to_the_same_bits(

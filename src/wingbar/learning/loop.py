@@ -11,7 +11,6 @@ batch on GPUs.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,11 +24,15 @@ from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from wingbar.errors import RunError
+from wingbar.heap import free_memory
 from wingbar.learning.checkpoint import Checkpoint, restore_training, training_state
+from wingbar.learning.history import Epoch, History, finished
+from wingbar.learning.portions import Portions
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.schedule import make_optimizer, rate_at
 from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader, load_views
@@ -53,46 +56,6 @@ class Hardware:
         return self.fabric.device
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch measured."""
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    pictures_per_second: float
-
-
-@dataclass(frozen=True)
-class History:
-    """The epochs of a training and which one was kept."""
-
-    epochs: tuple[Epoch, ...] = ()
-    best: int = -1
-    """The kept epoch: highest validation accuracy, then lowest validation loss; -1 before the first."""
-
-    def add(self, epoch: Epoch) -> History:
-        """This history one epoch longer."""
-        best = self.epochs[self.best] if self.best >= 0 else None
-        better = best is None or (epoch.val_accuracy, -epoch.val_loss) > (best.val_accuracy, -best.val_loss)
-        return History((*self.epochs, epoch), len(self.epochs) if better else self.best)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        epochs = [{k: None if v != v else v for k, v in vars(epoch).items()} for epoch in self.epochs]
-        return {"best": self.best, "epochs": epochs}
-
-    @staticmethod
-    def from_json(value: dict[str, Any]) -> History:
-        """The reverse of `to_json`."""
-        known: list[dict[str, Any]] = [
-            {k: math.nan if v is None else v for k, v in epoch.items()} for epoch in value["epochs"]
-        ]
-        return History(tuple(Epoch(**epoch) for epoch in known), value["best"])
-
-
 @dataclass
 class Watch:
     """Who is told how a training goes; each does nothing by default."""
@@ -102,7 +65,7 @@ class Watch:
     epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)
     """After each epoch."""
     say: Callable[[str], None] = field(default=lambda text: None)
-    """Of a checkpoint that cannot be used."""
+    """Of a checkpoint that cannot be used, and of memory that does not suffice."""
 
 
 def fit(
@@ -148,9 +111,10 @@ def fit(
         persistent_workers=hardware.workers > 0,
         generator=torch.Generator(),  # the loader's own draws must not shift dropout's
     )
+    portions = portions_of(net, size, recipe, hardware, watch)
     while not finished(history, recipe):
         sampler.epoch = len(history.epochs)
-        measured = run_epoch(trained, wrapped, loader, sampler, recipe, average, hardware, watch)
+        measured = run_epoch(trained, wrapped, loader, sampler, recipe, average, portions, hardware, watch)
         if not recipe.frozen_norms:
             world.average(running_statistics(net, average))
         val_loss, val_accuracy = validate(kept, validation, size, recipe, hardware)
@@ -165,6 +129,15 @@ def fit(
     net.load_state_dict(best)
     net.eval()
     return history
+
+
+def portions_of(net: MapNet, size: int, recipe: Recipe, hardware: Hardware, watch: Watch) -> Portions:
+    """In how many portions memory lets a training take its batches. Ranks, which learn in step, divide none."""
+    world, free = hardware.world, free_memory() if hardware.device.type == "cpu" else None
+    portions = Portions(world.size == 1 and (recipe.frozen_norms or not list(batch_norms(net))), watch.say)
+    if free is not None:
+        portions.fit_into(free // world.local_size, net, size, -(-recipe.batch_size // world.size))
+    return portions
 
 
 def taken_up(checkpoint: Checkpoint | None, watch: Watch) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -188,13 +161,6 @@ def rehearse(net: Any, done: int, size: int, recipe: Recipe, hardware: Hardware)
         hardware.fabric.backward(net(blank).sum())
 
 
-def finished(history: History, recipe: Recipe) -> bool:
-    """Whether all epochs are done or validation has not improved for ``recipe.patience`` epochs."""
-    done = len(history.epochs)
-    waited = done - 1 - history.best
-    return done >= recipe.epochs or bool(recipe.patience and done and waited >= recipe.patience)
-
-
 def run_epoch(
     net: Any,
     optimizer: Any,
@@ -202,6 +168,7 @@ def run_epoch(
     sampler: EpochSampler,
     recipe: Recipe,
     average: ModelEmaV3 | None,
+    portions: Portions,
     hardware: Hardware,
     watch: Watch,
 ) -> Epoch:
@@ -211,42 +178,50 @@ def run_epoch(
     torch.manual_seed((sampler.seed * 100_003 + epoch) * world.size + world.rank)
     training_mode(net, recipe)
     steps, seen, total, started = len(loader), 0, torch.zeros((), device=hardware.device), time.perf_counter()
-    rate = 0.0
-    for step, (pixels, labels, clusters) in enumerate(loader):
+    rate, descending = 0.0, partial(descend, net, sampler.batch_size, recipe, hardware)
+    for step, batch in enumerate(loader):
         rate = rate_at(epoch + step / steps, recipe)
         set_rate(optimizer, rate)
-        pixels, labels = pixels.to(hardware.device), labels.to(hardware.device)
-        logits = judge(net(normalize(pixels, net)), clusters, net.num_classes)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-        optimizer.zero_grad()
-        hardware.fabric.backward(loss * (len(labels) * world.size / sampler.batch_size))
+        total += portions.add_up(batch, descending, optimizer.zero_grad)
         if recipe.clip_norm:
             hardware.fabric.clip_gradients(net, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False)
         optimizer.step()
         if average is not None:
             average.update(net.module, step=epoch * steps + step)
-        total += loss.detach() * len(labels)
         seen += sampler.batch_size
         watch.step(epoch, step + 1, steps, seen / (time.perf_counter() - started))
     nan, every = float("nan"), sum(world.gather(lambda: float(total)))
     return Epoch(epoch, every / seen, nan, nan, rate, seen / (time.perf_counter() - started))
 
 
+def descend(
+    net: Any, whole: int, recipe: Recipe, hardware: Hardware, pixels: Tensor, labels: Tensor, clusters: Tensor
+) -> Float[Tensor, ""]:
+    """Add what these pictures of a batch of ``whole`` have in its gradient; gives their summed loss."""
+    labels = labels.to(hardware.device)
+    logits = judge(net(normalize(pixels.to(hardware.device), net)), clusters, net.num_classes)
+    loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+    hardware.fabric.backward(loss * (len(labels) * hardware.world.size / whole))
+    return loss.detach() * len(labels)
+
+
+def batch_norms(net: nn.Module) -> Iterator[_BatchNorm]:
+    """All its batch norms."""
+    return (module for module in net.modules() if isinstance(module, _BatchNorm))
+
+
 def running_statistics(*nets: nn.Module | None) -> Iterator[Tensor]:
     """The means and variances that batch norms have gathered: each rank's own until they are averaged."""
     for net in nets:
-        for module in net.modules() if net is not None else ():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                yield from (own for own in (module.running_mean, module.running_var) if own is not None)
+        for norm in batch_norms(net) if net is not None else ():
+            yield from (own for own in (norm.running_mean, norm.running_var) if own is not None)
 
 
 def training_mode(net: nn.Module, recipe: Recipe) -> None:
     """Train mode, with batch norms left in eval mode where the recipe freezes their statistics."""
     net.train()
-    if recipe.frozen_norms:
-        for module in net.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+    for norm in batch_norms(net) if recipe.frozen_norms else ():
+        norm.eval()
 
 
 def judge(

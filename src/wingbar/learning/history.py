@@ -1,0 +1,56 @@
+"""What a training's epochs measured, which of them is kept, and when it is over."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from wingbar.learning.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch measured."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    pictures_per_second: float
+
+
+@dataclass(frozen=True)
+class History:
+    """The epochs of a training and which one was kept."""
+
+    epochs: tuple[Epoch, ...] = ()
+    best: int = -1
+    """The kept epoch: highest validation accuracy, then lowest validation loss; -1 before the first."""
+
+    def add(self, epoch: Epoch) -> History:
+        """This history one epoch longer."""
+        best = self.epochs[self.best] if self.best >= 0 else None
+        better = best is None or (epoch.val_accuracy, -epoch.val_loss) > (best.val_accuracy, -best.val_loss)
+        return History((*self.epochs, epoch), len(self.epochs) if better else self.best)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        epochs = [{k: None if v != v else v for k, v in vars(epoch).items()} for epoch in self.epochs]
+        return {"best": self.best, "epochs": epochs}
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> History:
+        """The reverse of `to_json`."""
+        known: list[dict[str, Any]] = [
+            {k: math.nan if v is None else v for k, v in epoch.items()} for epoch in value["epochs"]
+        ]
+        return History(tuple(Epoch(**epoch) for epoch in known), value["best"])
+
+
+def finished(history: History, recipe: Recipe) -> bool:
+    """Whether all epochs are done or validation has not improved for ``recipe.patience`` epochs."""
+    done = len(history.epochs)
+    waited = done - 1 - history.best
+    return done >= recipe.epochs or bool(recipe.patience and done and waited >= recipe.patience)

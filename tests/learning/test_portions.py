@@ -1,0 +1,91 @@
+"""A batch in portions where memory does not suffice: what a step needs is known beforehand, and is less in portions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from bounds import in_a_child
+
+from wingbar import heap
+from wingbar.heap import free_memory
+from wingbar.learning.portions import ROOM, Portions, needs
+from wingbar.nets import create
+
+SIZE, BATCH = 128, 48
+STEPS = """
+import re, sys, torch
+from wingbar.learning.portions import Portions, needs
+from wingbar.nets import create
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) << 10
+
+size, batch, count = map(int, sys.argv[1:])
+net = create("res2net_nano", 3).to(memory_format=torch.channels_last)
+estimate, squares = needs(net, size), torch.zeros(batch, 3, size, size)
+optimizer, before = torch.optim.AdamW(net.parameters()), peak()
+
+def descend(squares):
+    loss = net(squares).sum()
+    loss.backward()
+    return loss.detach()
+
+for _ in range(2):
+    Portions(True, print, count).add_up([squares], descend, optimizer.zero_grad)
+    optimizer.step()
+print(peak() - before, estimate[0] + batch * estimate[1])
+"""
+
+
+def measured(count: int) -> tuple[int, int]:
+    """Bytes that two steps needed, and that one was estimated to need whole."""
+    needed, estimate = in_a_child(STEPS, SIZE, BATCH, count)[0].split()
+    return int(needed), int(estimate)
+
+
+def test_what_a_step_needs_is_known_beforehand_and_is_less_in_portions() -> None:
+    whole, estimate = measured(1)
+    assert 0.6 * estimate < whole < 1.15 * estimate
+    assert measured(4)[0] < 0.5 * whole
+
+
+@pytest.mark.parametrize(("share", "count"), [(1.01, 1), (0.99, 2), (0.3, 4), (0.0, 32)])
+def test_batches_are_divided_until_a_step_fits(share: float, count: int) -> None:
+    net, told = create("res2net_nano", 3), []
+    weights, picture = needs(net, 64)
+    portions = Portions(True, told.append)
+    portions.fit_into(round((weights + share * 32 * picture) / ROOM), net, 64, batch_size=32)
+    assert portions.count == count and len(told) == (count > 1)
+    assert all("GB are free: each batch is taken in" in line for line in told)
+
+
+def test_what_cannot_be_divided_is_told() -> None:
+    told: list[str] = []
+    portions = Portions(False, told.append)
+    portions.fit_into(1 << 20, create("res2net_nano", 3), 64, batch_size=32)
+    assert portions.count == 1 and "lower --batch-size or --size" in told[0]
+
+
+def test_an_estimate_leaves_the_net_as_it_was() -> None:
+    net = create("mobilenetv2_050", 3).train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    needs(net, 64)
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="tells Linux")
+def test_free_memory_is_the_machines_or_the_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, limit = os.sysconf("SC_PAGE_SIZE"), tmp_path / "memory.max"
+    monkeypatch.setattr(heap, "CONTAINER", limit)
+    free = free_memory()
+    assert free is not None and page * os.sysconf("SC_AVPHYS_PAGES") // 2 < free
+    limit.write_text("max\n")
+    assert free_memory() == pytest.approx(free, rel=0.2)
+    limit.write_text(f"{1 << 40}\n")
+    assert free_memory() == pytest.approx(free, rel=0.2)
+    limit.write_text(f"{1 << 20}\n")
+    assert free_memory() < 1 << 20
