@@ -37,6 +37,27 @@ SMALL = ("--net", "res2net_nano", "--weights", "none", "--size", "48", "--batch-
 SHORT = ("--epochs", "1", "--follow-epochs", "1")
 PROGRAM = (sys.executable, "-m", "wingbar")
 ADDRESS = re.compile(r"http://\S+")
+STEPS = (
+    ("mobilenetv2_100", 160, 32), ("res2net50_26w_4s", 160, 16), ("convnext_tiny", 160, 8),
+    ("vit_small_patch16_224", 224, 8), ("vgg19_bn", 160, 12),
+)  # fmt: skip
+"""Net, side, batch."""
+STEP = """
+import sys
+import torch
+from _measure import peak_memory, step
+from wingbar.heap import keep_freed_memory
+from wingbar.learning.portions import needs
+from wingbar.nets import create
+keep_freed_memory()
+torch.set_num_threads(1)
+size, batch = map(int, sys.argv[2:])
+net = create(sys.argv[1], 20).to(memory_format=torch.channels_last)
+weights, picture = needs(net, size)
+optimizer, squares = torch.optim.AdamW(net.train().parameters()), torch.zeros(batch, 3, size, size)
+needed = peak_memory(lambda: [step(net, optimizer, squares) for _ in range(3)])
+print(needed, (weights + batch * picture) / (1 << 20))
+"""
 Act = Callable[[int, Path], None]
 """Does something to a running process, by its id and what it says."""
 
@@ -109,6 +130,18 @@ def visit(pictures: Sequence[Path]) -> Act:
     return send
 
 
+def steps(nets: Sequence[tuple[str, int, int]]) -> Iterator[list[object]]:
+    """Net, side, batch; megabytes that three steps of its training needed, and that were estimated."""
+    for asked in nets:
+        done = subprocess.run(
+            [sys.executable, "-c", STEP, *map(str, asked)],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        needed, estimate = map(float, done.stdout.split())
+        yield [*asked, needed, estimate, needed / estimate]
+
+
 def few_classes(data: Path, count: int, home: Path) -> Path:
     """A table of the first ``count`` classes, beside links to their pictures."""
     (home / "images").symlink_to(data / "images", target_is_directory=True)
@@ -177,11 +210,17 @@ def measure(options: Options) -> str:
             print(*rows[-1][:3], file=sys.stderr, flush=True)
     told = f"the first {options.arguments.classes} classes of cub50"
     net = "drawn birds, `res2net_nano` at 48 px" if options.quick else f"{told}, MobileNetV2, default settings"
+    taught = list(steps([("res2net_nano", 96, 8)] if options.quick else STEPS))
     return f"""## Memory
 
 Peak of each command on {net}; {len(test)} pictures to be predicted, {THREADS} threads, two loader processes:
 
-{table(("command", "its process, MB", "with loaders, MB", "what sets it"), rows)}"""
+{table(("command", "its process, MB", "with loaders, MB", "what sets it"), rows)}
+
+Steps of training, each net in a process of its own: what they needed beyond what was held before, and what is estimated
+before a training begins (`wingbar.learning.portions`).
+
+{table(("net", "px", "batch", "needed, MB", "estimated, MB", "share"), taught)}"""
 
 
 def more(parser: argparse.ArgumentParser) -> None:
