@@ -4,7 +4,8 @@
 
 Nothing is trained to the end. For each net the training step, the passes without gradients at the sizes that the
 method shows pictures at, and the selective search are timed; then what the pipeline does is counted for the published
-number of pictures. On a machine with a GPU the nets run there, as they do in `wingbar train`.
+number of pictures. On a machine with a GPU the nets run there, as they do in `wingbar train`. What a recipe would
+cost on a GPU is computed besides, from rates that timm's authors measured on theirs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from wingbar.attention import propose
 from wingbar.config import Config, ProposalSettings, read_config
 from wingbar.data import cars, flowers, pets
 from wingbar.images import read_picture
-from wingbar.learning.loop import Hardware, training_mode
+from wingbar.learning.hardware import Hardware
+from wingbar.learning.loop import training_mode
 from wingbar.learning.schedule import make_optimizer
 from wingbar.nets import MapNet, create
 from wingbar.pipeline import open_hardware
@@ -39,6 +41,14 @@ COSTS = (
     "recipe", "million views learnt from", "million passes of the patch filter", "h of training", "h of the filter",
     "h of maps, boxes and validation", "h of selective search, one core", "h in all",
 )  # fmt: skip
+
+BY_TIMM = {"convnext_tiny.fb_in22k_ft_in1k": (818.81, 2380.94), "vgg19_bn_cam": (398.50, 1265.83)}
+"""Net -> pictures a second that it learns from and looks at, at 224 px on an RTX 3090, AMP, channels last, torch 1.12.
+
+Source: huggingface/pytorch-image-models, results/benchmark-train-amp-nhwc-pt112-cu113-rtx3090.csv (batches of 256) and
+benchmark-infer-amp-nhwc-pt112-cu113-rtx3090.csv (1,024 and 512): convnext_tiny_in22ft1k and vgg19_bn. That has a larger
+classifier than ours.
+"""
 
 
 @dataclass(frozen=True)
@@ -73,21 +83,50 @@ def work(config: Config, pictures: int) -> Work:
     return Work(taught, patches, looks, pictures if "principal" in config.localization.sources() else 0)
 
 
+@dataclass(frozen=True)
 class Rates:
-    """Seconds a picture of a recipe's net on this machine."""
+    """Seconds a picture of what `Work` counts."""
+
+    taught: float
+    patches: float
+    looks: float
+    located: float
+
+    def hours(self, done: Work) -> list[float]:
+        """Of training, of the filter, and of all else that nets do."""
+        taught, patches = done.taught * self.taught, done.patches * self.patches
+        return [seconds / 3600 for seconds in (taught, patches, done.looks * self.looks + done.located * self.located)]
+
+
+def by_timm(config: Config) -> Rates:
+    """Of a recipe's net on the GPU of `BY_TIMM`; squares of another size cost by their pixels."""
+    learns, looks = BY_TIMM[config.net]
+    large = 1 if config.filtering.scorer == "crop" else MAP_SCALE
+    located = (config.locating_size() / config.size) ** 2
+    return Rates(1 / learns, large**2 / looks, 1 / looks, located / looks)
+
+
+class Stopwatch:
+    """A recipe's net on this machine."""
 
     def __init__(self, config: Config, classes: int, hardware: Hardware, repeats: int) -> None:
         self.hardware, self.repeats, self.recipe = hardware, repeats, config.base_recipe()
         torch.manual_seed(0)
         net = create(config.net, classes, dropout=self.recipe.dropout).to(hardware.device)
         self.net: MapNet = net.to(memory_format=torch.channels_last)
+
+    def rates(self, config: Config) -> Rates:
+        """Measured one after the other."""
         crop = config.filtering.scorer == "crop"
-        self.taught = self.seconds(self.step(config.size), self.recipe.batch_size)
+        taught = self.seconds(self.step(config.size), self.recipe.batch_size)
         self.net.eval()
-        self.looks = self.passes(config.size, AT_ONCE)
-        self.patches = self.passes(config.size, CROPS_AT_ONCE) if crop else self.passes(MAP_SCALE * config.size, 1)
-        self.located = (
-            self.passes(config.locating_size(), AT_ONCE) if "principal" in config.localization.sources() else 0.0
+        patches = self.passes(config.size, CROPS_AT_ONCE) if crop else self.passes(MAP_SCALE * config.size, 1)
+        located = "principal" in config.localization.sources()
+        return Rates(
+            taught,
+            patches,
+            self.passes(config.size, AT_ONCE),
+            self.passes(config.locating_size(), AT_ONCE) if located else 0.0,
         )
 
     def seconds(self, run: Callable[[], object], pictures: int) -> float:
@@ -143,25 +182,20 @@ def measure(options: Options) -> str:
     search = search_seconds(options)
     torch.set_num_threads(os.cpu_count() or 1)
     rates: dict[str, Rates] = {}
-    rows, nets = [], []
+    nets, rows, on_gpu = [], [], []
     for path in RECIPES:
         config, pictures = read_config(path), PICTURES[path.stem.partition("-")[0]]
+        done, searched = work(config, pictures), pictures * search / 3600
+        hours = by_timm(config).hours(done)
+        on_gpu.append([path.stem, *hours, searched, sum(hours) + searched])
         config = replace(config, size=options.number(config.size, 32))
         hardware = open_hardware(config)
         if config.net not in rates:
-            rates[config.net] = Rates(config, 200, hardware, options.number(3, 1))
-            own = rates[config.net]
+            own = rates[config.net] = Stopwatch(config, 200, hardware, options.number(3, 1)).rates(config)
             nets.append([config.net, config.base_recipe().batch_size, 1 / own.taught, 1 / own.looks, 1 / own.patches])
-        own, done = rates[config.net], work(config, pictures)
-        hours = [
-            seconds / 3600
-            for seconds in (
-                done.taught * own.taught, done.patches * own.patches,
-                done.looks * own.looks + done.located * own.located, pictures * search,
-            )
-        ]  # fmt: skip
-        million = [done.taught / 1e6, done.patches / 1e6]
-        rows.append([path.stem, *million, *hours, sum(hours)])
+        hours = rates[config.net].hours(done)
+        rows.append([path.stem, done.taught / 1e6, done.patches / 1e6, *hours, searched, sum(hours) + searched])
+    told = [f"{net} learns from {rate:.0f} pictures a second" for net, (rate, _) in BY_TIMM.items()]
     device = torch.cuda.get_device_name() if hardware.device.type == "cuda" else f"{os.cpu_count()} cores, no GPU"
     return f"""## Cost of the recipes
 
@@ -172,7 +206,13 @@ loaders do meanwhile, is left out.
 
 {table(NETS, nets)}
 
-{table(COSTS, rows)}"""
+{table(COSTS, rows)}
+
+The same work at the rates that timm's authors measured on an RTX 3090 (AMP, channels last, torch 1.12, 224 px; squares
+of another size by their pixels): {", ".join(told)}. Not measured by us: their
+batches are larger than the recipes', and loaders have to keep up.
+
+{table((COSTS[0], *COSTS[3:]), on_gpu)}"""
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ PLAIN = Config(
     training={"frozen_norms": True},
 )  # fmt: skip
 """Seven pictures a batch: the ranks get unequal shares. The net has layers that no map passes through."""
+SHARDED = replace(PLAIN, strategy="fsdp")
 
 
 def contents(run: Path) -> dict[str, bytes]:
@@ -152,11 +154,37 @@ def test_evaluation_and_prediction_are_those_of_one_process(
 
 
 def test_a_rank_that_is_killed_loses_nothing(tmp_path: Path, birds: Path, together: Path, ranks: int) -> None:
-    run = tmp_path / "run"
-    job = torchrun(command(run, birds, PLAIN), ranks=ranks, restarts=1)
+    killed_in_its_second_epoch(tmp_path / "run", birds, ranks, PLAIN)
+    assert contents(tmp_path / "run") == contents(together)
+
+
+def killed_in_its_second_epoch(run: Path, birds: Path, ranks: int, config: Config, restarts: int = 1) -> None:
+    """A job of which a process is killed, and which is started again where it may be."""
+    job = torchrun(command(run, birds, config), ranks=ranks, restarts=restarts)
     kill_when((run / "steps" / "filternet" / "training.safetensors").exists, job, ranks - 1)
-    done(job)
-    assert contents(run) == contents(together)
+    if restarts:
+        done(job)
+    else:
+        assert ended(job)[0]
+
+
+def test_a_sharded_training_is_nearly_one_process_s_though_a_rank_is_killed(
+    tmp_path: Path, birds: Path, alone: Path, ranks: int
+) -> None:
+    killed_in_its_second_epoch(tmp_path / "run", birds, ranks, SHARDED)
+    assert 0 < furthest(alone, tmp_path / "run") <= TOLERANCE
+
+
+@pytest.mark.skipif(not LONG, reason="make torture-ranks")
+def test_a_sharded_training_goes_on_to_the_same_bits_and_alone_to_nearly_the_same(
+    tmp_path: Path, birds: Path, alone: Path, ranks: int
+) -> None:
+    done(torchrun(command(tmp_path / "unharmed", birds, SHARDED), ranks=ranks))
+    killed_in_its_second_epoch(tmp_path / "killed", birds, ranks, SHARDED)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "unharmed")
+    killed_in_its_second_epoch(tmp_path / "left", birds, ranks, SHARDED, restarts=0)
+    wingbar.train(birds, tmp_path / "left", SHARDED, quiet=True)
+    assert 0 < furthest(alone, tmp_path / "left") <= TOLERANCE
 
 
 def test_an_error_of_the_users_is_told_once(tmp_path: Path, birds: Path) -> None:

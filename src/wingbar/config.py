@@ -186,6 +186,8 @@ class Config:
     """Numbers in forward and backward passes; auto: bf16-mixed on a GPU that has it, else 32-true."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """What nets run on; auto: a GPU where there is one."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """Of several processes each holds the whole training (ddp) or a part of its weights and optimiser (fsdp)."""
 
     training: Suppress[dict[str, Any]] = field(default_factory=dict)
     """Any field of the recipe, over the preset."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch.nn.parallel import DistributedDataParallel
 
@@ -21,7 +21,8 @@ from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
 from wingbar.heap import keep_freed_memory
-from wingbar.learning.loop import Hardware
+from wingbar.learning.hardware import Hardware
+from wingbar.learning.sharding import shard
 from wingbar.nets.zoo import require_known
 from wingbar.ranks import ALONE, World, opened
 from wingbar.recognizer import Recognizer, load
@@ -124,7 +125,7 @@ def open_hardware(config: Config, world: World = ALONE) -> Hardware:
     machines = world.size // world.local_size
     try:
         fabric = Fabric(
-            accelerator=config.device, strategy=_strategy(world), devices=world.local_size, num_nodes=machines,
+            accelerator=config.device, strategy=_strategy(config, world), devices=world.local_size, num_nodes=machines,
             precision=precision,
         )  # fmt: skip
         fabric.launch()
@@ -133,10 +134,12 @@ def open_hardware(config: Config, world: World = ALONE) -> Hardware:
         raise ConfigError(f"device {config.device!r} with precision {config.precision}: {error}") from None
 
 
-def _strategy(world: World) -> DDPStrategy | str:
+def _strategy(config: Config, world: World) -> Strategy | str:
     """Ranks keep their own running statistics, which the loop averages; every step uses the same of a net's layers."""
     if world.size == 1:
         return "auto"
+    if config.strategy == "fsdp":
+        return ModelParallelStrategy(shard, data_parallel_size=world.size, tensor_parallel_size=1)
     known = inspect.signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14
     kept: dict[str, Any] = {name: False}

@@ -12,8 +12,9 @@ from lightning_fabric import Fabric
 from PIL import Image
 
 from wingbar.learning.checkpoint import Checkpoint
+from wingbar.learning.hardware import Hardware
 from wingbar.learning.history import Epoch, History, finished
-from wingbar.learning.loop import Hardware, Watch, fit, judge, normalize, predict_logits
+from wingbar.learning.loop import Watch, fit, judge, normalize, predict_logits
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.views import Mix, View
 from wingbar.nets import create

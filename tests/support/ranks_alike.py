@@ -1,12 +1,19 @@
-"""What the methods of `World` promise, asserted by every rank of a job: run by torchrun in tests/test_ranks.py."""
+"""What `World` and sharding promise, asserted by every rank of a job: run by torchrun in tests/test_ranks.py."""
 
 from __future__ import annotations
 
 import sys
 
 import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
 
+from wingbar.config import Config
 from wingbar.errors import DataError
+from wingbar.learning.learner import Learner, learner_of
+from wingbar.learning.recipe import Recipe
+from wingbar.nets import create
+from wingbar.pipeline import open_hardware
 from wingbar.ranks import World, opened
 
 ITEMS = list("abcdefg")
@@ -26,6 +33,45 @@ def raises(world: World, failing: int, work) -> None:
         assert (str(error), error.teller) == (f"of rank {failing}", failing), (error, error.teller)
     else:
         raise AssertionError(f"rank {world.rank} raised nothing")
+
+
+def learner(world: World, strategy: str) -> Learner:
+    """A small net that is ready to learn, the same on every rank."""
+    torch.manual_seed(0)
+    net = create("res2net_nano", 3)
+    return learner_of(net, Recipe(clip_norm=0), open_hardware(Config(strategy=strategy, device="cpu"), world))
+
+
+def held(tensors: list[Tensor]) -> int:
+    """Numbers that this rank holds of these tensors."""
+    return sum((one.to_local() if isinstance(one, DTensor) else one).numel() for one in tensors)
+
+
+def shares_weights(world: World) -> None:
+    """Ranks hold all of a sharded training together, and its state is that of one that was not sharded."""
+    sharded, other = learner(world, "fsdp"), learner(world, "ddp")
+    squares = torch.rand(2, 3, 32, 32)
+    for one in (sharded, other):
+        one.net.eval()
+        one.wrapped_net(squares).square().mean().backward()
+        one.optimizer.step()
+        one.average.update(one.net, step=100)
+    for kind in ("exp_avg", "exp_avg_sq"):
+        moments = [one.optimizer.state[p][kind] for one in (sharded,) for p in one.net.parameters()]
+        count = held([*other.net.parameters()])
+        assert sum(world.gather(lambda moments=moments: held(moments))) == count, kind
+        assert held(moments) < count, kind
+    assert sum(world.gather(lambda: held([*sharded.net.parameters()]))) == count
+    assert sum(world.gather(lambda: held([*sharded.average.parameters()]))) == count
+    state, expected = sharded.state(), other.state()
+    for name in expected:
+        torch.testing.assert_close(state[name], expected[name], rtol=1e-4, atol=1e-6, msg=name)
+    again = learner(world, "fsdp")
+    again.restore(state)
+    taken = again.state()
+    assert taken.keys() == state.keys() and all(torch.equal(taken[name], state[name]) for name in state)
+    judged = dict(sharded.judged().named_parameters())
+    assert all(torch.equal(judged[name], state[f"average.module.{name}"]) for name in judged)
 
 
 def main() -> None:
@@ -48,6 +94,7 @@ def main() -> None:
             raises(world, failing, world.collect)
             raises(world, failing, lambda fail: list(world.stream(one for _ in range(2) for one in fail())))
         raises(world, 0, world.first)
+        shares_weights(world)
         assert world.gather(lambda: "still together") == ["still together"] * world.size
 
 

@@ -44,7 +44,7 @@ def kill_a_loader():
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
 def run_epoch(*given):
-    if given[3].epoch == 1:  # the sampler's
+    if given[2].epoch == 1:  # the sampler's
         {act}()
     return whole(*given)
 

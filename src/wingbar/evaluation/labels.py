@@ -24,7 +24,7 @@ from wingbar.data.sample import Dataset, Sample
 from wingbar.data.splits import folds
 from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.evaluation.judge import matching, note_reading
-from wingbar.learning.loop import Hardware
+from wingbar.learning.hardware import Hardware
 from wingbar.learning.probe import STRENGTH, features
 from wingbar.learning.views import View
 from wingbar.nets import create

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from wingbar.errors import RunError
 from wingbar.files import write_bytes
@@ -48,29 +46,3 @@ class Checkpoint:
 
     def _checksum(self, tensors: dict[str, Tensor], text: str) -> str:
         return hashlib.sha256(json.dumps([self.key, text]).encode() + save(tensors)).hexdigest()
-
-
-def training_state(net: nn.Module, average: nn.Module | None, optimizer: Optimizer) -> dict[str, Tensor]:
-    """Every tensor that the next step depends on, under ``net.``, ``average.``, ``optimizer.``."""
-    state = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
-    if average is not None:
-        state |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
-    for index, entries in optimizer.state_dict()["state"].items():
-        for name, value in entries.items():
-            if value is not None:
-                state[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
-    return state
-
-
-def restore_training(state: dict[str, Tensor], net: nn.Module, average: nn.Module | None, optimizer: Optimizer) -> None:
-    """Put back what `training_state` took."""
-    for prefix, module in (("net.", net), ("average.", average)):
-        if module is not None:
-            own = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
-            module.load_state_dict(own)
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in state.items():
-        if name.startswith("optimizer."):
-            _, index, entry = name.split(".", 2)
-            moments.setdefault(int(index), {})[entry] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})

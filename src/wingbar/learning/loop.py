@@ -4,9 +4,9 @@ Device, precision and gradients' clipping are Lightning Fabric's; the loop is ou
 written down whole, and all randomness comes from (seed, epoch, index), so a training that was cut off
 goes on to the very weights that an uninterrupted one reaches.
 
-Several ranks share each batch out: DistributedDataParallel averages their gradients, weighted here so that the mean is
-that of the whole batch. Batch norms that are trained take the statistics of a rank's share on a CPU, of the whole
-batch on GPUs.
+Several ranks share each batch out: DistributedDataParallel, or `shard`, averages their gradients, weighted here so that
+the mean is that of the whole batch. Batch norms that are trained take the statistics of a rank's share on a CPU, of the
+whole batch on GPUs.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from lightning_fabric import Fabric
 from timm.layers import convert_sync_batchnorm
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -30,30 +28,15 @@ from torch.utils.data import DataLoader
 
 from wingbar.errors import RunError
 from wingbar.heap import free_memory
-from wingbar.learning.checkpoint import Checkpoint, restore_training, training_state
+from wingbar.learning.checkpoint import Checkpoint
+from wingbar.learning.hardware import Hardware
 from wingbar.learning.history import Epoch, History, finished
+from wingbar.learning.learner import Learner, learner_of
 from wingbar.learning.portions import Portions
 from wingbar.learning.recipe import Recipe
-from wingbar.learning.schedule import make_optimizer, rate_at
+from wingbar.learning.schedule import rate_at
 from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader, load_views
 from wingbar.nets.saliency_head import MapNet, normalize
-from wingbar.ranks import ALONE, World
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """Where nets run."""
-
-    fabric: Fabric
-    workers: int
-    """Loader processes; 0 loads in the training process."""
-    world: World = ALONE
-    """The ranks that share the work."""
-
-    @property
-    def device(self) -> torch.device:
-        """The device that batches go to."""
-        return self.fabric.device
 
 
 @dataclass
@@ -87,23 +70,20 @@ def fit(
     Raises ConfigError for a batch of fewer pictures than ranks.
     """
     watch, world = watch or Watch(), hardware.world
-    fabric, device = hardware.fabric, hardware.device
+    device = hardware.device
     sampler = world.each(lambda: EpochSampler(len(mixes), recipe.batch_size, seed, world))
     if world.size > 1 and device.type == "cuda" and not recipe.frozen_norms:
         net = convert_sync_batchnorm(net)
     net.to(device).to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(net, recipe)
-    average = ModelEmaV3(net, decay=recipe.ema_decay, use_warmup=True) if recipe.ema_decay else None
-    kept = average.module if average is not None else net
-    trained, wrapped = fabric.setup(net, optimizer, move_to_device=False)
+    learner = learner_of(net, recipe, hardware)
     history, best = History(), {}
     if (found := world.first(lambda: taken_up(checkpoint, watch))) is not None:
         state, info = found
         history = History.from_json(info)
         if world.size > 1:
-            rehearse(trained, len(history.epochs) * len(sampler), size, recipe, hardware)
+            rehearse(learner.wrapped_net, len(history.epochs) * len(sampler), size, recipe, hardware)
         best = {name.removeprefix("best."): t for name, t in state.items() if name.startswith("best.")}
-        restore_training(state, net, average, optimizer)
+        learner.restore(state)
     loader = load_views(
         TrainViews(mixes, size, recipe, seed),
         sampler,
@@ -111,19 +91,20 @@ def fit(
         persistent_workers=hardware.workers > 0,
         generator=torch.Generator(),  # the loader's own draws must not shift dropout's
     )
-    portions = portions_of(net, size, recipe, hardware, watch)
+    portions = portions_of(net, size, sampler.batch_size, recipe, hardware, watch)
     while not finished(history, recipe):
         sampler.epoch = len(history.epochs)
-        measured = run_epoch(trained, wrapped, loader, sampler, recipe, average, portions, hardware, watch)
+        measured = run_epoch(learner, loader, sampler, recipe, portions, hardware, watch)
         if not recipe.frozen_norms:
-            world.average(running_statistics(net, average))
+            world.average(running_statistics(learner.net, learner.average))
+        kept = learner.judged()
         val_loss, val_accuracy = validate(kept, validation, size, recipe, hardware)
         history = history.add(replace(measured, val_loss=val_loss, val_accuracy=val_accuracy))
         if history.best == sampler.epoch or not validation:
             best = {name: tensor.detach().cpu().clone() for name, tensor in kept.state_dict().items()}
             history = replace(history, best=sampler.epoch)
         if checkpoint is not None:
-            state = training_state(net, average, optimizer) | {f"best.{n}": t for n, t in best.items()}
+            state = learner.state() | {f"best.{n}": t for n, t in best.items()}
             world.first(partial(checkpoint.write, state, history.to_json()))
         watch.epoch(history.epochs[-1])
     net.load_state_dict(best)
@@ -131,12 +112,12 @@ def fit(
     return history
 
 
-def portions_of(net: MapNet, size: int, recipe: Recipe, hardware: Hardware, watch: Watch) -> Portions:
+def portions_of(net: MapNet, size: int, batch_size: int, recipe: Recipe, hardware: Hardware, watch: Watch) -> Portions:
     """In how many portions memory lets a training take its batches. Ranks, which learn in step, divide none."""
     world, free = hardware.world, free_memory() if hardware.device.type == "cpu" else None
     portions = Portions(world.size == 1 and (recipe.frozen_norms or not list(batch_norms(net))), watch.say)
     if free is not None:
-        portions.fit_into(free // world.local_size, net, size, -(-recipe.batch_size // world.size))
+        portions.fit_into(free // world.local_size, net, size, -(-batch_size // world.size))
     return portions
 
 
@@ -162,18 +143,16 @@ def rehearse(net: Any, done: int, size: int, recipe: Recipe, hardware: Hardware)
 
 
 def run_epoch(
-    net: Any,
-    optimizer: Any,
+    learner: Learner,
     loader: DataLoader,
     sampler: EpochSampler,
     recipe: Recipe,
-    average: ModelEmaV3 | None,
     portions: Portions,
     hardware: Hardware,
     watch: Watch,
 ) -> Epoch:
     """One pass over the training pictures; validation figures are left at nan and filled in later."""
-    world, epoch = hardware.world, sampler.epoch
+    world, epoch, net, optimizer = hardware.world, sampler.epoch, learner.wrapped_net, learner.wrapped_optimizer
     # Dropout's draws: the same after a resume, and each rank's its own.
     torch.manual_seed((sampler.seed * 100_003 + epoch) * world.size + world.rank)
     training_mode(net, recipe)
@@ -186,8 +165,8 @@ def run_epoch(
         if recipe.clip_norm:
             hardware.fabric.clip_gradients(net, optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False)
         optimizer.step()
-        if average is not None:
-            average.update(net.module, step=epoch * steps + step)
+        if learner.average is not None:
+            learner.average.update(learner.net, step=epoch * steps + step)
         seen += sampler.batch_size
         watch.step(epoch, step + 1, steps, seen / (time.perf_counter() - started))
     nan, every = float("nan"), sum(world.gather(lambda: float(total)))

@@ -15,7 +15,7 @@ from numpy import ndarray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from wingbar.learning.loop import Hardware
+from wingbar.learning.hardware import Hardware
 from wingbar.learning.views import View, fixed_loader
 from wingbar.nets.saliency_head import MapNet, normalize
 

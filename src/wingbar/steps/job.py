@@ -18,7 +18,7 @@ from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.data.splits import validation_split
 from wingbar.errors import DataError, PictureError, PictureNeedsMemory, RunError
 from wingbar.images import read_picture
-from wingbar.learning.loop import Hardware
+from wingbar.learning.hardware import Hardware
 from wingbar.ranks import World
 from wingbar.reporting import Reporter
 from wingbar.store import Result, Store

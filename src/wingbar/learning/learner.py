@@ -1,0 +1,88 @@
+"""A net that learns: what its optimiser changes, and what is kept of it."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric.strategies import ModelParallelStrategy
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from wingbar.learning.hardware import Hardware
+from wingbar.learning.recipe import Recipe
+from wingbar.learning.schedule import make_optimizer
+from wingbar.learning.sharding import as_held, shard, whole
+from wingbar.nets.saliency_head import MapNet
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A net, its optimiser and moving average, and both as Fabric wraps them."""
+
+    plain: MapNet
+    """A whole net on every rank."""
+    net: MapNet
+    """What the optimiser changes: ``plain`` itself, or a copy of which each rank holds a part."""
+    optimizer: Optimizer
+    average: ModelEmaV3 | None
+    wrapped_net: Any
+    wrapped_optimizer: Any
+
+    def judged(self) -> MapNet:
+        """What is validated and kept: the moving average where there is one. Every rank has to ask."""
+        kept = self.net if self.average is None else self.average.module
+        if self.net is self.plain:
+            return kept
+        self.plain.load_state_dict({name: whole(tensor) for name, tensor in kept.state_dict().items()})
+        return self.plain
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor that the next step depends on, whole, under ``net.``, ``average.``, ``optimizer.``.
+
+        Every rank has to ask.
+        """
+        state = {
+            f"{kind}.{name}": whole(tensor)
+            for kind, module in self._modules().items()
+            for name, tensor in module.state_dict().items()
+        }
+        for index, entries in self.optimizer.state_dict()["state"].items():
+            for name, value in entries.items():
+                if value is not None:
+                    state[f"optimizer.{index}.{name}"] = whole(torch.as_tensor(value))
+        return state
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Put back what `state` took, of however many ranks."""
+        for kind, module in self._modules().items():
+            held = module.state_dict()
+            module.load_state_dict({name: as_held(own, state[f"{kind}.{name}"]) for name, own in held.items()})
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in state.items():
+            if name.startswith("optimizer."):
+                _, index, entry = name.split(".", 2)
+                moments.setdefault(int(index), {})[entry] = as_held(parameters[int(index)], tensor)
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"net": self.net} | ({"average": self.average} if self.average is not None else {})
+
+
+def learner_of(net: MapNet, recipe: Recipe, hardware: Hardware) -> Learner:
+    """Make ``net`` ready to learn, or, where ranks share its weights out, a copy of it."""
+    fabric, strategy = hardware.fabric, hardware.fabric.strategy
+    # Shares have to be cut from contiguous weights.
+    own = deepcopy(net).to(memory_format=torch.contiguous_format) if hardware.sharded else net
+    average = None
+    if recipe.ema_decay:
+        average = ModelEmaV3(own, decay=recipe.ema_decay, use_warmup=True, foreach=not hardware.sharded)
+        if isinstance(strategy, ModelParallelStrategy):
+            shard(average.module, strategy.device_mesh)
+    wrapped = fabric.setup_module(own, move_to_device=False)
+    optimizer = make_optimizer(own, recipe)
+    return Learner(net, own, optimizer, average, wrapped, fabric.setup_optimizers(optimizer))
