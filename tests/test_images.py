@@ -16,7 +16,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from wingbar import images
 from wingbar.errors import PictureError
-from wingbar.images import picture_size, read_picture
+from wingbar.images import crop_square, picture_size, read_picture
 
 WIDTH, HEIGHT = 61, 45
 
@@ -173,12 +173,20 @@ def test_a_decoder_leaves_twice_what_is_needed_and_nothing_is_resampled(size: tu
     data = encoded(scene(*size), "JPEG", quality=95)
     picture = read_picture(data, 2000, needed=40)
     factor = max(k for k in (1, 2, 4, 8) if k == 1 or min(size) >= k * 80)
-    assert picture.size == size
-    assert picture.pixels.shape[:2] == (round(size[1] / factor), round(size[0] / factor))
-    if not (size[0] % factor or size[1] % factor):
-        drafted = Image.open(io.BytesIO(data))
-        drafted.draft("RGB", (size[0] // factor, size[1] // factor))
-        np.testing.assert_array_equal(picture.pixels, np.asarray(drafted))
+    assert picture.size == size and (picture.extent or size) == (size[0] / factor, size[1] / factor)
+    drafted = Image.open(io.BytesIO(data))
+    drafted.draft("RGB", (size[0] // factor, size[1] // factor))
+    np.testing.assert_array_equal(picture.pixels, np.asarray(drafted))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("box", [None, (100, 200, 700, 900)])
+def test_a_square_of_what_a_decoder_shrank_is_that_of_the_whole(orientation: int, box: tuple[int, ...] | None) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(scene(1203, 1077), "JPEG", quality=95, exif=exif.tobytes())
+    shrunk, whole = (crop_square(read_picture(data, 2000, needed), box, 40) for needed in (40, None))
+    assert np.abs(np.asarray(shrunk).astype(int) - np.asarray(whole)).mean() < 1.5
 
 
 def test_what_is_needed_never_exceeds_what_is_asked_for() -> None:

@@ -84,6 +84,8 @@ class Picture:
     size: tuple[int, int]
     turned: bool = False
     """Whether EXIF turned it: programs that ignore EXIF show it otherwise."""
+    extent: tuple[float, float] | None = None
+    """Width and height of the original in ``pixels``, where it does not fill the last ones."""
 
 
 def read_picture(source: Source, short_side: int | None = None, needed: int | None = None) -> Picture:
@@ -96,8 +98,9 @@ def read_picture(source: Source, short_side: int | None = None, needed: int | No
 
     Raises ``PictureError``, naming the picture and the reason, if it cannot be read whole.
     """
-    if short_side is not None and short_side < 1:
-        raise ValueError(f"short_side must be at least 1, not {short_side}")
+    for side in (short_side, needed):
+        if side is not None and side < 1:
+            raise ValueError(f"a short side must be at least 1, not {side}")
     name = _name(source)
     with _told(name), _QUIET, _opened(source) as image:
         stored = image.size
@@ -115,27 +118,24 @@ def read_picture(source: Source, short_side: int | None = None, needed: int | No
             # A TIFF may be turned by load(), which then drops its mark: so the mark is read after it.
             orientation = _orientation(image)
             rgb = _to_rgb(image)
-            # Of the last pixels that a decoder has shrunk, a part may lie beyond the picture.
-            inside = drafted[1] if drafted else (0, 0, *rgb.size)
-            if min(inside[2:]) < min(target):
-                target = round(inside[2]), round(inside[3])
-            if inside != (0, 0, *target):
-                rgb = rgb.resize(target, Image.Resampling.BICUBIC, inside)
+            inside = drafted[1][2:] if drafted else rgb.size
+            rgb, extent = _resampled(rgb, inside, target, orientation in _TURNS)
             if orientation in _TURNS:
                 rgb = rgb.transpose(_TURNS[orientation])
             # np.array, not asarray: torch wants memory it may write to
             pixels = np.array(rgb)
     size = _swapped(stored) if orientation in _SIDEWAYS else stored
-    return Picture(pixels, size, orientation in _TURNS)
+    return Picture(pixels, size, orientation in _TURNS, extent)
 
 
 def crop_square(picture: Picture, box: Sequence[float] | None, size: int) -> Image.Image:
     """The box (pixels of the original) of a picture already read, as a square."""
     pixels = Image.fromarray(picture.pixels)
-    region = (0.0, 0.0, float(pixels.width), float(pixels.height))
+    width, height = picture.extent or map(float, pixels.size)
+    region = (0.0, 0.0, width, height)
     if box is not None:
-        sx, sy = pixels.width / picture.size[0], pixels.height / picture.size[1]
-        region = (box[0] * sx, box[1] * sy, min(box[2] * sx, pixels.width), min(box[3] * sy, pixels.height))
+        sx, sy = width / picture.size[0], height / picture.size[1]
+        region = (box[0] * sx, box[1] * sy, min(box[2] * sx, width), min(box[3] * sy, height))
     return pixels.resize((size, size), Image.Resampling.BICUBIC, box=region, reducing_gap=2.0)
 
 
@@ -236,6 +236,17 @@ def _shrunk(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
         return size
     scale = short_side / min(size)
     return round(size[0] * scale), round(size[1] * scale)
+
+
+def _resampled(
+    rgb: Image.Image, inside: tuple[float, float], target: tuple[int, int], turned: bool
+) -> tuple[Image.Image, tuple[float, float] | None]:
+    """The first ``inside`` pixels in the size ``target``, or, where they are fewer, as they are, with their extent."""
+    if min(inside) < min(target):
+        if not turned:
+            return rgb, inside
+        target = round(inside[0]), round(inside[1])  # what is going to be turned has to fill its pixels
+    return (rgb if inside == target else rgb.resize(target, Image.Resampling.BICUBIC, (0, 0, *inside))), None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
