@@ -100,7 +100,7 @@ class Rates:
 
 def by_timm(config: Config) -> Rates:
     """Of a recipe's net on the GPU of `BY_TIMM`; squares of another size cost by their pixels."""
-    learns, looks = BY_TIMM[config.net]
+    learns, looks = (rate * (224 / config.size) ** 2 for rate in BY_TIMM[config.net])
     large = 1 if config.filtering.scorer == "crop" else MAP_SCALE
     located = (config.locating_size() / config.size) ** 2
     return Rates(1 / learns, large**2 / looks, 1 / looks, located / looks)

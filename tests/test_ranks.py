@@ -176,15 +176,18 @@ def test_a_sharded_training_is_nearly_one_process_s_though_a_rank_is_killed(
 
 
 @pytest.mark.skipif(not LONG, reason="make torture-ranks")
-def test_a_sharded_training_goes_on_to_the_same_bits_and_alone_to_nearly_the_same(
+def test_a_sharded_training_goes_on_to_the_same_bits_and_otherwise_to_nearly_the_same(
     tmp_path: Path, birds: Path, alone: Path, ranks: int
 ) -> None:
     done(torchrun(command(tmp_path / "unharmed", birds, SHARDED), ranks=ranks))
     killed_in_its_second_epoch(tmp_path / "killed", birds, ranks, SHARDED)
     assert contents(tmp_path / "killed") == contents(tmp_path / "unharmed")
     killed_in_its_second_epoch(tmp_path / "left", birds, ranks, SHARDED, restarts=0)
+    shutil.copytree(tmp_path / "left", tmp_path / "whole")
     wingbar.train(birds, tmp_path / "left", SHARDED, quiet=True)
-    assert 0 < furthest(alone, tmp_path / "left") <= TOLERANCE
+    done(torchrun(command(tmp_path / "whole", birds, PLAIN), ranks=ranks))
+    for run in ("left", "whole"):
+        assert 0 < furthest(alone, tmp_path / run) <= TOLERANCE
 
 
 def test_an_error_of_the_users_is_told_once(tmp_path: Path, birds: Path) -> None:

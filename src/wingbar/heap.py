@@ -8,14 +8,22 @@ to half of the time (docs/performance.md, "Memory kept at hand"). Source: mallop
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 """As malloc.h numbers them."""
-CONTAINER = Path("/sys/fs/cgroup/memory.max")
-"""Where the limit of a container stands: bytes, or "max"."""
+CONTROL, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+"""Where the limits of containers and jobs are, and which of them this process is in: cgroups(7)."""
+LIMITS = {
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""Version 2 and version 1: limit, usage, and how much of that is files that can be dropped."""
 
 
 def keep_freed_memory() -> None:
@@ -27,17 +35,37 @@ def keep_freed_memory() -> None:
 
 
 def free_memory() -> int | None:
-    """Bytes that this process may still use before the kernel ends one; None where no Linux tells. Source: proc(5)."""
+    """Bytes that this process may still use before the kernel ends one; None where no Linux tells.
+
+    What was freed and kept is given back first, so that it counts. Sources: proc(5), malloc_trim(3).
+    """
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
     try:
-        machine = _bytes("/proc/meminfo", "MemAvailable") + _bytes("/proc/meminfo", "SwapFree")
-        held, limit = _bytes("/proc/self/status", "VmRSS"), CONTAINER.read_text() if CONTAINER.exists() else "max"
+        told = Path("/proc/meminfo").read_text()
+        machine = sum(1024 * _number(told, rf"^{name}:\s+(\d+) kB$") for name in ("MemAvailable", "SwapFree"))
     except (OSError, LookupError):
         return None
-    return min(machine, int(limit) - held) if limit.strip().isdigit() else machine
+    return min([machine, *_left_in_groups()])
 
 
-def _bytes(file: str, name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB$", Path(file).read_text(), re.MULTILINE)
+def _left_in_groups() -> Iterator[int]:
+    """Bytes that each group of processes which this one is in may still use, of those that have a limit."""
+    for line in OWN_GROUP.read_text().splitlines() if OWN_GROUP.exists() else ():
+        _, kind, path = line.split(":", 2)
+        if kind in LIMITS:
+            own = CONTROL / kind / path.lstrip("/")
+            limit, usage, droppable = LIMITS[kind]
+            for group in (own, *own.parents):
+                with suppress(OSError, LookupError, ValueError):  # no limit, or none that is ours to see
+                    used = int((group / usage).read_text())
+                    dropped = _number((group / "memory.stat").read_text(), rf"^{droppable} (\d+)$")
+                    yield int((group / limit).read_text()) - used + dropped
+
+
+def _number(text: str, pattern: str) -> int:
+    found = re.search(pattern, text, re.MULTILINE)
     if found is None:
-        raise LookupError(f"{file}: says nothing of {name}")
-    return int(found[1]) << 10
+        raise LookupError(pattern)
+    return int(found[1])

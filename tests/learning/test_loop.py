@@ -124,6 +124,21 @@ def test_a_batch_that_memory_does_not_suffice_for_is_taken_in_portions(views, ha
         assert one.train_loss == pytest.approx(other.train_loss, rel=1e-5)
 
 
+def test_a_training_goes_on_with_the_portions_that_it_had(tmp_path: Path, views, hardware) -> None:
+    recipe, state = replace(RECIPE, frozen_norms=True), Checkpoint(tmp_path / "training.safetensors", "key")
+    divided, _ = train(views, hardware, recipe, net=refuse_more_than(3, small_net()))
+
+    def end(epoch: Epoch) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        net = refuse_more_than(3, small_net())
+        train(views, hardware, recipe, net=net, checkpoint=state, watch=Watch(epoch=end))
+    told: list[str] = []
+    resumed, _ = train(views, hardware, recipe, checkpoint=state, watch=Watch(say=told.append))
+    assert same(divided, resumed) and not told
+
+
 @pytest.mark.parametrize(("limit", "frozen"), [(3, False), (0, True)])
 def test_batch_norms_that_learn_and_single_pictures_are_not_divided(views, hardware, limit, frozen) -> None:
     with pytest.raises(torch.OutOfMemoryError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -77,15 +78,48 @@ def test_an_estimate_leaves_the_net_as_it_was() -> None:
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
+GROUPS = {
+    "2": ("0::/jobs/ours", "jobs/ours", ("memory.max", "memory.current"), "inactive_file"),
+    "1": (
+        "9:name=systemd:/\n8:memory:/jobs/ours",
+        "memory/jobs/ours",
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        "total_inactive_file",
+    ),
+}
+"""Version -> the process's line, its group's folder, the files of limit and usage, and what can be dropped."""
+
+
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="tells Linux")
-def test_free_memory_is_the_machines_or_the_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page, limit = os.sysconf("SC_PAGE_SIZE"), tmp_path / "memory.max"
-    monkeypatch.setattr(heap, "CONTAINER", limit)
+@pytest.mark.parametrize("version", GROUPS)
+def test_free_memory_is_the_machines_or_the_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    line, folder, files, droppable = GROUPS[version]
+    monkeypatch.setattr(heap, "CONTROL", tmp_path)
+    monkeypatch.setattr(heap, "OWN_GROUP", tmp_path / "cgroup")
     free = free_memory()
-    assert free is not None and page * os.sysconf("SC_AVPHYS_PAGES") // 2 < free
-    limit.write_text("max\n")
-    assert free_memory() == pytest.approx(free, rel=0.2)
-    limit.write_text(f"{1 << 40}\n")
-    assert free_memory() == pytest.approx(free, rel=0.2)
-    limit.write_text(f"{1 << 20}\n")
-    assert free_memory() < 1 << 20
+    assert free is not None and os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 2 < free
+    (tmp_path / "cgroup").write_text(f"{line}\n")
+    assert free_memory() == pytest.approx(free, rel=0.3)
+    for group, limit in ((tmp_path / folder, "max"), ((tmp_path / folder).parent, 3_000_000)):
+        group.mkdir(parents=True, exist_ok=True)
+        for file, value in zip(files, (limit, 1_000_000), strict=True):
+            (group / file).write_text(f"{value}\n")
+        (group / "memory.stat").write_text(f"anon 5\n{droppable} 200000\nactive_file 7\n")
+    assert free_memory() == 2_200_000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tells glibc")
+def test_what_was_freed_and_kept_counts_as_free() -> None:
+    code = """
+from wingbar.heap import free_memory, keep_freed_memory
+keep_freed_memory()
+def held():
+    return int(open("/proc/self/status").read().partition("VmRSS:")[2].split()[0]) >> 10
+b"x" * (1 << 28)
+kept = held()
+free_memory()
+print(kept - held())
+"""
+    assert int(in_a_child(code)[0]) > 200

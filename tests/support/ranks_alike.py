@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from wingbar.config import Config
-from wingbar.errors import DataError
+from wingbar.errors import ConfigError, DataError
 from wingbar.learning.learner import Learner, learner_of
 from wingbar.learning.recipe import Recipe
 from wingbar.nets import create
@@ -63,15 +63,28 @@ def shares_weights(world: World) -> None:
         assert held(moments) < count, kind
     assert sum(world.gather(lambda: held([*sharded.net.parameters()]))) == count
     assert sum(world.gather(lambda: held([*sharded.average.parameters()]))) == count
-    state, expected = sharded.state(), other.state()
+    state, expected = dict(sharded.state()), dict(other.state())
     for name in expected:
         torch.testing.assert_close(state[name], expected[name], rtol=1e-4, atol=1e-6, msg=name)
     again = learner(world, "fsdp")
     again.restore(state)
-    taken = again.state()
+    taken = dict(again.state())
     assert taken.keys() == state.keys() and all(torch.equal(taken[name], state[name]) for name in state)
     judged = dict(sharded.judged().named_parameters())
     assert all(torch.equal(judged[name], state[f"average.module.{name}"]) for name in judged)
+
+
+def refuses_what_it_cannot_share(world: World) -> None:
+    """A weight without dimensions has no parts."""
+    net = create("res2net_nano", 3)
+    net.backbone.gain = torch.nn.Parameter(torch.ones(()))
+    hardware = open_hardware(Config(strategy="fsdp", device="cpu"), world)
+    try:
+        learner_of(net, Recipe(), hardware)
+    except ConfigError as error:
+        assert "choose 'ddp'" in str(error)
+    else:
+        raise AssertionError("shared out")
 
 
 def main() -> None:
@@ -95,6 +108,7 @@ def main() -> None:
             raises(world, failing, lambda fail: list(world.stream(one for _ in range(2) for one in fail())))
         raises(world, 0, world.first)
         shares_weights(world)
+        refuses_what_it_cannot_share(world)
         assert world.gather(lambda: "still together") == ["still together"] * world.size
 
 

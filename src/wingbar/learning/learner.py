@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -40,21 +41,18 @@ class Learner:
         self.plain.load_state_dict({name: whole(tensor) for name, tensor in kept.state_dict().items()})
         return self.plain
 
-    def state(self) -> dict[str, Tensor]:
-        """Every tensor that the next step depends on, whole, under ``net.``, ``average.``, ``optimizer.``.
+    def state(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor that the next step depends on, whole, by name: ``net.``, ``average.``, ``optimizer.`` and so on.
 
-        Every rank has to ask.
+        Every rank has to ask for all of them.
         """
-        state = {
-            f"{kind}.{name}": whole(tensor)
-            for kind, module in self._modules().items()
-            for name, tensor in module.state_dict().items()
-        }
+        for kind, module in self._modules().items():
+            for name, tensor in module.state_dict().items():
+                yield f"{kind}.{name}", whole(tensor)
         for index, entries in self.optimizer.state_dict()["state"].items():
             for name, value in entries.items():
                 if value is not None:
-                    state[f"optimizer.{index}.{name}"] = whole(torch.as_tensor(value))
-        return state
+                    yield f"optimizer.{index}.{name}", whole(torch.as_tensor(value))
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Put back what `state` took, of however many ranks."""
@@ -78,11 +76,11 @@ def learner_of(net: MapNet, recipe: Recipe, hardware: Hardware) -> Learner:
     fabric, strategy = hardware.fabric, hardware.fabric.strategy
     # Shares have to be cut from contiguous weights.
     own = deepcopy(net).to(memory_format=torch.contiguous_format) if hardware.sharded else net
+    wrapped = fabric.setup_module(own, move_to_device=False)
     average = None
     if recipe.ema_decay:
-        average = ModelEmaV3(own, decay=recipe.ema_decay, use_warmup=True, foreach=not hardware.sharded)
+        average = ModelEmaV3(net, decay=recipe.ema_decay, use_warmup=True, foreach=not hardware.sharded)
         if isinstance(strategy, ModelParallelStrategy):
-            shard(average.module, strategy.device_mesh)
-    wrapped = fabric.setup_module(own, move_to_device=False)
+            shard(average.module.to(memory_format=torch.contiguous_format), strategy.device_mesh)
     optimizer = make_optimizer(own, recipe)
     return Learner(net, own, optimizer, average, wrapped, fabric.setup_optimizers(optimizer))

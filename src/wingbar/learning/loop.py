@@ -75,15 +75,18 @@ def fit(
     if world.size > 1 and device.type == "cuda" and not recipe.frozen_norms:
         net = convert_sync_batchnorm(net)
     net.to(device).to(memory_format=torch.channels_last)
+    portions = portions_of(net, size, sampler.batch_size, recipe, hardware, watch)
     learner = learner_of(net, recipe, hardware)
     history, best = History(), {}
     if (found := world.first(lambda: taken_up(checkpoint, watch))) is not None:
         state, info = found
         history = History.from_json(info)
-        if world.size > 1:
+        portions.count = max(portions.count, info["portions"])
+        if world.size > 1 and not hardware.sharded:
             rehearse(learner.wrapped_net, len(history.epochs) * len(sampler), size, recipe, hardware)
         best = {name.removeprefix("best."): t for name, t in state.items() if name.startswith("best.")}
         learner.restore(state)
+        del state, found
     loader = load_views(
         TrainViews(mixes, size, recipe, seed),
         sampler,
@@ -91,7 +94,6 @@ def fit(
         persistent_workers=hardware.workers > 0,
         generator=torch.Generator(),  # the loader's own draws must not shift dropout's
     )
-    portions = portions_of(net, size, sampler.batch_size, recipe, hardware, watch)
     while not finished(history, recipe):
         sampler.epoch = len(history.epochs)
         measured = run_epoch(learner, loader, sampler, recipe, portions, hardware, watch)
@@ -104,8 +106,11 @@ def fit(
             best = {name: tensor.detach().cpu().clone() for name, tensor in kept.state_dict().items()}
             history = replace(history, best=sampler.epoch)
         if checkpoint is not None:
-            state = learner.state() | {f"best.{n}": t for n, t in best.items()}
-            world.first(partial(checkpoint.write, state, history.to_json()))
+            # Every rank has its part in each tensor, and the first alone keeps the whole.
+            state = {name: tensor for name, tensor in learner.state() if world.rank == 0}
+            state |= {f"best.{name}": tensor for name, tensor in best.items()}
+            world.first(partial(checkpoint.write, state, {**history.to_json(), "portions": portions.count}))
+            del state
         watch.epoch(history.epochs[-1])
     net.load_state_dict(best)
     net.eval()
@@ -117,7 +122,8 @@ def portions_of(net: MapNet, size: int, batch_size: int, recipe: Recipe, hardwar
     world, free = hardware.world, free_memory() if hardware.device.type == "cpu" else None
     portions = Portions(world.size == 1 and (recipe.frozen_norms or not list(batch_norms(net))), watch.say)
     if free is not None:
-        portions.fit_into(free // world.local_size, net, size, -(-batch_size // world.size))
+        with hardware.fabric.autocast():
+            portions.fit_into(free // world.local_size, net, size, -(-batch_size // world.size))
     return portions
 
 
@@ -174,13 +180,13 @@ def run_epoch(
 
 
 def descend(
-    net: Any, whole: int, recipe: Recipe, hardware: Hardware, pixels: Tensor, labels: Tensor, clusters: Tensor
+    net: Any, batch_size: int, recipe: Recipe, hardware: Hardware, pixels: Tensor, labels: Tensor, clusters: Tensor
 ) -> Float[Tensor, ""]:
-    """Add what these pictures of a batch of ``whole`` have in its gradient; gives their summed loss."""
+    """Add what these pictures of a batch of ``batch_size`` have in its gradient; gives their summed loss."""
     labels = labels.to(hardware.device)
     logits = judge(net(normalize(pixels.to(hardware.device), net)), clusters, net.num_classes)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-    hardware.fabric.backward(loss * (len(labels) * hardware.world.size / whole))
+    hardware.fabric.backward(loss * (len(labels) * hardware.world.size / batch_size))
     return loss.detach() * len(labels)
 
 

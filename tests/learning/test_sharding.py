@@ -1,0 +1,21 @@
+"""Which parts of a net come together at a time when ranks share its weights out (they do so in tests/test_ranks.py)."""
+
+from __future__ import annotations
+
+import pytest
+
+from wingbar.learning.sharding import LEAST, SHARE, size_of, units
+from wingbar.nets import create
+
+NETS = ("res2net50_26w_4s", "convnext_tiny", "vit_small_patch16_224", "twins_svt_small", "efficientnet_b0")
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_units_share_no_weight_and_hold_nearly_all_in_parts_that_are_small(name: str) -> None:
+    net = create(name, 20)
+    count = size_of(net)
+    found = list(units(net.backbone, count // SHARE, count // LEAST))
+    weights = [id(weight) for unit in found for weight in unit.parameters()]
+    assert len(set(weights)) == len(weights)
+    assert sum(map(size_of, found)) > 0.9 * count
+    assert max(map(size_of, found)) <= count / SHARE
