@@ -37,6 +37,7 @@ from wingbar.learning.recipe import Recipe
 from wingbar.learning.schedule import rate_at
 from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader, load_views
 from wingbar.nets.saliency_head import MapNet, normalize
+from wingbar.ranks import World
 
 
 @dataclass
@@ -77,16 +78,7 @@ def fit(
     net.to(device).to(memory_format=torch.channels_last)
     portions = portions_of(net, size, sampler.batch_size, recipe, hardware, watch)
     learner = learner_of(net, recipe, hardware)
-    history, best = History(), {}
-    if (found := world.first(lambda: taken_up(checkpoint, watch))) is not None:
-        state, info = found
-        history = History.from_json(info)
-        portions.count = max(portions.count, info["portions"])
-        if world.size > 1 and not hardware.sharded:
-            rehearse(learner.wrapped_net, len(history.epochs) * len(sampler), size, recipe, hardware)
-        best = {name.removeprefix("best."): t for name, t in state.items() if name.startswith("best.")}
-        learner.restore(state)
-        del state, found
+    history, best = taken_up(checkpoint, learner, portions, len(sampler), size, recipe, hardware, watch)
     loader = load_views(
         TrainViews(mixes, size, recipe, seed),
         sampler,
@@ -106,11 +98,7 @@ def fit(
             best = {name: tensor.detach().cpu().clone() for name, tensor in kept.state_dict().items()}
             history = replace(history, best=sampler.epoch)
         if checkpoint is not None:
-            # Every rank has its part in each tensor, and the first alone keeps the whole.
-            state = {name: tensor for name, tensor in learner.state() if world.rank == 0}
-            state |= {f"best.{name}": tensor for name, tensor in best.items()}
-            world.first(partial(checkpoint.write, state, {**history.to_json(), "portions": portions.count}))
-            del state
+            write_down(checkpoint, learner, best, history, portions, world)
         watch.epoch(history.epochs[-1])
     net.load_state_dict(best)
     net.eval()
@@ -127,13 +115,50 @@ def portions_of(net: MapNet, size: int, batch_size: int, recipe: Recipe, hardwar
     return portions
 
 
-def taken_up(checkpoint: Checkpoint | None, watch: Watch) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def taken_up(
+    checkpoint: Checkpoint | None,
+    learner: Learner,
+    portions: Portions,
+    steps: int,
+    size: int,
+    recipe: Recipe,
+    hardware: Hardware,
+    watch: Watch,
+) -> tuple[History, dict[str, Tensor]]:
+    """Take up a training of ``steps`` an epoch where the checkpoint left it: its epochs so far and its best weights."""
+    found = hardware.world.first(lambda: read(checkpoint, watch))
+    if found is None:
+        return History(), {}
+    state, info = found
+    history = History.from_json(info)
+    portions.count = max(portions.count, info.get("portions", 1))
+    if hardware.world.size > 1 and not hardware.sharded:
+        rehearse(learner.wrapped_net, len(history.epochs) * steps, size, recipe, hardware)
+    learner.restore(state)
+    return history, {name.removeprefix("best."): t for name, t in state.items() if name.startswith("best.")}
+
+
+def read(checkpoint: Checkpoint | None, watch: Watch) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The state that a training goes on from; None where it begins."""
     try:
         return checkpoint.read() if checkpoint is not None else None
     except RunError as error:
         watch.say(f"{error}; the training begins again")
         return None
+
+
+def write_down(
+    checkpoint: Checkpoint,
+    learner: Learner,
+    best: dict[str, Tensor],
+    history: History,
+    portions: Portions,
+    world: World,
+) -> None:
+    """Keep the end of an epoch. Every rank has its part in each tensor, and the first alone keeps the whole."""
+    state = {name: tensor for name, tensor in learner.state() if world.rank == 0}
+    state |= {f"best.{name}": tensor for name, tensor in best.items()}
+    world.first(partial(checkpoint.write, state, {**history.to_json(), "portions": portions.count}))
 
 
 def rehearse(net: Any, done: int, size: int, recipe: Recipe, hardware: Hardware) -> None:
