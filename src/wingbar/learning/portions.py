@@ -17,7 +17,7 @@ from wingbar.nets.saliency_head import MapNet
 from wingbar.shortage import out_of_memory
 
 PEAK = 1.75
-"""A step's peak against what it saves for the way back: 1.3 to 1.7 seen; whole estimates: docs/performance.md, "Memory"."""
+"""A step's peak against what it saves for the way back: 1.3 to 1.7 seen. See docs/performance.md, "Memory"."""
 COPIES = 4
 """Of the weights, beside them: gradient, AdamW's two moments, moving average."""
 ROOM = 0.8
