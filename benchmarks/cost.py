@@ -110,13 +110,14 @@ class Stopwatch:
     """A recipe's net on this machine."""
 
     def __init__(self, config: Config, classes: int, hardware: Hardware, repeats: int) -> None:
-        self.hardware, self.repeats, self.recipe = hardware, repeats, config.base_recipe()
+        self.config, self.hardware, self.repeats, self.recipe = config, hardware, repeats, config.base_recipe()
         torch.manual_seed(0)
         net = create(config.net, classes, dropout=self.recipe.dropout).to(hardware.device)
         self.net: MapNet = net.to(memory_format=torch.channels_last)
 
-    def rates(self, config: Config) -> Rates:
+    def rates(self) -> Rates:
         """Measured one after the other."""
+        config = self.config
         crop = config.filtering.scorer == "crop"
         taught = self.seconds(self.step(config.size), self.recipe.batch_size)
         self.net.eval()
@@ -191,7 +192,7 @@ def measure(options: Options) -> str:
         config = replace(config, size=options.number(config.size, 32))
         hardware = open_hardware(config)
         if config.net not in rates:
-            own = rates[config.net] = Stopwatch(config, 200, hardware, options.number(3, 1)).rates(config)
+            own = rates[config.net] = Stopwatch(config, 200, hardware, options.number(3, 1)).rates()
             nets.append([config.net, config.base_recipe().batch_size, 1 / own.taught, 1 / own.looks, 1 / own.patches])
         hours = rates[config.net].hours(done)
         rows.append([path.stem, done.taught / 1e6, done.patches / 1e6, *hours, searched, sum(hours) + searched])

@@ -39,7 +39,7 @@ def learner(world: World, strategy: str) -> Learner:
     """A small net that is ready to learn, the same on every rank."""
     torch.manual_seed(0)
     net = create("res2net_nano", 3)
-    return learner_of(net, Recipe(clip_norm=0), open_hardware(Config(strategy=strategy, device="cpu"), world))
+    return learner_of(net, Recipe(), open_hardware(Config(strategy=strategy, device="cpu"), world))
 
 
 def held(tensors: list[Tensor]) -> int:
@@ -56,9 +56,9 @@ def shares_weights(world: World) -> None:
         one.wrapped_net(squares).square().mean().backward()
         one.optimizer.step()
         one.average.update(one.net, step=100)
+    count = held([*other.net.parameters()])
     for kind in ("exp_avg", "exp_avg_sq"):
-        moments = [one.optimizer.state[p][kind] for one in (sharded,) for p in one.net.parameters()]
-        count = held([*other.net.parameters()])
+        moments = [sharded.optimizer.state[parameter][kind] for parameter in sharded.net.parameters()]
         assert sum(world.gather(lambda moments=moments: held(moments))) == count, kind
         assert held(moments) < count, kind
     assert sum(world.gather(lambda: held([*sharded.net.parameters()]))) == count

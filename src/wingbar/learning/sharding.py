@@ -30,7 +30,7 @@ def shard(net: nn.Module, mesh: DeviceMesh) -> nn.Module:
         for unit in units(net.get_submodule("backbone"), count // SHARE, count // LEAST):
             fully_shard(unit, mesh=mesh["data_parallel"])
         fully_shard(net, mesh=mesh["data_parallel"])
-    except (NotImplementedError, ValueError) as error:
+    except (NotImplementedError, ValueError) as error:  # as fully_shard refuses weights that it has no way to cut
         raise ConfigError(f"strategy = 'fsdp' cannot share this net out ({error}); choose 'ddp'.") from error
     return net
 
