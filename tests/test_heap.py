@@ -23,7 +23,7 @@ print(min(faults() for _ in range(5)))
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tells glibc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_what_is_freed_is_had_again_without_a_page_fault() -> None:
     given_back, kept = (int(in_a_child("import sys\n" + FAULTS, how)[0]) for how in ("given back", "kept"))
     assert kept < 100 < given_back

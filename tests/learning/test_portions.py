@@ -90,7 +90,7 @@ GROUPS = {
 """Version -> the process's line, its group's folder, the files of limit and usage, and what can be dropped."""
 
 
-@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="tells Linux")
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="free memory is read from Linux's /proc")
 @pytest.mark.parametrize("version", GROUPS)
 def test_free_memory_is_the_machines_or_the_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
@@ -110,7 +110,7 @@ def test_free_memory_is_the_machines_or_the_groups(
     assert free_memory() == 2_200_000
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tells glibc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc_trim is glibc's")
 def test_what_was_freed_and_kept_counts_as_free() -> None:
     code = """
 from wingbar.heap import free_memory, keep_freed_memory
