@@ -24,7 +24,7 @@ demo: $(READY)
 	$(BIN)/wingbar demo
 
 test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .venv-lowest/.ready: pyproject.toml $(READY)
 	$(PYTHON) -m venv .venv-lowest
@@ -35,7 +35,7 @@ test: lint
 # `make test` tries the newest versions within pyproject's bounds, this the lowest. NOTICE tells of the newest.
 # Left out is what tries our own code at length, whatever it stands on.
 test-lowest: .venv-lowest/.ready
-	$(LOWEST)/python -m pytest -n auto --dist loadfile $(patsubst %,--ignore tests/%,$(AT_LENGTH)) --deselect \
+	$(LOWEST)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(patsubst %,--ignore tests/%,$(AT_LENGTH)) --deselect \
 		tests/test_supply.py::test_the_notice_tells_the_licence_of_each_dependency_as_the_package_states_it
 
 lint: $(READY)
@@ -87,7 +87,7 @@ torture-serve: $(READY)
 	WINGBAR_TORTURE=10 $(BIN)/python -m pytest -s tests/serve/test_storm.py
 
 torture-ranks: $(READY)
-	WINGBAR_TORTURE=1 $(BIN)/python -m pytest -s -v --durations=0 tests/test_ranks.py
+	WINGBAR_TORTURE=1 $(BIN)/python -m pytest -s -v --durations=0 tests/system/test_distributed.py
 
 clean:
 	rm -rf .venv .venv-lowest .venv-peers .venv-sbom sbom.json demo

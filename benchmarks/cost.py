@@ -18,19 +18,19 @@ from pathlib import Path
 import torch
 from _measure import Options, alternate, door, files, spread, table
 from torch.nn import functional as F
+from wingbar.steps.patches import CROPS_AT_ONCE
 
-from wingbar.attention import propose
-from wingbar.config import Config, ProposalSettings, read_config
-from wingbar.data import cars, flowers, pets
+from wingbar.config import Config, read_config
+from wingbar.data.layouts import cars, flowers, pets
 from wingbar.images import read_picture
 from wingbar.learning.hardware import Hardware
 from wingbar.learning.loop import training_mode
 from wingbar.learning.schedule import make_optimizer
 from wingbar.nets import MapNet, create
+from wingbar.opam.proposals import ProposalSettings, propose
 from wingbar.pipeline import open_hardware
-from wingbar.steps.attention import AT_ONCE
 from wingbar.steps.nets import MAP_SCALE
-from wingbar.steps.patches import CROPS_AT_ONCE
+from wingbar.steps.passes import AT_ONCE
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 PICTURES = {"cub": 5994, **{of.__name__.rpartition(".")[2]: of.PUBLISHED.train for of in (cars, flowers, pets)}}

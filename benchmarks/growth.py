@@ -17,14 +17,14 @@ import torch
 from _measure import Options, alternate, door, files, give_back, peak_memory, resident, table
 from numpy import ndarray
 
-from wingbar.attention import box_from_map, part_boxes, propose
-from wingbar.config import PartSettings, ProposalSettings, Rule
 from wingbar.images import Picture, picture_size, read_picture
 from wingbar.learning.views import View, fixed_view
 from wingbar.nets import MapNet, create, for_inference
 from wingbar.nets.saliency_head import normalize
 from wingbar.opam.filtering import keep_patches, roi_confidences
-from wingbar.opam.parts import select_parts
+from wingbar.opam.localization import Rule, box_from_map
+from wingbar.opam.parts import PartSettings, choose_parts, select_parts
+from wingbar.opam.proposals import ProposalSettings, propose
 from wingbar.opam.saliency import saliency
 from wingbar.steps.nets import MAP_SCALE
 
@@ -75,7 +75,7 @@ class Steps:
         size, side = self.read(number).size, self.proposals.side
         boxes, own = self.kept["selective search"][number], self.kept["saliency"][number]
         box = box_from_map(own, size, side, Rule.parse("cam otsu"), boxes)
-        return part_boxes(boxes, box, own, size, side, self.parts)
+        return choose_parts(boxes, box, own, size, side, self.parts)
 
 
 def by_pictures(options: Options) -> tuple[list[list[object]], list[list[object]]]:

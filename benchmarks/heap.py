@@ -1,4 +1,4 @@
-"""What it saves to keep freed memory at hand (`wingbar.heap`), and how much more memory it takes.
+"""What it saves to keep freed memory at hand (`wingbar._system.memory`), and how much more memory it takes.
 
     python benchmarks/heap.py [--quick] [--write]
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from _measure import Options, alternate, door, step, table
 
-from wingbar.heap import keep_freed_memory
+from wingbar._system.memory import keep_freed_memory
 from wingbar.nets import create, for_inference
 
 THREADS, TIMES = 2, 5

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from wingbar.heap import keep_freed_memory
+from wingbar._system.memory import keep_freed_memory
 from wingbar.images import crop_square, read_picture
 from wingbar.learning import views as views_module
 from wingbar.learning.recipe import RECIPES

@@ -21,9 +21,10 @@ from _measure import Options, door, resident, table
 from PIL import Image
 
 import wingbar
-from wingbar.bulk import Job
-from wingbar.config import Config, FilterSettings
+from wingbar.bulk.job import Job
+from wingbar.config import Config
 from wingbar.data.synthetic import draw_bird, write_dataset
+from wingbar.opam.filtering import FilterSettings
 from wingbar.prediction import Prediction
 from wingbar.recognizer import Recognizer
 

@@ -21,9 +21,9 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from wingbar.learning.views import View, fixed_view
-from wingbar.maps import resize_map, stretch
 from wingbar.nets import MapNet, create, for_inference
 from wingbar.nets.saliency_head import normalize
+from wingbar.opam.maps import resize_map, stretch
 from wingbar.opam.saliency import saliency
 
 NETS = {"mobilenetv2_100": "bn2", "res2net50_26w_4s": "layer4"}

@@ -46,7 +46,7 @@ STEP = """
 import sys
 import torch
 from _measure import peak_memory, step
-from wingbar.heap import keep_freed_memory
+from wingbar._system.memory import keep_freed_memory
 from wingbar.learning.portions import needs
 from wingbar.nets import create
 keep_freed_memory()

@@ -24,9 +24,10 @@ from _measure import Options, alternate, door, files, spread, table
 
 import wingbar
 from wingbar import recognizer as module
-from wingbar.config import Config, FilterSettings
+from wingbar.config import Config
 from wingbar.data.synthetic import write_dataset
 from wingbar.nets import create
+from wingbar.opam.filtering import FilterSettings
 from wingbar.recognizer import Recognizer
 
 NETS = {"mobilenetv2_100": 160, "res2net50_26w_4s": 224}
@@ -48,7 +49,7 @@ def single(recognizer: Recognizer, paths: list[Path], repeats: int) -> list[obje
     """Milliseconds of a prediction and of a forward pass, and their ratio."""
     card = recognizer.card
     backbone = create(card["net"], len(recognizer.classes)).eval().to(memory_format=torch.channels_last)
-    square = torch.randn(1, 3, card["test_size"], card["test_size"]).to(memory_format=torch.channels_last)
+    square = torch.randn(1, 3, card["eval_size"], card["eval_size"]).to(memory_format=torch.channels_last)
     pictures = iter(paths * repeats)
     sides: dict[str, Callable[[], object]] = {
         "prediction": lambda: recognizer.predict(next(pictures)),
@@ -56,7 +57,7 @@ def single(recognizer: Recognizer, paths: list[Path], repeats: int) -> list[obje
     }
     timed = alternate(sides, repeats, clock=time.perf_counter)
     milliseconds = [1e3 * timed.median(side) for side in sides]
-    return [card["net"], card["test_size"], *milliseconds, timed.ratio("prediction", "pass")]
+    return [card["net"], card["eval_size"], *milliseconds, timed.ratio("prediction", "pass")]
 
 
 def many(recognizer: Recognizer, paths: list[Path]) -> list[list[object]]:

@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 
 import wingbar
-from wingbar.config import Config, FilterSettings, PartSettings
+from wingbar.config import Config
 from wingbar.data import load
 from wingbar.data.sample import Dataset
 from wingbar.evaluation import error_reduction, mean_interval
-from wingbar.evaluation.judge import evaluate
+from wingbar.evaluation.evaluate import evaluate
 from wingbar.evaluation.tables import percent, percent_interval, render
+from wingbar.opam.filtering import FilterSettings
+from wingbar.opam.parts import PartSettings
 
 SAME_COMPUTE, MORE_COMPUTE = 256, 320
 """Sides of the pictures of the rivals that spend their compute on larger pictures.

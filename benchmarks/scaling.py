@@ -23,13 +23,14 @@ import torch
 from _measure import Options, door, table
 
 from wingbar import steps
-from wingbar.config import Config, FilterSettings
+from wingbar._system.distributed import World, opened
+from wingbar.config import Config
 from wingbar.data import load as load_data
+from wingbar.opam.filtering import FilterSettings
 from wingbar.pipeline import open_hardware
-from wingbar.ranks import World, opened
-from wingbar.reporting import Reporter
 from wingbar.steps.nets import new_net
-from wingbar.store import Result, Store, digest
+from wingbar.steps.reporting import Reporter
+from wingbar.steps.store import Result, Store, digest
 
 SIZE = 160
 

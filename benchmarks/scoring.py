@@ -16,21 +16,21 @@ import torch
 from _measure import Options, alternate, door, spread, table
 from numpy import ndarray
 from scipy.stats import spearmanr
+from wingbar.steps.patches import crop_scores, roi_scores
 
 import wingbar
-from wingbar.attention import propose
-from wingbar.config import Config, FilterSettings, ProposalSettings
+from wingbar.config import Config
 from wingbar.data import load
 from wingbar.data.sample import Dataset, Sample
 from wingbar.data.splits import validation_split
 from wingbar.images import READ_SIDE, read_picture
 from wingbar.learning.views import View, fixed_view
-from wingbar.model import read_model
+from wingbar.model.folder import read_model
+from wingbar.model.torch_runtime import nets_of
 from wingbar.nets import MapNet
-from wingbar.opam.filtering import keep_patches
+from wingbar.opam.filtering import FilterSettings, keep_patches
+from wingbar.opam.proposals import ProposalSettings, propose
 from wingbar.steps.nets import MAP_SCALE
-from wingbar.steps.patches import crop_scores, roi_scores
-from wingbar.torch_runtime import nets_of
 
 PATCHES = 1000
 

@@ -18,6 +18,15 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+FIRST = ("test_distributed.py", "test_storm.py", "test_killed.py", "test_damage.py")
+"""Files that take minutes: begun last, they would be waited for by all other workers."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first (with --no-loadscope-reorder)."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
 def _folder(variable: str) -> Path:
     value = os.environ.get(variable)
     if not value:
@@ -50,7 +59,8 @@ def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_run(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
     """A trained OPAM run on the drawn birds: too small to be right, but complete. Not to be written to."""
     import wingbar
-    from wingbar.config import Config, FilterSettings
+    from wingbar.config import Config
+    from wingbar.opam.filtering import FilterSettings
 
     folder = tmp_path_factory.mktemp("trained") / "run"
     few = FilterSettings(threshold=0.2, cap=5)

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from wingbar.config import Config, PartSettings, fill, read_config, to_toml
+from wingbar._system.settings import fill
+from wingbar.config import Config, read_config, to_toml
 from wingbar.errors import ConfigError
+from wingbar.opam.alignment import AlignmentSettings
+from wingbar.opam.parts import PartSettings
 
 
 def written(folder: Path, text: str) -> Path:
@@ -26,7 +29,9 @@ def test_a_file_fills_fields_and_sections(tmp_path: Path) -> None:
 
 
 def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
-    config = Config(net="resnet18", epochs=3, parts=PartSettings(heads="per-cluster"), training={"ema_decay": 0.5})
+    config = Config(
+        net="resnet18", epochs=3, alignment=AlignmentSettings(heads="per-cluster"), training={"ema_decay": 0.5}
+    )
     assert read_config(written(tmp_path, to_toml(config))) == config
 
 
@@ -78,9 +83,9 @@ def test_recipes_follow_from_the_weights() -> None:
     assert Config(follow_epochs=7).follow_recipe().epochs == 7
 
 
-def test_sizes_follow_from_size() -> None:
-    assert Config(size=160).looking_size() == 160
-    assert Config(size=160, test_size=192).looking_size() == 192
+def eval_sizes_follow_from_size() -> None:
+    assert Config(size=160).prediction_size() == 160
+    assert Config(size=160, eval_size=192).prediction_size() == 192
     assert Config(size=160).locating_size() == 416
 
 

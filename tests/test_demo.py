@@ -12,7 +12,7 @@ from wingbar import demo as module
 
 def test_the_demo_ends_with_a_table_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DRAWN", {"classes": 3, "train": 8, "test": 3, "size": (96, 72)})
-    small = replace(module.SETTINGS, size=48, test_size=0, epochs=1, follow_epochs=1, workers=0)
+    small = replace(module.SETTINGS, size=48, eval_size=0, epochs=1, follow_epochs=1, workers=0)
     monkeypatch.setattr(module, "SETTINGS", small)
     told = module.demo(tmp_path / "demo")
     assert "plain classifier" in told and "OPAM" in told and "centre box" in told and "fewer errors" in told

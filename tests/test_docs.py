@@ -20,8 +20,9 @@ from PIL import Image
 from torch.distributed.run import parse_args
 
 from wingbar import cli
-from wingbar.config import Config, FilterSettings, read_config
+from wingbar.config import Config, read_config
 from wingbar.data import load as load_data
+from wingbar.opam.filtering import FilterSettings
 from wingbar.serve.app import document
 from wingbar.serve.server import Server
 

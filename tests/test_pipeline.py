@@ -13,10 +13,13 @@ import torch
 from PIL import Image
 
 import wingbar
-from wingbar.config import Config, FilterSettings, PartSettings
+from wingbar.config import Config
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
-from wingbar.evaluation.judge import evaluate, table
+from wingbar.evaluation.evaluate import evaluate, table
+from wingbar.opam.alignment import AlignmentSettings
+from wingbar.opam.filtering import FilterSettings
+from wingbar.opam.parts import PartSettings
 from wingbar.pipeline import OPAM_STEPS, threads_for
 
 SMALL = Config(
@@ -77,7 +80,7 @@ def test_an_unchanged_run_does_nothing_again(run: Path, birds: Path) -> None:
 def test_a_changed_setting_redoes_what_depends_on_it(tmp_path: Path, run: Path, birds: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     before = stamps(copy)
-    wingbar.train(birds, copy, SMALL, quiet=True, parts=PartSettings(heads="per-cluster"))
+    wingbar.train(birds, copy, SMALL, quiet=True, alignment=AlignmentSettings(heads="per-cluster"))
     after = stamps(copy)
     assert {name for name in after if after[name] != before[name]} == {"partnet", "fusion"}
 
@@ -208,7 +211,7 @@ def test_a_bad_picture_among_many_is_skipped_and_named(tmp_path: Path, birds: Pa
     recognizer = wingbar.train(copy, tmp_path / "run", SMALL, method="plain", epochs=1)
     told = capsys.readouterr().err
     assert "skipped" in told and victim.name in told
-    assert recognizer.card["data"]["training"] + recognizer.card["data"]["validation"] == 35
+    assert recognizer.card.data.training + recognizer.card.data.validation == 35
 
 
 def test_a_plain_run_predicts_and_boxes_without_parts(tmp_path: Path, birds: Path) -> None:
@@ -221,9 +224,9 @@ def test_a_plain_run_predicts_and_boxes_without_parts(tmp_path: Path, birds: Pat
 def test_refit_learns_from_all_pictures_with_the_choices_made(tmp_path: Path, run: Path, birds: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     recognizer = wingbar.train(birds, copy, SMALL, quiet=True, refit=True)
-    assert recognizer.weights == pytest.approx(wingbar.load(run).weights)
-    assert recognizer.card["rule"] == wingbar.load(run).card["rule"]
-    assert recognizer.card["data"]["training"] == 36 and recognizer.card["data"]["validation"] == 0
+    assert recognizer.fusion_weights == pytest.approx(wingbar.load(run).fusion_weights)
+    assert recognizer.card.rule == wingbar.load(run).card.rule
+    assert recognizer.card.data.training == 36 and recognizer.card.data.validation == 0
     assert "refit-partnet" in stamps(copy) and not {"refit-proposals", "refit-fusion"} & set(stamps(copy))
     assert model_bytes(copy) != model_bytes(run)
 
@@ -234,14 +237,17 @@ def test_refit_learns_from_all_pictures_with_the_choices_made(tmp_path: Path, ru
         {"filtering": FilterSettings(folds=2, threshold=0.2, cap=5)},
         {"filtering": FilterSettings(enabled=False, cap=5)},
         {"filtering": FilterSettings(scorer="crop", threshold=0.2, cap=5), "proposals": {"limit": 20}},
-        {"parts": PartSettings(count=3, clusters=3, rule="iou", heads="per-cluster", alignment="sum")},
+        {
+            "parts": PartSettings(count=3, rule="iou"),
+            "alignment": AlignmentSettings(clusters=3, heads="per-cluster", rule="sum"),
+        },
     ],
     ids=["out of fold", "unfiltered", "crops", "three parts"],
 )
 def test_the_options_run(tmp_path: Path, birds: Path, changes: dict) -> None:
     recognizer = wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, epochs=1, **changes)
     prediction = recognizer.predict(load_data(birds).split("test")[0].path)
-    assert len(prediction.parts) == recognizer.part_settings.count
+    assert len(prediction.parts) == recognizer.card.parts.count
 
 
 def test_boxes_and_keypoints_do_not_reach_training(tmp_path: Path, run: Path, birds: Path) -> None:
@@ -264,7 +270,7 @@ def test_a_csv_is_judged_on_its_own_split(tmp_path: Path, birds: Path) -> None:
     assert evaluate(tmp_path / "run").classification.pictures == len(test)
 
 
-def test_sizes_that_a_net_refuses_are_told_before_any_training(tmp_path: Path, birds: Path) -> None:
+def eval_sizes_that_a_net_refuses_are_told_before_any_training(tmp_path: Path, birds: Path) -> None:
     with pytest.raises(ConfigError, match=r"levit_128s takes no pictures of 96 px"):
         wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, net="levit_128s")
 

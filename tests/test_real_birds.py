@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 import wingbar
-from wingbar.config import Config, FilterSettings
+from wingbar.config import Config
 from wingbar.data import load
 from wingbar.errors import WeightsError
-from wingbar.evaluation.judge import judge
+from wingbar.evaluation.evaluate import evaluate_pictures
 from wingbar.nets import create
+from wingbar.opam.filtering import FilterSettings
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +29,15 @@ def recognizer(few, weights_folder: Path, tmp_path_factory: pytest.TempPathFacto
 
 def test_it_names_real_birds_better_than_chance_and_finds_them(recognizer, few) -> None:
     samples = few.split("test")[::3]
-    judged = judge(recognizer, samples, few)
+    judged = evaluate_pictures(recognizer, samples, few)
     assert judged.classification.top1 > 0.5
     assert judged.localization is not None and judged.localization.ours.share["0.3"] > 0.6
     assert judged.parts is not None and not judged.failures
 
 
 def test_the_weights_and_their_licence_are_kept_with_the_model(recognizer) -> None:
-    assert recognizer.card["pretrained"]["weights"] == "mobilenetv2_100.safetensors"
-    assert recognizer.card["pretrained"]["licence"]
+    assert recognizer.card.pretrained.weights == "mobilenetv2_100.safetensors"
+    assert recognizer.card.pretrained.licence
 
 
 def test_weights_that_are_not_there_are_asked_for_by_name(monkeypatch, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from wingbar import cli
-from wingbar.config import Config, fill, read_config
-from wingbar.data import cars, flowers, pets
+from wingbar._system.settings import fill
+from wingbar.config import Config, read_config
 from wingbar.data.download import SOURCES
+from wingbar.data.layouts import cars, flowers, pets
 from wingbar.nets import create
 
 PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"

@@ -6,6 +6,8 @@ A box ``(x1, y1, x2, y2)`` holds the pixels ``x1 <= x < x2`` and ``y1 <= y < y2`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Int, Real
 from numpy import ndarray
@@ -77,6 +79,11 @@ def with_context(box: Box, size: tuple[int, int], margin: float = 0.0, aspect: f
     left, right = _slide((x1 + x2) / 2, want_w, size[0])
     top, bottom = _slide((y1 + y2) / 2, want_h, size[1])
     return (left, top, right, bottom)
+
+
+def crop_boxes(boxes: Sequence[Box] | Int[ndarray, "n 4"], size: tuple[int, int], margin: float) -> list[Box]:
+    """The boxes to crop for object or parts: with context, nearly square, inside the picture."""
+    return [with_context(as_box(box), size, margin) for box in boxes]
 
 
 def _slide(centre: float, length: float, limit: int) -> tuple[int, int]:

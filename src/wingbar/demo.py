@@ -12,7 +12,7 @@ from wingbar.config import Config, LocalizationSettings, PartSettings
 from wingbar.data import load as load_data
 from wingbar.data.synthetic import write_dataset
 from wingbar.evaluation import error_reduction
-from wingbar.evaluation.judge import Evaluation, evaluate, table
+from wingbar.evaluation.evaluate import Evaluation, evaluate, table
 from wingbar.evaluation.tables import percent, percent_interval, render
 from wingbar.pipeline import train
 from wingbar.recognizer import Recognizer
@@ -27,7 +27,7 @@ SETTINGS = Config(
     batch_size=16,
     learning_rate=3e-3,
     training={"scale": [0.6, 1.0], "jitter": 0.2},
-    test_size=112,
+    eval_size=112,
     # A net without pretrained weights looks at the marks alone: boxes have to grow to the bird.
     localization=LocalizationSettings(rules=("cam otsu grown", "cam fraction 0.5 grown"), learn=False, margin=0.4),
     parts=PartSettings(count=2),

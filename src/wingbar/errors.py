@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from wingbar.names import JOINERS, visible
+from wingbar._system.text import JOINERS, visible
 
 
 class WingbarError(Exception):

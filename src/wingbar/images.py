@@ -27,8 +27,9 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
+from wingbar._system.memory import out_of_memory
+from wingbar.boxes import Box
 from wingbar.errors import PictureError, PictureNeedsMemory, PictureTooLarge
-from wingbar.shortage import out_of_memory
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 120_000_000
@@ -137,6 +138,14 @@ def crop_square(picture: Picture, box: Sequence[float] | None, size: int) -> Ima
         sx, sy = width / picture.size[0], height / picture.size[1]
         region = (box[0] * sx, box[1] * sy, min(box[2] * sx, width), min(box[3] * sy, height))
     return pixels.resize((size, size), Image.Resampling.BICUBIC, box=region, reducing_gap=2.0)
+
+
+def cut_squares(
+    pictures: Sequence[Picture], boxes: Sequence[Box | None], side: int
+) -> UInt8[ndarray, "n 3 {side} {side}"]:
+    """What nets are shown: each box of its picture (None: the whole), resized."""
+    cut = [np.asarray(crop_square(p, box, side)) for p, box in zip(pictures, boxes, strict=True)]
+    return np.stack(cut).transpose(0, 3, 1, 2)
 
 
 def picture_size(source: Path | str | bytes) -> tuple[int, int]:

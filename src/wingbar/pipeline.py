@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy, Strategy
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from torch.nn.parallel import DistributedDataParallel
-
 from wingbar import steps
-from wingbar.config import Config, fill
+from wingbar._system.distributed import opened
+from wingbar._system.locks import locked
+from wingbar._system.settings import fill
+from wingbar.config import Config
 from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
-from wingbar.heap import keep_freed_memory
-from wingbar.learning.hardware import Hardware
-from wingbar.learning.sharding import shard
+from wingbar.learning.hardware import open_hardware, threads_for
 from wingbar.nets.zoo import require_known
-from wingbar.ranks import ALONE, World, opened
 from wingbar.recognizer import Recognizer, load
-from wingbar.reporting import Reporter
-from wingbar.saving import save_model
-from wingbar.store import Result, Store, locked
+from wingbar.steps.reporting import Reporter
+from wingbar.steps.store import Store
 
 PLAIN_STEPS = ("data", "filternet")
 OPAM_STEPS = (
-    "data", "filternet", "proposals", "patches", "classnet", "saliency", "principal", "map-boxes", "objects",
-    "objectnet", "parts", "alignment", "partnet", "fusion",
+    "data", "proposals", "filternet", "filtering", "classnet", "saliency", "principal", "localization",
+    "box-regression", "objectnet", "parts", "alignment", "partnet", "fusion",
 )  # fmt: skip
-SMALL = 1_000_000
-"""Parameters below which a net learns faster where a core is left to its loaders, which have as much to do."""
+CROP_NETS = ("objectnet", "partnet")
 
 
 def train(
@@ -76,18 +65,19 @@ def planned(config: Config, settings: dict[str, Any], redo_from: str | None) -> 
 def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Store, reporter: Reporter) -> None:
     world = store.world
     with locked(store.folder, world):
-        samples, data_result, skipped = steps.inspect(dataset, config, store, reporter)
+        samples, pictures, skipped = steps.read_pictures(dataset, config, store, reporter)
         for one in (*dataset.skipped, *skipped):
             reporter.say(f"skipped {str(one.path)!r}: {one.reason}")
         hardware = world.each(lambda: open_hardware(config, world))
-        job = steps.Job(config, dataset.classes, samples, data_result, store, hardware, reporter)
+        plan = training_plan(config, len(samples), len(pictures.validation))
+        job = steps.Job(config, dataset.classes, samples, pictures, store, hardware, reporter, plan)
         announce(job, dataset, names)
         with threads_for(world.each(lambda: steps.try_sizes(job))):
             learned = opam(job) if config.method == "opam" else plain(job)
             if config.refit:
                 job = dataclasses.replace(job, refit=True)
-                learned = opam(job, learned) if config.method == "opam" else plain(job)
-        world.first(lambda: save_model(store.folder / "model", job, dataset, learned))
+                learned = opam(job, learned.attention) if config.method == "opam" else plain(job)
+        world.first(lambda: steps.write_model(job, dataset, learned))
 
 
 def step_names(config: Config) -> tuple[str, ...]:
@@ -97,117 +87,76 @@ def step_names(config: Config) -> tuple[str, ...]:
     return tuple(name for name in OPAM_STEPS if name != "filternet" or config.filtering.enabled)
 
 
-@contextmanager
-def threads_for(parameters: int) -> Iterator[None]:
-    """Compute on all cores; a net of so few ``parameters`` that it is `SMALL` on all but one.
-
-    It is one core whatever the number of loaders: sums over another number of threads differ in their last bits,
-    and loaders are to change nothing but the speed. Measured in docs/performance.md, "Input".
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(threads - 1, 1) if parameters < SMALL else threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def open_hardware(config: Config, world: World = ALONE) -> Hardware:
-    """The device and precision that the settings ask for, a rank a device; the process keeps the memory it frees.
-
-    Raises ConfigError for what is not there.
-    """
-    keep_freed_memory()
-    precision = config.precision
-    if precision == "auto":
-        gpu = config.device in ("auto", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        precision = "bf16-mixed" if gpu else "32-true"
-    machines = world.size // world.local_size
-    try:
-        fabric = Fabric(
-            accelerator=config.device, strategy=_strategy(config, world), devices=world.local_size, num_nodes=machines,
-            precision=precision,
-        )  # fmt: skip
-        fabric.launch()
-        return Hardware(fabric, config.workers, world)
-    except (ValueError, RuntimeError, MisconfigurationException) as error:
-        raise ConfigError(f"device {config.device!r} with precision {config.precision}: {error}") from None
-
-
-def _strategy(config: Config, world: World) -> Strategy | str:
-    """Ranks keep their own running statistics, which the loop averages; every step uses the same of a net's layers."""
-    if world.size == 1:
-        return "auto"
-    if config.strategy == "fsdp":
-        return ModelParallelStrategy(shard, data_parallel_size=world.size, tensor_parallel_size=1)
-    known = inspect.signature(DistributedDataParallel).parameters
-    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14
-    kept: dict[str, Any] = {name: False}
-    return DDPStrategy(static_graph=True, **kept)
-
-
-def plain(job: steps.Job) -> dict[str, Result]:
+def plain(job: steps.Job) -> steps.Learned:
     """One net on whole pictures: the baseline, and OPAM's FilterNet."""
-    pictures = steps.whole_pictures(job)
-    return {"picture": steps.learn(job, "filternet", pictures, {"picture": 1.0}, "picture", [])}
+    return steps.Learned(steps.learn(job, "filternet", steps.whole_pictures(job), {"picture": 1.0}, "picture", []))
 
 
-def opam(job: steps.Job, chosen: dict[str, Result] | None = None) -> dict[str, Result]:
-    """All of OPAM; ``chosen`` are the results of a run on the training cut whose choices are kept."""
+def opam(job: steps.Job, chosen: steps.Attention | None = None) -> steps.Learned:
+    """All of OPAM; ``chosen`` is what a run on the training cut found, whose choices a refit keeps."""
     pictures = steps.whole_pictures(job)
 
     # Patch filtering (III.A): candidates, and those of them that show the object.
-    filternets = [
-        (
-            steps.learn(job, name, pictures, {"picture": 1.0}, "picture", [], only=fitted),
-            held,
-        )
-        for name, fitted, held in steps.filter_nets(job)
-    ]
     candidates = steps.proposals(job)
-    patches = steps.patches(job, candidates, filternets)
+    filternets = [
+        (steps.learn(job, name, pictures, {"picture": 1.0}, "picture", [], only=fitted), held)
+        for name, fitted, held in steps.filter_folds(job)
+    ]
+    patches = steps.filter_patches(job, candidates, filternets)
 
     # ClassNet learns from the whole pictures and the kept patches.
-    kinds = {**pictures, "patch": steps.patch_views(job, patches)}
+    kinds = {**pictures, "patch": steps.patch_views(job, patches.boxes)}
     classnet = steps.learn(job, "classnet", kinds, {"picture": 0.5, "patch": 0.5}, "picture", [patches])
 
     # Object-level attention (III.B): saliency, then the object's box, first cut from a map, then learnt.
-    maps, principal = steps.saliency_maps(job, classnet), steps.principal_maps(job, classnet)
-    rule = chosen["map-boxes"].info["rule"] if chosen else None
-    cut = steps.map_boxes(job, classnet, maps, principal, candidates, rule)
+    looked, principal = steps.saliency(job, classnet), steps.principal_maps(job, classnet)
+    rule = chosen.map_boxes.rule if chosen else None
+    cut = steps.map_boxes(job, classnet, looked, principal, candidates, rule)
     objects = steps.object_boxes(job, classnet, cut, candidates)
-    kinds = {**pictures, "object": steps.object_views(job, objects.arrays["boxes"])}
+    kinds = {**pictures, "object": steps.object_views(job, objects.boxes)}
     start = classnet if job.config.crops_start_from_classnet() else None
     objectnet = steps.learn(job, "objectnet", kinds, {"picture": 0.3, "object": 0.7}, "object", [objects], start)
 
     # Part-level attention (III.C): the telling parts, aligned by clusters of neurons.
-    parts = steps.part_choice(job, candidates, objects, maps)
+    parts, settings = steps.parts(job, candidates, objects, looked), job.config.alignment
     aligned = steps.alignment(job, classnet, parts)
-    kinds = {**kinds, "part": steps.part_views(job, parts, aligned)}
+    kinds = {**kinds, "part": steps.part_views(job, parts.boxes, aligned.clusters, settings)}
     partnet = steps.learn(
         job, "partnet", kinds, {"picture": 0.2, "object": 0.3, "part": 0.5}, "part", [objects, parts, aligned],
-        start, heads=steps.part_heads(job),
+        start, heads=settings.clusters if settings.heads == "per-cluster" else 1,
     )  # fmt: skip
 
     # Fusion (III.D): weights from pictures that no net was trained on.
-    weights = chosen["fusion"] if chosen else steps.fusion(job, maps, kinds, objectnet, partnet)
-    return {
-        "picture": classnet, "object": objectnet, "parts": partnet,
-        "map-boxes": cut, "objects": objects, "alignment": aligned, "fusion": weights,
-    }  # fmt: skip
+    weights = chosen.fusion if chosen else steps.fusion(job, looked, kinds, objectnet, partnet)
+    return steps.Learned(classnet, steps.Attention(cut, objects, aligned, objectnet, partnet, weights))
+
+
+def training_plan(config: Config, samples: int, validation: int) -> dict[str, int]:
+    """The trainings of a run in their order, by name, and how many views each shows its net.
+
+    ``samples`` are all readable training pictures, ``validation`` those of them that are held out.
+    """
+
+    def of(count: int) -> dict[str, int]:
+        first = config.base_recipe().epochs * count
+        if config.method == "plain":
+            return {"filternet": first}
+        folds = config.filtering.folds if config.filtering.enabled else None
+        names = {None: [], 0: ["filternet"]}.get(folds, [f"filternet-{fold}" for fold in range(folds or 0)])
+        share = first * (folds - 1) // folds if folds else first
+        crops = config.follow_recipe() if config.crops_start_from_classnet() else config.base_recipe()
+        return {**dict.fromkeys(names, share), "classnet": first, **dict.fromkeys(CROP_NETS, crops.epochs * count)}
+
+    refit = {f"refit-{name}": views for name, views in of(samples).items()} if config.refit else {}
+    return {**of(samples - validation), **refit}
 
 
 def announce(job: steps.Job, dataset: Dataset, names: tuple[str, ...]) -> None:
     """Say beforehand what is going to be done."""
     config, say = job.config, job.reporter.say
-    base, follow, count = job.config.base_recipe(), job.config.follow_recipe(), len(job.training)
     say(dataset.describe())
     say(
         f"{config.method} with {config.net} ({config.weights}) at {config.size} px, seed {config.seed}, on "
-        f"{job.hardware.device}: {count} pictures to train on, {len(job.validation)} to choose by"
+        f"{job.hardware.device}: {len(job.training)} pictures to train on, {len(job.validation)} to choose by"
     )
     say(f"steps: {', '.join(names)}")
-    first = base.epochs * (1 + max(config.filtering.folds, 1) if config.method == "opam" else 1)
-    crops = follow if config.crops_start_from_classnet() else base
-    later = 2 * crops.epochs if config.method == "opam" else 0
-    job.reporter.views_left = (first + later) * count * (2 if config.refit else 1)

@@ -12,8 +12,10 @@ from PIL import Image
 
 from wingbar.boxes import Box
 from wingbar.errors import PictureError
+from wingbar.explain.panel import panel
+from wingbar.explain.placing import part_names
 from wingbar.images import READ_SIDE, Source, read_picture
-from wingbar.maps import resize_map
+from wingbar.opam.maps import resize_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +71,6 @@ class Prediction:
 
         ``picture`` is what was predicted, needed where it had no path. Raises PictureError.
         """
-        from wingbar.explain import panel  # draws what this file says: a notebook's shortcut, needed by nothing here
-
         source = picture if picture is not None else self.path
         if source is None:
             raise PictureError("this prediction has no path: call plot(picture) with the picture that was predicted.")
@@ -102,13 +102,3 @@ class Prediction:
             ],
             "streams": {name: best(scores) for name, scores in self.streams.items()},
         }
-
-
-def part_names(clusters: list[int]) -> list[str]:
-    """``1`` for the part of cluster 0, the same number in every picture; ``1a``, ``1b`` where several share one."""
-    names = []
-    for position, cluster in enumerate(clusters):
-        shared = clusters.count(cluster) > 1
-        letter = chr(ord("a") + clusters[:position].count(cluster)) if shared else ""
-        names.append(f"{cluster + 1}{letter}")
-    return names

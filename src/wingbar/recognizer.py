@@ -13,31 +13,23 @@ import numpy as np
 from jaxtyping import Float32, Int32
 from numpy import ndarray
 
-from wingbar.attention import (
-    Alignment,
-    align,
-    box_from_corners,
-    box_from_map,
-    crop_boxes,
-    own_heads,
-    part_boxes,
-    propose,
-    softmax,
-    squares,
-)
-from wingbar.boxes import Box, as_box
-from wingbar.config import PartSettings, ProposalSettings, Rule, fill
+from wingbar._system.distributed import ALONE, World
+from wingbar._system.memory import out_of_memory
+from wingbar.boxes import Box, as_box, crop_boxes
 from wingbar.errors import ConfigError, PictureError, RunError
-from wingbar.images import READ_SIDE, Member, Picture, Source, read_picture
-from wingbar.maps import stretch
-from wingbar.model import Model, misstated, outputs_of, read_model
-from wingbar.onnx_runtime import OnnxRuntime
-from wingbar.opam.fusion import fuse
-from wingbar.opam.localization import vote_box
+from wingbar.images import READ_SIDE, Member, Picture, Source, cut_squares, read_picture
+from wingbar.model.card import Card
+from wingbar.model.folder import Model, misstated, read_model
+from wingbar.model.onnx_runtime import OnnxRuntime
+from wingbar.model.runtime import PictureOutput, Runtime
+from wingbar.opam.alignment import Alignment, align_parts, logits_by_cluster
+from wingbar.opam.box_regression import box_from_corners
+from wingbar.opam.fusion import fuse, softmax
+from wingbar.opam.localization import box_from_map, vote_box
+from wingbar.opam.parts import choose_parts
+from wingbar.opam.proposals import ProposalSettings, propose
+from wingbar.opam.saliency import saliency_maps
 from wingbar.prediction import Part, Prediction
-from wingbar.ranks import ALONE, World
-from wingbar.runtime import Look, Runtime
-from wingbar.shortage import out_of_memory
 
 NO_BOXES = np.zeros((0, 4), np.int32)
 
@@ -46,36 +38,35 @@ class Recognizer:
     """A trained model. Make one with `wingbar.load` or `wingbar.train`."""
 
     def __init__(self, model: Model, runtime: Runtime) -> None:
-        self.card, self.runtime = model.card, runtime
-        self.classes: tuple[str, ...] = tuple(self.card["classes"])
-        self.proposals = fill(ProposalSettings(), self.card["proposals"], "proposals")
-        self.part_settings = fill(PartSettings(), self.card["parts"], "parts")
-        self.rule = Rule.parse(self.card["rule"])
-        self.learnt_boxes = "locator" in self.card["sha256"]
-        self.alignment = _alignment(model, self.part_settings.clusters) if "parts" in self.card["streams"] else None
-        self.needs_candidates = self.alignment is not None or (self.rule.grown and not self.learnt_boxes)
+        self.card: Card = model.card
+        self.runtime = runtime
+        self.classes: tuple[str, ...] = self.card.classes
+        self.alignment = _alignment(model) if self.card.has_parts else None
+        grown = self.card.rule.grown and not self.card.has_box_regression
+        self.needs_candidates = self.card.has_parts or grown
 
     @property
-    def weights(self) -> dict[str, float]:
+    def fusion_weights(self) -> dict[str, float]:
         """Fusion weight of each stream."""
-        return dict(self.card["streams"])
+        return dict(self.card.fusion_weights)
 
     def try_out(self) -> None:
         """Ask the nets about a grey square. Raises ValueError where their answers do not fit the card."""
-        classes, side = len(self.classes), self.card["test_size"]
+        classes, side = len(self.classes), self.card.eval_size
         square = np.full((1, 3, side, side), 127, np.uint8)
         try:
-            seen = self.runtime.look(square)
-            judged = {name: self.runtime.judge(name, square) for name in self.weights if name != "picture"}
+            output = self.runtime.picture(square)
+            crops = {name: self.runtime.crops(name, square) for name in self.fusion_weights if name != "picture"}
         except RuntimeError as error:  # torch's word for shapes that do not go together
             if out_of_memory(error):
                 raise
             raise ValueError(f"sizes ({error})") from None
         neurons = 0 if self.alignment is None else len(self.alignment.neurons)
-        fits = seen.evidence.ndim == seen.neurons.ndim == 4 and seen.evidence.shape[:2] == (1, classes)
-        fits &= seen.logits.shape == (1, classes) and seen.corners.shape == (1, 4) and seen.neurons.shape[1] == neurons
-        fits &= all(np.isfinite(answer).all() for answer in (*seen, *judged.values()))
-        if not fits or any(own.shape != (1, outputs_of(self.card, name)) for name, own in judged.items()):
+        fits = output.evidence.ndim == output.neurons.ndim == 4 and output.evidence.shape[:2] == (1, classes)
+        fits &= output.logits.shape == (1, classes) and output.corners.shape == (1, 4)
+        fits &= output.neurons.shape[1] == neurons
+        fits &= all(np.isfinite(answer).all() for answer in (*output, *crops.values()))
+        if not fits or any(logits.shape != (1, self.card.outputs(name)) for name, logits in crops.items()):
             raise ValueError("what its nets answer")
 
     def predict(self, picture: Source) -> Prediction:
@@ -115,7 +106,7 @@ class Recognizer:
     def _begin(self, pool: Executor, pictures: Iterator[Source], most: int) -> tuple[list[Begun], Exception | None]:
         """The next pictures, being read, and what stopped the taking if not their end."""
         begun: list[Begun] = []
-        search = self.proposals if self.needs_candidates else None
+        search = self.card.proposals if self.needs_candidates else None
         try:
             for source in islice(pictures, most):
                 begun.append(Begun(source, pool, search))
@@ -131,78 +122,79 @@ class Recognizer:
             yield next(told) if isinstance(picture, Picture) else Prediction(begun.path, error=picture)
 
     def _predict_batch(self, begun: Sequence[Begun], pictures: Sequence[Picture]) -> list[Prediction]:
-        side = self.card["test_size"]
-        seen = self.runtime.look(squares(pictures, [None] * len(pictures), side))
-        _finite(*seen)
-        maps = stretch(seen.evidence[np.arange(len(pictures)), seen.logits.argmax(1)])
+        side = self.card.eval_size
+        output = self.runtime.picture(cut_squares(pictures, [None] * len(pictures), side))
+        _finite(*output)
+        maps = saliency_maps(output.evidence, output.logits)
         candidates = [one.candidates() for one in begun]
-        regions = self._regions(pictures, seen, maps, candidates)
-        streams = {"picture": softmax(seen.logits)}
+        objects = self._objects(pictures, output, maps, candidates)
+        streams = {"picture": softmax(output.logits)}
         parts: list[tuple[Part, ...]] = [()] * len(pictures)
-        if "object" in self.weights:
-            crops = [
-                crop_boxes([own], p.size, self.card["margin"])[0] for own, p in zip(regions, pictures, strict=True)
-            ]
-            streams["object"] = softmax(self.runtime.judge("object", squares(pictures, crops, side)))
+        if "object" in self.fusion_weights:
+            crops = [crop_boxes([box], p.size, self.card.margin)[0] for box, p in zip(objects, pictures, strict=True)]
+            streams["object"] = softmax(self.runtime.crops("object", cut_squares(pictures, crops, side)))
         if self.alignment is not None:
-            parts, streams["parts"] = self._parts(pictures, regions, seen, maps, candidates, self.alignment)
-        boxes = [vote_box(own, found) for own, found in zip(regions, candidates, strict=True)]
+            parts, streams["parts"] = self._parts(pictures, objects, output, maps, candidates, self.alignment)
+        boxes = [vote_box(box, voters) for box, voters in zip(objects, candidates, strict=True)]
         _finite(*streams.values())
-        fused = fuse(np.stack(list(streams.values())), np.array([self.weights[name] for name in streams]))
+        fused = fuse(np.stack(list(streams.values())), np.array([self.fusion_weights[name] for name in streams]))
         return [
             Prediction(
                 one.path, picture.size, self._ranked(fused[i]), boxes[i], parts[i],
                 {name: self._named(scores[i]) for name, scores in streams.items()},
-                maps[i], seen.evidence[i],
+                maps[i], output.evidence[i],
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
 
-    def _regions(
+    def _objects(
         self,
         pictures: Sequence[Picture],
-        seen: Look,
+        output: PictureOutput,
         maps: Float32[ndarray, "batch h w"],
         candidates: Sequence[Int32[ndarray, "_ 4"]],
     ) -> list[Box]:
-        """Where the object is told to be, before the candidates vote: what nets are shown."""
+        """Each object's box before the candidates vote: what nets are shown."""
         sizes = [picture.size for picture in pictures]
-        if self.learnt_boxes:
-            return [box_from_corners(own, size) for own, size in zip(seen.corners, sizes, strict=True)]
-        side, looked = self.proposals.side, zip(maps, sizes, candidates, strict=True)
-        return [box_from_map(own, size, side, self.rule, found) for own, size, found in looked]
+        if self.card.has_box_regression:
+            return [box_from_corners(corners, size) for corners, size in zip(output.corners, sizes, strict=True)]
+        side, rule = self.card.proposals.side, self.card.rule
+        return [
+            box_from_map(saliency_map, size, side, rule, boxes)
+            for saliency_map, size, boxes in zip(maps, sizes, candidates, strict=True)
+        ]
 
     def _parts(
         self,
         pictures: Sequence[Picture],
-        regions: Sequence[Box],
-        seen: Look,
+        objects: Sequence[Box],
+        output: PictureOutput,
         maps: Float32[ndarray, "batch h w"],
         candidates: Sequence[Int32[ndarray, "_ 4"]],
         alignment: Alignment,
     ) -> tuple[list[tuple[Part, ...]], Float32[ndarray, "batch classes"]]:
-        settings, side = self.part_settings, self.proposals.side
-        found = [
-            part_boxes(own, region, saliency_map, picture.size, side, settings)
-            for own, picture, region, saliency_map in zip(candidates, pictures, regions, maps, strict=True)
+        card = self.card
+        chosen = [
+            choose_parts(boxes, target, saliency_map, picture.size, card.proposals.side, card.parts)
+            for boxes, picture, target, saliency_map in zip(candidates, pictures, objects, maps, strict=True)
         ]
         clusters = [
-            align(neurons, own, picture.size, alignment, settings)
-            for neurons, own, picture in zip(seen.neurons, found, pictures, strict=True)
+            align_parts(neurons, boxes, picture.size, alignment, card.alignment)
+            for neurons, boxes, picture in zip(output.neurons, chosen, pictures, strict=True)
         ]
-        owners = [picture for picture, own in zip(pictures, found, strict=True) for _ in own]
-        crops = [crop for own, p in zip(found, pictures, strict=True) for crop in crop_boxes(own, p.size, 0.0)]
-        logits = self.runtime.judge("parts", squares(owners, crops, self.card["test_size"]))
-        scores = softmax(own_heads(logits, np.concatenate(clusters), len(self.classes)))
-        judged = np.split(scores, np.cumsum([len(own) for own in found])[:-1])
+        owners = [picture for picture, boxes in zip(pictures, chosen, strict=True) for _ in boxes]
+        crops = [crop for boxes, p in zip(chosen, pictures, strict=True) for crop in crop_boxes(boxes, p.size, 0.0)]
+        logits = self.runtime.crops("parts", cut_squares(owners, crops, card.eval_size))
+        scores = softmax(logits_by_cluster(logits, np.concatenate(clusters), len(self.classes)))
+        by_picture = np.split(scores, np.cumsum([len(boxes) for boxes in chosen])[:-1])
         parts = [
             tuple(
                 Part(as_box(box), int(cluster), self._named(score))
-                for box, cluster, score in zip(own, assigned, told, strict=True)
+                for box, cluster, score in zip(boxes, assigned, part_scores, strict=True)
             )
-            for own, assigned, told in zip(found, clusters, judged, strict=True)
+            for boxes, assigned, part_scores in zip(chosen, clusters, by_picture, strict=True)
         ]
-        return parts, np.stack([told.mean(0) for told in judged])
+        return parts, np.stack([part_scores.mean(0) for part_scores in by_picture])
 
     def _named(self, scores: Float32[ndarray, "classes"]) -> dict[str, float]:
         return dict(zip(self.classes, scores.tolist(), strict=True))
@@ -278,24 +270,24 @@ def load(run: Path | str, runtime: Literal["torch", "onnx"] = "torch", *, world:
 
 
 def _of(model: Model, runtime: str) -> Recognizer:
-    with misstated(model):
+    with misstated(model.card_file):
         if runtime == "onnx":
             recognizer = Recognizer(model, OnnxRuntime(model))
         else:
-            from wingbar.torch_runtime import torch_runtime  # torch only where it is wanted
+            from wingbar.model.torch_runtime import torch_runtime  # torch only where it is wanted
 
             recognizer = Recognizer(model, torch_runtime(model))
         recognizer.try_out()
     return recognizer
 
 
-def _alignment(model: Model, clusters: int) -> Alignment:
-    arrays = model.arrays("alignment")
+def _alignment(model: Model) -> Alignment:
+    arrays, clusters = model.arrays("alignment"), model.card.alignment.clusters
     neurons, mean, deviation = (arrays[name] for name in ("neurons", "mean", "deviation"))
     grouped = neurons.ndim == 1 and neurons.dtype.kind in "iu" and set(neurons.tolist()) <= set(range(clusters))
     if not grouped or mean.shape != (clusters,) or deviation.shape != (clusters,):
         raise ValueError("what alignment.safetensors holds")
-    return Alignment(model.card["neuron_layer"], neurons, mean, deviation)
+    return Alignment(model.card.neuron_layer or "", neurons, mean, deviation)
 
 
 def _finite(*answers: ndarray) -> None:

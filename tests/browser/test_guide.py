@@ -20,7 +20,7 @@ Open = Callable[..., Any]
 @pytest.fixture(scope="module")
 def guide(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The index of the guide of a small trained run that was evaluated."""
-    from wingbar.evaluation.judge import evaluate
+    from wingbar.evaluation.evaluate import evaluate
     from wingbar.guide import write_guide
 
     run = tmp_path_factory.mktemp("guided") / "run"

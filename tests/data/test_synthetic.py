@@ -8,7 +8,7 @@ import pytest
 
 from wingbar.data import load
 from wingbar.data import synthetic as drawn
-from wingbar.data._drawing import LONG_BILL, Marks, random_bird, shapes
+from wingbar.data.synthetic._drawing import LONG_BILL, Marks, random_bird, shapes
 from wingbar.errors import DataError
 
 # Where each species' marks are, by its name: what the pictures may differ in.

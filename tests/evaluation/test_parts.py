@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from wingbar.evaluation.parts import PictureParts, judge_parts
+from wingbar.evaluation.parts import PictureParts, evaluate_parts
 
 OBJECT = (0, 0, 100, 100)
 
@@ -23,7 +23,7 @@ def test_hand_computed():
         picture([(0, 0, 20, 20), (60, 60, 100, 100)], [0, 1], beak=(50, 50), tail=(70, 70)),
         picture([(0, 0, 20, 20), (60, 60, 120, 100)], [0, 1], tail=(10, 10)),
     ]
-    report = judge_parts(pictures)
+    report = evaluate_parts(pictures)
     first, second = report.clusters
     assert report.keypoints == ("beak", "tail")
     assert (first.cluster, first.boxes) == (0, 3)
@@ -38,7 +38,7 @@ def test_hand_computed():
 
 
 def test_boxes_are_half_open():
-    held = judge_parts([picture([(0, 0, 10, 10)], [0], inside=(0, 0), outside=(10, 5))]).clusters[0].holds
+    held = evaluate_parts([picture([(0, 0, 10, 10)], [0], inside=(0, 0), outside=(10, 5))]).clusters[0].holds
     assert held == {"inside": 1, "outside": 0}
 
 
@@ -55,7 +55,7 @@ def drawn(aligned: bool, n: int = 120, seed: int = 0) -> list[PictureParts]:
 
 
 def test_aligned_clusters_stand_out_from_shuffled_ones():
-    report = judge_parts(drawn(aligned=True))
+    report = evaluate_parts(drawn(aligned=True))
     assert [cluster.best for cluster in report.clusters] == ["beak", "tail"]
     area = 16 * 16 / 100**2
     assert report.consistency == pytest.approx(1 - area)
@@ -64,7 +64,7 @@ def test_aligned_clusters_stand_out_from_shuffled_ones():
 
 
 def test_arbitrary_clusters_do_not():
-    report = judge_parts(drawn(aligned=False))
+    report = evaluate_parts(drawn(aligned=False))
     assert report.consistency == pytest.approx(report.shuffled_consistency, abs=0.08)
 
 
@@ -75,28 +75,28 @@ def test_boxes_that_know_nothing_hold_what_their_size_explains():
         x, y = rng.integers(0, 61, 2)
         anywhere = tuple(rng.integers(0, 100, 2))
         pictures.append(picture([(x, y, x + 40, y + 40)], [0], point=anywhere))
-    assert judge_parts(pictures, shuffles=1).consistency == pytest.approx(0, abs=0.03)
+    assert evaluate_parts(pictures, shuffles=1).consistency == pytest.approx(0, abs=0.03)
 
 
 def test_rare_keypoints_do_not_decide():
     pictures = drawn(aligned=True, n=40)
     pictures[0] = picture([(0, 0, 20, 20), (60, 60, 80, 80)], [0, 1], freckle=(5, 5))
-    first = judge_parts(pictures).clusters[0]
+    first = evaluate_parts(pictures).clusters[0]
     assert first.holds["freckle"] == 1
     assert first.best == "beak"
 
 
 def test_seeded():
     pictures = drawn(aligned=False, n=20)
-    assert judge_parts(pictures, seed=1) == judge_parts(pictures, seed=1)
-    assert judge_parts(pictures, seed=1) != judge_parts(pictures, seed=2)
+    assert evaluate_parts(pictures, seed=1) == evaluate_parts(pictures, seed=1)
+    assert evaluate_parts(pictures, seed=1) != evaluate_parts(pictures, seed=2)
 
 
 def test_pictures_without_parts_or_keypoints():
-    report = judge_parts([picture([], []), picture([(0, 0, 5, 5)], [3])])
+    report = evaluate_parts([picture([], []), picture([(0, 0, 5, 5)], [3])])
     assert report.pictures == 2
     assert [(c.cluster, c.best, c.consistency) for c in report.clusters] == [(3, None, None)]
     assert report.consistency is None
     json.dumps(report.to_json(), allow_nan=False)
     with pytest.raises(ValueError, match="no parts"):
-        judge_parts([picture([], [], beak=(1, 1))])
+        evaluate_parts([picture([], [], beak=(1, 1))])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wingbar.guide.choosing import best, best_marks, confusion, likeness, pairs_to_compare, share_interval
-from wingbar.guide.looking import evenly
+from wingbar.guide.examples import evenly
 
 
 def test_the_best_come_first_and_ties_in_order() -> None:

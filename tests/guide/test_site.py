@@ -15,14 +15,15 @@ from html_check import check_site
 from PIL import Image
 
 import wingbar
-from wingbar.config import Config, FilterSettings
+from wingbar._system.files import read_record
+from wingbar._system.text import display_names
+from wingbar.config import Config
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError, DataError, RunError
-from wingbar.evaluation.judge import evaluate
-from wingbar.files import read_record
+from wingbar.evaluation.evaluate import evaluate
 from wingbar.guide import pages as pages_module
 from wingbar.guide import thumbnails, write_guide
-from wingbar.names import display_names
+from wingbar.opam.filtering import FilterSettings
 from wingbar.recognizer import Recognizer
 
 CLASSES = sorted([

@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from wingbar.config import Config, read_config, to_toml
 from wingbar.data import load
 from wingbar.errors import WingbarError
-from wingbar.model import Model, read_model
+from wingbar.model.folder import Model, read_model
 
 SECONDS = float(os.environ.get("WINGBAR_FUZZ_SECONDS", "0"))
 """For all readers together; 0: one short search each."""
@@ -99,7 +99,7 @@ def framed(header: object) -> bytes:
     return struct.pack("<Q", len(text)) + text + ARRAYS[-56:]
 
 
-CARD = card(("wren", "robin"))
+CARD = card(("wren", "robin"), dict.fromkeys(("picture", "object", "parts", "alignment"), "0" * 64)).to_json()
 READERS: dict[str, tuple[Callable[[Path, str, bytes], None], st.SearchStrategy[bytes]]] = {
     **{name: (lists, damaged(text.encode())) for name, text in {**CUB, "birds.csv": TABLE}.items()},
     "settings": (settings, damaged(to_toml(Config()).encode())),

@@ -20,9 +20,9 @@ from made_up import CLUSTERS, SIDE, card
 from safetensors.numpy import load_file, save
 
 import wingbar
-from wingbar import torch_runtime
 from wingbar.errors import RunError
-from wingbar.export import export
+from wingbar.model import torch_runtime
+from wingbar.model.export import export
 from wingbar.nets import create
 
 SOURCE = Path(wingbar.__file__).parent
@@ -147,7 +147,7 @@ CHANGES: dict[str, Change] = {
     "no such layer": lambda value, arrays: value.update(neuron_layer="backbone.__class__"),
     "a layer that is none": lambda value, arrays: value.update(neuron_layer=3),
     "a stream with a path": lambda value, arrays: value["streams"].update({"../../x": 0.1}),
-    "a giant square": lambda value, arrays: value.update(test_size=10**9),
+    "a giant square": lambda value, arrays: value.update(eval_size=10**9),
     "an unknown rule": lambda value, arrays: value.update(rule="__import__('os')"),
     "an unknown setting": lambda value, arrays: value["proposals"].update(evil=1),
     "endless proposals": lambda value, arrays: value["proposals"].update(limit=10**9),

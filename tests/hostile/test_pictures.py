@@ -20,10 +20,13 @@ from safetensors.numpy import load_file
 from starlette.testclient import TestClient
 
 from wingbar.cli import main
-from wingbar.config import Config, FilterSettings, LocalizationSettings, ProposalSettings, to_toml
+from wingbar.config import Config, to_toml
 from wingbar.data import load
 from wingbar.errors import PictureError
 from wingbar.images import READ_SIDE, picture_size, read_picture
+from wingbar.opam.filtering import FilterSettings
+from wingbar.opam.localization import LocalizationSettings
+from wingbar.opam.proposals import ProposalSettings
 from wingbar.serve.app import create_app
 from wingbar.serve.examples import Examples
 from wingbar.serve.server import build_site

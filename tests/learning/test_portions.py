@@ -10,8 +10,7 @@ import pytest
 import torch
 from bounds import in_a_child
 
-from wingbar import heap
-from wingbar.heap import free_memory
+from wingbar._system.memory import free_memory
 from wingbar.learning.portions import ROOM, Portions, needs
 from wingbar.nets import create
 
@@ -113,7 +112,7 @@ def test_free_memory_is_the_machines_or_the_groups(
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc_trim is glibc's")
 def test_what_was_freed_and_kept_counts_as_free() -> None:
     code = """
-from wingbar.heap import free_memory, keep_freed_memory
+from wingbar._system.memory import free_memory, keep_freed_memory
 keep_freed_memory()
 def held():
     return int(open("/proc/self/status").read().partition("VmRSS:")[2].split()[0]) >> 10

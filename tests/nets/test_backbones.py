@@ -14,16 +14,18 @@ import pytest
 import torch
 
 import wingbar
-from wingbar.config import Config, FilterSettings, LocalizationSettings
+from wingbar.config import Config
 from wingbar.data.synthetic import write_dataset
 from wingbar.errors import ConfigError
-from wingbar.export import OUTPUTS, TOLERANCE, answers, compare, export, probes, to_onnx
-from wingbar.model import read_model
+from wingbar.model.export import OUTPUTS, TOLERANCE, answers, compare, export, probes, to_onnx
+from wingbar.model.folder import read_model
+from wingbar.model.torch_runtime import boxes_of, nets_of
 from wingbar.nets import MapNet, create
 from wingbar.nets.backbones import BACKBONES, all_facts
-from wingbar.nets.looking import Looker
+from wingbar.nets.outputs import PictureNet
+from wingbar.opam.filtering import FilterSettings
+from wingbar.opam.localization import LocalizationSettings
 from wingbar.prediction import Prediction
-from wingbar.torch_runtime import boxes_of, nets_of
 
 SMALLEST = {
     "Res2Net": "res2net_nano",
@@ -74,7 +76,7 @@ def pictures_of(birds: Path) -> list[Path]:
 def test_the_smallest_of_each_family_passes_the_whole_method(net: str, few_birds: Path, tmp_path: Path) -> None:
     passes(net, few_birds, tmp_path)
     model = read_model(tmp_path)
-    looker = Looker(nets_of(model)["picture"], boxes_of(model), model.card["neuron_layer"]).eval()
+    looker = PictureNet(nets_of(model)["picture"], boxes_of(model), model.card.neuron_layer).eval()
     with torch.no_grad():
         expected = dict(zip(OUTPUTS["picture"], looker(probes(SIZE)), strict=True))
     exported = answers(to_onnx(looker, "picture", SIZE, {}), probes(SIZE))

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import cosine_similarity
 
-from wingbar.opam.alignment import assign_parts, cluster_neurons, cluster_responses, similarity
+from wingbar.opam.alignment import assign_parts, cluster_neurons, cluster_responses, logits_by_cluster, similarity
 
 
 def test_similarity_is_scikit_learns() -> None:
@@ -62,3 +62,9 @@ def test_any_number_of_parts(parts: int) -> None:
     clusters = assign_parts(responses, np.zeros(2), np.ones(2))
     assert clusters.shape == (parts,) and set(clusters.tolist()) <= {0, 1}
     assert len(set(clusters.tolist())) == min(parts, 2)
+
+
+def test_each_part_is_judged_by_its_own_head_where_there_are_several() -> None:
+    logits = np.arange(12.0).reshape(2, 6)
+    assert logits_by_cluster(logits, np.array([1, 0]), 3).tolist() == [[3, 4, 5], [6, 7, 8]]
+    assert logits_by_cluster(logits[:, :3], np.array([1, 0]), 3).tolist() == logits[:, :3].tolist()

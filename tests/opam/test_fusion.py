@@ -6,8 +6,9 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 
-from wingbar.opam.fusion import best_weights, cross_validate, fit_weights, fuse, simplex_grid
+from wingbar.opam.fusion import best_weights, cross_validate, fuse, simplex_grid, softmax
 
 
 def noisy_scores(labels: np.ndarray, classes: int, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -43,7 +44,7 @@ def test_weights_are_on_the_simplex_and_favour_the_better_stream() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 5, 200)
     scores = np.stack([noisy_scores(labels, 5, s, rng) for s in (0.5, 3.0, 1.0)])
-    weights = fit_weights(scores, labels)
+    weights = np.array(cross_validate(scores, labels).weights)
     assert weights.sum() == pytest.approx(1) and (weights >= 0).all()
     assert weights.argmax() == 1
     assert cross_validate(scores, labels).held_out_accuracy > (scores[0].argmax(1) == labels).mean()
@@ -56,7 +57,7 @@ def test_weights_from_training_scores_would_be_wrong() -> None:
     good, poor = 3.0, 0.5
     held_out = np.stack([noisy_scores(labels, 5, good, rng), noisy_scores(labels, 5, poor, rng)])
     saturated = np.stack([noisy_scores(labels, 5, good, rng), noisy_scores(labels, 5, 12.0, rng)])
-    right, wrong = fit_weights(held_out, labels), fit_weights(saturated, labels)
+    right, wrong = (np.array(cross_validate(scores, labels).weights) for scores in (held_out, saturated))
     assert right[0] > 0.6 and wrong[0] < 0.4
 
     fresh_labels = rng.integers(0, 5, 2000)
@@ -74,11 +75,17 @@ def test_fuse_is_the_weighted_sum() -> None:
 @pytest.mark.parametrize("count", [0, 1, 9])
 def test_too_few_pictures_give_equal_weights(count: int) -> None:
     scores = np.full((3, count, 4), 0.25)
-    np.testing.assert_allclose(fit_weights(scores, np.zeros(count, int)), 1 / 3)
+    np.testing.assert_allclose(cross_validate(scores, np.zeros(count, int)).weights, 1 / 3)
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 4, 50)
     scores = np.stack([noisy_scores(labels, 4, s, rng) for s in (1.0, 1.2, 0.8)])
-    np.testing.assert_array_equal(fit_weights(scores, labels, seed=3), fit_weights(scores, labels, seed=3))
+    assert cross_validate(scores, labels, seed=3) == cross_validate(scores, labels, seed=3)
+
+
+def test_softmax_is_torchs() -> None:
+    logits = np.array([[1000.0, 0.0, -3.0], [0.1, 0.2, 0.3]])
+    expected = torch.from_numpy(logits).softmax(-1).float().numpy()
+    np.testing.assert_allclose(softmax(logits), expected, rtol=1e-6)

@@ -8,7 +8,17 @@ from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
 
 from wingbar.boxes import iou, whole
-from wingbar.opam.localization import grow_to_candidate, largest_region, locate_object, otsu, threshold, vote_box
+from wingbar.errors import ConfigError
+from wingbar.opam.localization import (
+    Rule,
+    box_from_map,
+    grow_to_candidate,
+    largest_region,
+    locate_object,
+    otsu,
+    threshold,
+    vote_box,
+)
 
 METHODS = [("otsu", 0.0), ("fraction", 0.5), ("percentile", 60.0)]
 
@@ -80,3 +90,30 @@ def test_candidates_that_hardly_overlap_have_no_vote() -> None:
     assert vote_box(box, np.array([[10, 10, 30, 20], [50, 50, 60, 60]], np.int32)) == box
     assert vote_box(box, np.zeros((0, 4), np.int32)) == box
     assert vote_box(box, np.array([[10, 10, 30, 20], [11, 9, 33, 31]], np.int32)) == (11, 9, 33, 31)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("cam otsu", Rule("cam", "otsu", 0.0, False)),
+        ("principal fraction 0.5", Rule("principal", "fraction", 0.5, False)),
+        ("cam percentile 70 grown", Rule("cam", "percentile", 70.0, True)),
+    ],
+)
+def test_rules_are_read(text: str, rule: Rule) -> None:
+    assert Rule.parse(text) == rule
+
+
+@pytest.mark.parametrize(
+    "text", ["", "otsu", "cam", "cam otsu 0.3", "cam fraction", "cam fraction x", "map otsu", "grown"]
+)
+def test_other_rules_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="is no rule"):
+        Rule.parse(text)
+
+
+def test_boxes_of_maps_are_in_pixels_of_the_original() -> None:
+    saliency = np.zeros((10, 10), np.float32)
+    saliency[4:8, 2:6] = 1.0
+    x1, y1, x2, y2 = box_from_map(saliency, (4000, 3000), 300, Rule.parse("cam otsu"), np.zeros((0, 4), np.int32))
+    assert np.allclose([x1, y1, x2, y2], [800, 1200, 2400, 2400], atol=160)

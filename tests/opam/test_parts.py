@@ -11,7 +11,7 @@ from numpy import ndarray
 from wingbar.boxes import intersection
 from wingbar.opam import parts
 from wingbar.opam._sets import set_value
-from wingbar.opam.parts import part_score, select_parts
+from wingbar.opam.parts import PartSettings, choose_parts, select_parts, summed_saliency
 
 SHAPE = (13, 15)
 TARGET = (2, 2, 11, 10)
@@ -58,7 +58,7 @@ def test_pairs_are_the_optimum_over_all_pairs(seed: int) -> None:
     boxes, saliency = random_case(np.random.default_rng(seed), 10)
     chosen = select_parts(boxes, TARGET, saliency, object_constraint=False)
     best, score = oracle(boxes, saliency, 2)
-    assert part_score(boxes[chosen], TARGET, saliency) == pytest.approx(score, rel=1e-6)
+    assert delta_part(boxes[chosen], saliency) == pytest.approx(score, rel=1e-6)
     assert tuple(chosen) == best  # ties too: the first in the candidates' order
 
 
@@ -93,7 +93,7 @@ def test_bounds_lose_no_set_and_no_tie(count: int, number: int, kind: str) -> No
 
 
 def test_bounds_hold_over_many_blocks() -> None:
-    """Triples of more boxes than a block holds: the beam is no better, and both score as `part_score` says."""
+    """Triples of more boxes than a block holds: the beam is no better, and both score as the paper says."""
     rng = np.random.default_rng(0)
     boxes, saliency = np.tile(np.array([0, 0, 2, 2]), (290, 1)), np.ones(SHAPE, np.float32)
     boxes[[3, 140, 288]] = [[2, 2, 11, 5], [2, 5, 11, 8], [2, 8, 11, 10]]  # together the whole object
@@ -119,21 +119,16 @@ def test_bounds_hold_on_pictures_too_large_for_float32(count: int) -> None:
 def test_small_sets_of_other_sizes_reach_the_optimum(seed: int, count: int) -> None:
     boxes, saliency = random_case(np.random.default_rng(seed), 7)
     chosen = select_parts(boxes, TARGET, saliency, count, object_constraint=False)
-    assert part_score(boxes[chosen], TARGET, saliency) == pytest.approx(oracle(boxes, saliency, count)[1], rel=1e-6)
+    assert delta_part(boxes[chosen], saliency) == pytest.approx(oracle(boxes, saliency, count)[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_score_is_delta_part(seed: int) -> None:
+def test_the_value_of_a_set_is_delta_part(seed: int) -> None:
     boxes, saliency = random_case(np.random.default_rng(seed), 3)
-    want = delta_part(boxes, saliency)
-    assert part_score(boxes, TARGET, saliency) == pytest.approx(want, rel=1e-6)
-
-
-def test_score_counts_the_papers_box_constraint() -> None:
-    saliency = np.ones(SHAPE, np.float32)
-    inside = np.array([[2, 2, 11, 6], [2, 6, 11, 10]])
-    assert np.isfinite(part_score(inside, TARGET, saliency, iou_threshold=0.4))
-    assert part_score(inside, TARGET, saliency, iou_threshold=0.6) == -np.inf
+    boxes = np.clip(boxes.astype(np.int64), 0, np.tile(SHAPE[::-1], 2))
+    value = set_value(boxes, np.arange(3), np.array(TARGET), summed_saliency(saliency))
+    with np.errstate(divide="ignore"):
+        assert float(np.log(value)) == pytest.approx(delta_part(boxes, saliency), rel=1e-6)
 
 
 def test_the_choice_follows_the_map() -> None:
@@ -183,3 +178,13 @@ def test_without_the_part_constraint_the_most_salient_are_taken() -> None:
     boxes = np.array([[2, 2, 11, 10], [3, 3, 6, 6], [3, 3, 6, 7]])
     chosen = select_parts(boxes, TARGET, saliency, object_constraint=False, part_constraint=False)
     assert chosen.tolist() == [1, 2]
+
+
+def test_parts_are_candidates_and_the_object_stands_in_for_none() -> None:
+    saliency = np.ones((4, 4), np.float32)
+    candidates = np.array([[0, 0, 100, 60], [0, 40, 100, 100], [90, 90, 100, 100]], np.int32)
+    found = choose_parts(candidates, (0, 0, 100, 100), saliency, (100, 100), 50, PartSettings())
+    assert found.tolist() == candidates[:2].tolist()
+    assert choose_parts(
+        np.zeros((0, 4), np.int32), (1, 2, 3, 4), saliency, (100, 100), 50, PartSettings()
+    ).tolist() == [[1, 2, 3, 4]]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from wingbar.opam.principal import principal_direction, principal_directions
+from wingbar.opam.principal import Moments
+
+
+def principal_direction(batches: Iterable[torch.Tensor]) -> torch.Tensor:
+    return sum(map(Moments.of, batches), Moments()).principal()
+
+
+def principal_directions(batches: Iterable[torch.Tensor], count: int) -> torch.Tensor:
+    return sum(map(Moments.of, batches), Moments()).directions(count).float()
 
 
 def planted(seed: int) -> tuple[torch.Tensor, torch.Tensor]:

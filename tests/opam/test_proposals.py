@@ -13,9 +13,9 @@ from skimage.segmentation import felzenszwalb as reference_segmentation
 
 from wingbar import boxes as geometry
 from wingbar.errors import ConfigError, PictureError
-from wingbar.images import read_picture
+from wingbar.images import Picture, read_picture
 from wingbar.opam import _grouping, _ranking
-from wingbar.opam.proposals import felzenszwalb, selective_search
+from wingbar.opam.proposals import ProposalSettings, felzenszwalb, propose, selective_search
 
 
 def scene(height: int = 120, width: int = 160, seed: int = 0) -> ndarray:
@@ -222,3 +222,10 @@ def test_birds_are_found_early() -> None:
         best.append(geometry.iou(found, np.array([[x, y, x + width, y + height]])).max())
     assert len(best) == 12
     assert np.mean(best) > 0.8
+
+
+def test_candidates_are_in_pixels_of_the_original() -> None:
+    pixels = np.full((300, 400, 3), 90, np.uint8)
+    pixels[100:200, 100:250] = (220, 30, 30)
+    found = propose(Picture(pixels, (4000, 3000)), ProposalSettings(side=300))
+    assert found.max() <= 4000 and (np.abs(found - np.array([1000, 1000, 2500, 2000])).max(1) < 100).any()

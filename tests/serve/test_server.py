@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -226,5 +227,5 @@ def test_a_model_from_elsewhere_does_not_choose_what_is_shown(small_run: Path, b
     assert find(small_run / "model", recognizer, birds).counts == (6, 6, 6)
     with pytest.raises(DataError):
         find(small_run, recognizer, tmp_path / "none")
-    recognizer.card["data"]["source"] = str(tmp_path / "gone")
+    recognizer.card = replace(recognizer.card, data=replace(recognizer.card.data, source=str(tmp_path / "gone")))
     assert find(small_run, recognizer, None).counts == (0, 0, 0)

@@ -29,12 +29,14 @@ from typing import Any
 
 import safetensors.numpy
 
+from wingbar._system.files import read_record, write_text
 from wingbar.cli import main
-from wingbar.config import Config, FilterSettings, ProposalSettings, to_toml
+from wingbar.config import Config, to_toml
 from wingbar.data.synthetic import write_dataset
-from wingbar.evaluation.judge import evaluate
+from wingbar.evaluation.evaluate import evaluate
 from wingbar.evaluation.tables import render
-from wingbar.files import read_record, write_text
+from wingbar.opam.filtering import FilterSettings
+from wingbar.opam.proposals import ProposalSettings
 from wingbar.pipeline import OPAM_STEPS, train
 
 DRAWN: dict[str, Any] = {"classes": 3, "train": 8, "test": 2, "size": (96, 72)}

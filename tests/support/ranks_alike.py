@@ -1,4 +1,4 @@
-"""What `World` and sharding promise, asserted by every rank of a job: run by torchrun in tests/test_ranks.py."""
+"""What `World` and sharding promise, asserted by every rank of a job: tests/system/test_distributed.py starts it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from wingbar._system.distributed import World, opened
 from wingbar.config import Config
 from wingbar.errors import ConfigError, DataError
 from wingbar.learning.learner import Learner, learner_of
 from wingbar.learning.recipe import Recipe
 from wingbar.nets import create
 from wingbar.pipeline import open_hardware
-from wingbar.ranks import World, opened
 
 ITEMS = list("abcdefg")
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save
 
 import wingbar
+from wingbar._system.files import read_record, write_record
+from wingbar.check.doubts import origin
 from wingbar.config import Config
 from wingbar.errors import RunError
-from wingbar.evaluation.judge import evaluate
-from wingbar.evaluation.labels import origin
-from wingbar.files import read_record, write_record
-from wingbar.guide.judged import read_evaluation
+from wingbar.evaluation.evaluate import evaluate
+from wingbar.guide.evaluation import read_evaluation
 from wingbar.learning.checkpoint import Checkpoint
-from wingbar.model import read_model
-from wingbar.store import Result, Store
+from wingbar.model.folder import read_model
+from wingbar.steps.store import StepResult, Store
 
 TELLS_NOTHING = {"lock", "config.toml", "test-split-read.log"}
 """Written for people: no answer comes from them (nor from ``tensorboard/`` and the steps' ``key``)."""
@@ -47,13 +51,11 @@ def run(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
 def twin(tmp_path_factory: pytest.TempPathFactory, run: Path) -> Path:
     """Another run's files under the same names and the same keys: all its arrays and its evaluation are others."""
     folder = Path(shutil.copytree(run, tmp_path_factory.mktemp("twin") / "run"))
-    store = Store(folder)
     for path in folder.glob("steps/*/result.json"):
-        record = read_record(path)
-        own = store.read(path.parent.name, record["key"], record["made_from"])
-        assert own is not None
-        other = Result({**own.arrays, "other": np.zeros(1)}, own.info, own.key)
-        store.write(path.parent.name, other, record["made_from"])
+        arrays = path.with_suffix(".safetensors")
+        content = save({**load_arrays(arrays.read_bytes()), "other": np.zeros(1)})
+        arrays.write_bytes(content)
+        write_record(path, {**read_record(path), "sha256": hashlib.sha256(content).hexdigest()})
     for path in folder.glob("model/*.safetensors"):
         path.write_bytes(flip(path.read_bytes()))
     card = read_record(folder / "model" / "recognizer.json")
@@ -153,13 +155,17 @@ def test_what_follows_a_result_that_was_made_anew_and_differs_is_made_anew(tmp_p
     """As on a GPU, where the same training need not give the same bits."""
     made: list[str] = []
 
-    def go(store: Store, value: float) -> Result:
-        def compute(name: str, value: float) -> Result:
-            made.append(name)
-            return Result({"a": np.array([value])})
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class One(StepResult):
+        a: np.ndarray
 
-        first = store.step("first", {}, [], lambda: compute("first", value))
-        return store.step("second", {}, [first], lambda: compute("second", float(first.arrays["a"][0])))
+    def go(store: Store, value: float) -> One:
+        def compute(name: str, value: float) -> One:
+            made.append(name)
+            return One(a=np.array([value]))
+
+        first = store.step("first", One, {}, [], lambda: compute("first", value))
+        return store.step("second", One, {}, [first], lambda: compute("second", float(first.a[0])))
 
     go(Store(tmp_path), 1.0)
     go(Store(tmp_path, redo_from="first"), 1.0)

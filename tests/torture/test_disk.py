@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from wingbar import files
+from wingbar._system import files
+from wingbar._system.files import new_folder, sweep, write_bytes
+from wingbar._system.locks import locked
 from wingbar.cli import main
 from wingbar.errors import RunError
-from wingbar.files import new_folder, sweep, write_bytes
-from wingbar.store import locked
 
 PLAIN = [
     "--method", "plain", "--net", "res2net_nano", "--weights", "none", "--size", "48", "--epochs", "1",

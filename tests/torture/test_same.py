@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import wingbar
-from wingbar.evaluation.labels import origin
-from wingbar.model import read_model
+from wingbar.check.doubts import origin
+from wingbar.model.folder import read_model
 
 BOUND = 1e-5
 """Largest difference of any weight; 3e-8 was seen between numbers of threads. No GPU was at hand."""
@@ -25,7 +25,7 @@ def test_loaders_and_threads_change_no_byte_of_the_model(
     tmp_path: Path, small_run: Path, birds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The small run has no loader processes and as many threads of proposals as the machine likes."""
-    monkeypatch.setattr("wingbar.ranks.ThreadPoolExecutor", lambda threads: ThreadPoolExecutor(1))
+    monkeypatch.setattr("wingbar._system.distributed.ThreadPoolExecutor", lambda threads: ThreadPoolExecutor(1))
     config, _ = origin(read_model(small_run).card, small_run)
     wingbar.train(birds, tmp_path / "run", config, quiet=True, workers=2)
     assert folder_bytes(tmp_path / "run" / "model") == folder_bytes(small_run / "model")

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import field, make_dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -16,15 +15,14 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
+from wingbar._system.distributed import first_rank_here, number_of_ranks, this_rank
 from wingbar.cli.backbones import Backbones
 from wingbar.cli.datasets import Data
-from wingbar.cli.learning import Demo, Evaluate, Train
+from wingbar.cli.learning import Demo, Evaluate, Train, with_settings
 from wingbar.cli.many import PredictMany
 from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
 from wingbar.cli.stops import starved, stopped
-from wingbar.config import Config, read_config
 from wingbar.errors import ConfigError, WingbarError, suggestion
-from wingbar.ranks import first_rank_here, number_of_ranks, this_rank
 
 COMMANDS = {
     "evaluate": Evaluate, "predict": Predict, "predict-many": PredictMany, "explain": Explain, "guide": Guide,
@@ -109,13 +107,7 @@ def asked_for(arguments: list[str]) -> Any:
 
 def parse(arguments: list[str]) -> Any:
     """The command that the arguments ask for; tyro prints help and mistakes, with the nearest option."""
-    settings = Config()
-    if arguments[:1] == ["train"] and (path := config_path(arguments)):
-        settings = read_config(path)
-    train = make_dataclass(
-        "Train", [("settings", tyro.conf.OmitArgPrefixes[Config], field(default=settings))], bases=(Train,)
-    )
-    train.__doc__ = Train.__doc__
+    train = with_settings(config_path(arguments)) if arguments[:1] == ["train"] else Train
     commands: dict[str, Any] = {"train": train, **COMMANDS}
     for name in arguments[:1]:
         if not name.startswith("-") and name not in commands:

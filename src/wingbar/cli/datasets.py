@@ -27,19 +27,19 @@ class Check:
     """Show the traceback of an error."""
 
     def run(self) -> int:
+        from wingbar._system.files import make_folder
+        from wingbar.check.audit import Finding, audit, leaks
+        from wingbar.check.sheet import rows, write
         from wingbar.data import load
-        from wingbar.data.audit import Finding, audit, leaks
-        from wingbar.data.sheet import rows, write
         from wingbar.evaluation.tables import render
-        from wingbar.files import make_folder
 
         dataset = load(self.data)
         make_folder(self.out)
         doubts: tuple[Finding, ...] = ()
         if self.run_folder is not None:  # first: a run that cannot judge is told before all pictures are compared
-            from wingbar.evaluation.labels import judge_labels
+            from wingbar.check.doubts import doubtful_labels
 
-            doubts = judge_labels(self.run_folder, dataset)
+            doubts = doubtful_labels(self.run_folder, dataset)
         findings = (*audit(dataset), *doubts)
         sheet = write(self.out, dataset, findings)
         print(dataset.describe(), render(["finding", "found", "first"], rows(findings)), sep="\n\n")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
-
-from wingbar.config import Config
 
 
 @dataclass
@@ -21,7 +19,6 @@ class Train:
     """The pictures."""
     out: Path
     """Run folder; steps already in it are not done again."""
-    settings: tyro.conf.OmitArgPrefixes[Config] = field(default_factory=Config)
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """TOML file of settings; options given here win over it."""
     from_step: Annotated[str | None, tyro.conf.arg(name="from", metavar="STEP")] = None
@@ -30,6 +27,8 @@ class Train:
     """Say nothing but errors."""
     debug: bool = False
     """Show the traceback of an error."""
+    settings: ClassVar[Any]
+    """A `Config`; its options are added by `with_settings`, once this command is asked for."""
 
     def run(self) -> int:
         from wingbar.pipeline import train
@@ -37,6 +36,20 @@ class Train:
         train(self.data, self.out, self.settings, redo_from=self.from_step, quiet=self.quiet)
         print(f"model: {self.out / 'model'}; judge it: wingbar evaluate {shlex.quote(str(self.out))}", file=sys.stderr)
         return 0
+
+
+def with_settings(config: Path | None) -> type[Train]:
+    """The command with an option for each setting, whose defaults are those of the file ``config``.
+
+    Apart, because the settings stand beside the steps, whose libraries take seconds to import.
+    """
+    from wingbar.config import Config, read_config
+
+    settings = read_config(config) if config else Config()
+    options = ("settings", tyro.conf.OmitArgPrefixes[Config], field(default=settings))
+    train = make_dataclass("Train", [options], bases=(Train,))
+    train.__doc__ = Train.__doc__
+    return train
 
 
 @dataclass
@@ -55,7 +68,7 @@ class Evaluate:
     """Show the traceback of an error."""
 
     def run(self) -> int:
-        from wingbar.evaluation.judge import evaluate, table
+        from wingbar.evaluation.evaluate import evaluate, table
 
         print(table(evaluate(self.run_folder, self.data, batch_size=self.batch_size, runtime=self.runtime)))
         return 0

@@ -42,7 +42,7 @@ class PredictMany:
     """Show the traceback of an error."""
 
     def run(self) -> int:
-        from wingbar.bulk import Job
+        from wingbar.bulk.job import Job
         from wingbar.recognizer import load
 
         recognizer = load(self.run_folder, self.runtime)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from wingbar._system.text import printable
 from wingbar.errors import DataError
-from wingbar.names import printable
 
 if TYPE_CHECKING:
     from wingbar.prediction import Prediction
@@ -41,7 +41,7 @@ class Predict:
     """Show the traceback of an error."""
 
     def run(self) -> int:
-        from wingbar.ranks import opened
+        from wingbar._system.distributed import opened
         from wingbar.recognizer import load, predict_together
 
         failed = total = 0
@@ -74,14 +74,15 @@ class Explain:
     """Show the traceback of an error."""
 
     def run(self) -> int:
+        from wingbar._system.files import make_folder
         from wingbar.explain import draw_panels
-        from wingbar.files import make_folder
         from wingbar.recognizer import load
 
         recognizer = load(self.run_folder)
         make_folder(self.out)
         failed = total = 0
-        for prediction, drawn in draw_panels(recognizer, expand(self.pictures), self.out, self.batch_size):
+        predictions = recognizer.predict_many(expand(self.pictures), self.batch_size)
+        for prediction, drawn in draw_panels(predictions, self.out):
             failed, total = failed + (drawn is None), total + 1
             if drawn is None:
                 print(f"skipped: {prediction.error}", file=sys.stderr)
@@ -127,7 +128,7 @@ class Export:
 
     def run(self) -> int:
         from wingbar.evaluation.tables import render
-        from wingbar.export import export
+        from wingbar.model.export import export
 
         rows = [
             [
@@ -198,7 +199,7 @@ def expand(paths: tuple[Path, ...]) -> Iterator[Path]:
 
 def described(prediction: Prediction, top: int) -> str:
     """A prediction as lines for people."""
-    from wingbar.prediction import part_names
+    from wingbar.explain.placing import part_names
 
     x1, y1, x2, y2 = prediction.object_box
     names = ", ".join(f"{printable(label)} {score:.1%}" for label, score in list(prediction.scores.items())[:top])

@@ -6,9 +6,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from wingbar.config import Config
-from wingbar.ranks import number_of_ranks
-from wingbar.shortage import WORDS, lost_loader, out_of_memory
+from wingbar._system.distributed import number_of_ranks
+from wingbar._system.memory import OUT_OF_MEMORY, lost_loader, out_of_memory
 
 TAKEN_UP = ("train", "demo", "guide", "predict-many")
 """Commands that go on where they stopped."""
@@ -50,7 +49,7 @@ def settings_of(command: Any) -> dict[str, int]:
     """Those settings of a command that its need of memory grows with."""
     settings = getattr(command, "settings", command)
     known = {name: getattr(settings, name, 0) for name in ("batch_size", "size", "workers")}
-    if isinstance(settings, Config):
+    if hasattr(settings, "base_recipe"):  # a `Config`, whose module takes seconds to import
         known["batch_size"] = settings.base_recipe().batch_size
     return {name: value for name, value in known.items() if value}
 
@@ -60,7 +59,7 @@ def of_what(error: BaseException) -> str:
     if lost_loader(error):
         return ", it seems: a process that loads pictures was ended from outside, as the kernel does when it runs out"
     lines = str(error).strip().splitlines()  # of an error within a loader, its whole traceback
-    told = next((one for one in lines if WORDS.search(one)), lines[0] if lines else "")
+    told = next((one for one in lines if OUT_OF_MEMORY.search(one)), lines[0] if lines else "")
     return f" ({told.strip().rstrip('.')[:300]})" if told else ""
 
 

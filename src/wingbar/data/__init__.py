@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wingbar.data import aircraft, cars, cub, dogs, flowers, folder, pets, table
+from wingbar.data.layouts import aircraft, cars, cub, dogs, flowers, folder, pets, table
 from wingbar.data.sample import Dataset, Keypoint, Sample, Skipped, Split
 from wingbar.errors import DataError
 

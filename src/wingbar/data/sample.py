@@ -29,7 +29,7 @@ class Annotation:
 
     path: Path
     kind: Literal["trimap", "cut-out", "box", "head"]
-    """How it tells: see `wingbar.data.annotations`."""
+    """How it tells: see `wingbar.data.layouts.annotations`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Sample:
     ``key`` is its path relative to the data set's root, with forward slashes: the same on every machine.
     ``box`` (xyxy, half-open, pixels of the original) and the visible ``keypoints`` are for evaluation
     only; training sees the label alone. A box is as annotated, and may reach a little over the edge.
-    ``annotations`` are the files that tell both where no list does: `wingbar.data.annotations` reads them.
+    ``annotations`` are the files that tell both where no list does: `wingbar.data.layouts.annotations` reads them.
     """
 
     path: Path

@@ -11,7 +11,7 @@ from wingbar.evaluation.localization import (
     best_centre_share,
     localize,
 )
-from wingbar.evaluation.parts import PartsReport, PictureParts, judge_parts
+from wingbar.evaluation.parts import PartsReport, PictureParts, evaluate_parts
 
 __all__ = [
     "ClassificationReport",
@@ -25,7 +25,7 @@ __all__ = [
     "classify",
     "correct",
     "error_reduction",
-    "judge_parts",
+    "evaluate_parts",
     "localize",
     "mean_interval",
     "paired_difference",

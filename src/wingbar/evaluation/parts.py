@@ -86,7 +86,7 @@ class _Table:
     relative_area: Float[ndarray, "parts"]
 
 
-def judge_parts(pictures: Sequence[PictureParts], seed: int = 0, shuffles: int = SHUFFLES) -> PartsReport:
+def evaluate_parts(pictures: Sequence[PictureParts], seed: int = 0, shuffles: int = SHUFFLES) -> PartsReport:
     """All figures of a test set's parts. Raises ValueError when there is no part at all."""
     table = _tabulate(pictures)
     if not len(table.held):

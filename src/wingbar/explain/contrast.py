@@ -11,12 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from wingbar.prediction import Prediction
+if TYPE_CHECKING:
+    import wingbar.prediction
+
 
 LEAST = 1e-37
 """Stands for a probability too small for a float."""
@@ -40,7 +43,7 @@ class Contrast:
     """Vote of all streams together."""
 
 
-def contrast(prediction: Prediction) -> Contrast:
+def contrast(prediction: wingbar.prediction.Prediction) -> Contrast:
     """The best class against the next. Raises PictureError for a picture that could not be read."""
     first, second = prediction.label, list(prediction.scores)[1]
     classes = list(prediction.streams["picture"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,9 +13,11 @@ from wingbar.boxes import Box
 from wingbar.explain.contrast import Contrast, peaks
 from wingbar.explain.lettering import Colour, lettered, write
 from wingbar.explain.overlays import FIRST, PARTS, SECOND, diverging, heat, resized
-from wingbar.explain.placing import place_labels
+from wingbar.explain.placing import part_names, place_labels
 from wingbar.images import Picture
-from wingbar.prediction import Prediction, part_names
+
+if TYPE_CHECKING:
+    import wingbar.prediction
 
 OBJECT = (255, 255, 255)
 GROUND = (238, 238, 238)
@@ -67,7 +70,7 @@ class Frame:
         return round(x + x1 * across), round(y + y1 * down), round(x + x2 * across), round(y + y2 * down)
 
 
-def boxes_figure(frame: Frame, prediction: Prediction) -> Image.Image:
+def boxes_figure(frame: Frame, prediction: wingbar.prediction.Prediction) -> Image.Image:
     """The object's box, and the parts with their numbers."""
     image = frame.mounted(frame.photograph)
     draw = ImageDraw.Draw(image)
@@ -86,7 +89,7 @@ def boxes_figure(frame: Frame, prediction: Prediction) -> Image.Image:
     return image
 
 
-def heat_figure(frame: Frame, prediction: Prediction) -> Image.Image:
+def heat_figure(frame: Frame, prediction: wingbar.prediction.Prediction) -> Image.Image:
     """Bright where the net looked."""
     pixels = heat(np.asarray(frame.photograph), np.clip(resized(prediction.map, frame.fitted), 0, 1))
     return frame.mounted(Image.fromarray(pixels))

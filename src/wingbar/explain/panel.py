@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
+from wingbar._system.files import write_bytes
+from wingbar._system.text import display_names, slug
 from wingbar.explain.charts import score_bars, vote_bars
 from wingbar.explain.contrast import Contrast, contrast
 from wingbar.explain.figures import Frame, boxes_figure, contrast_figure, heat_figure, ink_on, scale_bar
 from wingbar.explain.lettering import PALE_INK, paragraph, write
 from wingbar.explain.overlays import FIRST, SECOND
-from wingbar.files import write_bytes
+from wingbar.explain.placing import part_names
 from wingbar.images import Picture
-from wingbar.names import display_names, slug
-from wingbar.prediction import Prediction, part_names
-from wingbar.recognizer import Recognizer
+
+if TYPE_CHECKING:
+    import wingbar.prediction
 
 WIDTH = 1200
 MARGIN = 24
@@ -29,13 +32,13 @@ SPEAKS = "Orange: what speaks for A in the whole picture; blue: for B. The lette
 
 
 def draw_panels(
-    recognizer: Recognizer, pictures: Iterable[Path], folder: Path, batch_size: int = 16
-) -> Iterator[tuple[Prediction, Path | None]]:
-    """Each picture's prediction and the PNG of its sheet in ``folder``; None for an unreadable one.
+    predictions: Iterable[wingbar.prediction.Prediction], folder: Path
+) -> Iterator[tuple[wingbar.prediction.Prediction, Path | None]]:
+    """Each prediction and the PNG of its sheet in ``folder``; None for an unreadable picture.
 
     A sheet is named by the picture's place in the list, which makes it unique, and the safe letters of its name.
     """
-    for number, prediction in enumerate(recognizer.predict_many(pictures, batch_size), start=1):
+    for number, prediction in enumerate(predictions, start=1):
         if prediction.error is not None:
             yield prediction, None
             continue
@@ -46,7 +49,7 @@ def draw_panels(
         yield prediction, folder / f"{name}.png"
 
 
-def panel(picture: Picture, prediction: Prediction) -> Image.Image:
+def panel(picture: Picture, prediction: wingbar.prediction.Prediction) -> Image.Image:
     """The sheet of one picture. Raises PictureError for a picture that could not be read."""
     told = contrast(prediction)
     frame = Frame(picture, COLUMN, TALLEST)
@@ -59,7 +62,7 @@ def panel(picture: Picture, prediction: Prediction) -> Image.Image:
     )
 
 
-def header(prediction: Prediction, told: Contrast) -> Image.Image:
+def header(prediction: wingbar.prediction.Prediction, told: Contrast) -> Image.Image:
     """Both classes with their scores and colours, and the file's name."""
     shown = dict(zip(prediction.scores, display_names(list(prediction.scores)), strict=True))
     width = WIDTH - 2 * MARGIN
@@ -83,7 +86,7 @@ def file_name(path: str) -> str:
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
-def votes(prediction: Prediction, told: Contrast) -> Image.Image:
+def votes(prediction: wingbar.prediction.Prediction, told: Contrast) -> Image.Image:
     """What each stream says, and which streams and parts decided."""
     scores = [("together", prediction.scores), *prediction.streams.items()]
     bars = [(name, [own[told.first], own[told.second]]) for name, own in scores]
@@ -104,7 +107,7 @@ def heading(text: str) -> Image.Image:
     return paragraph(text, 22, COLUMN, (20, 20, 20))
 
 
-def where_text(prediction: Prediction) -> str:
+def where_text(prediction: wingbar.prediction.Prediction) -> str:
     """What the boxes are."""
     if not prediction.parts:
         return "White: the object as the net found it."

@@ -1,4 +1,4 @@
-"""Where labels go, so that none lies on another."""
+"""Labels of boxes: how parts are numbered, and where labels go so that none lies on another."""
 
 from __future__ import annotations
 
@@ -67,3 +67,13 @@ def _distance(box: Box, anchor: Box) -> int:
     across = box[0] + box[2] - anchor[0] - anchor[2]
     down = box[1] + box[3] - anchor[1] - anchor[3]
     return across * across + down * down
+
+
+def part_names(clusters: Sequence[int]) -> list[str]:
+    """``1`` for the part of cluster 0, the same number in every picture; ``1a``, ``1b`` where several share one."""
+    names = []
+    for position, cluster in enumerate(clusters):
+        shared = clusters.count(cluster) > 1
+        letter = chr(ord("a") + clusters[:position].count(cluster)) if shared else ""
+        names.append(f"{cluster + 1}{letter}")
+    return names

@@ -6,15 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+from wingbar._system.locks import locked
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError
-from wingbar.evaluation.judge import matching
-from wingbar.guide.judged import find_pictures, read_evaluation
-from wingbar.guide.looking import look_at_classes
+from wingbar.evaluation.evaluate import matching
+from wingbar.guide.evaluation import find_pictures, read_evaluation
+from wingbar.guide.examples import look_at_classes
 from wingbar.guide.pages import Guide, write_pages
+from wingbar.model.card import Card
 from wingbar.recognizer import load
-from wingbar.reporting import Reporter
-from wingbar.store import Store, locked
+from wingbar.steps.reporting import Reporter
+from wingbar.steps.store import Store
 
 __all__ = ["write_guide"]
 
@@ -33,17 +35,17 @@ def write_guide(
     run = Path(run)
     recognizer, reporter, store = load(run), Reporter(run, quiet), Store(run / "guide-cache")
     judged = read_evaluation(run, recognizer.card)
-    dataset = matching(load_data(data or recognizer.card["data"]["source"]), recognizer)
+    dataset = matching(load_data(data or recognizer.card.data.source), recognizer)
     with locked(store.folder):
-        looked = look_at_classes(recognizer, dataset, store, reporter, per_class=per_class, batch_size=batch_size)
-        guide = Guide(recognizer.card, settings_of(recognizer.card), looked, judged, find_pictures(judged, dataset))
+        examples = look_at_classes(recognizer, dataset, store, reporter, per_class=per_class, batch_size=batch_size)
+        guide = Guide(recognizer.card, settings_of(recognizer.card), examples, judged, find_pictures(judged, dataset))
         reporter.say("writing the pages")
         return write_pages(guide, run / "guide")
 
 
-def settings_of(card: dict[str, Any]) -> dict[str, Any]:
+def settings_of(card: Card) -> dict[str, Any]:
     """The settings that the model was learnt with, flat (``parts.count``); none of a model of an older version."""
     flat: dict[str, Any] = {}
-    for key, value in card.get("config", {}).items():
+    for key, value in card.settings.items():
         flat |= {f"{key}.{name}": own for name, own in value.items()} if isinstance(value, dict) else {key: value}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in flat.items()}

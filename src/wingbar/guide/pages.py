@@ -18,14 +18,15 @@ from jaxtyping import Float
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy import ndarray
 
+from wingbar._system.files import write_bytes, write_text
+from wingbar._system.text import display_names, printable
 from wingbar.boxes import Box
-from wingbar.files import write_bytes, write_text
 from wingbar.guide.atlas import embed, layout
 from wingbar.guide.choosing import best, best_marks, confusion, likeness, pairs_to_compare, share_interval
-from wingbar.guide.judged import Judged, Mistake
-from wingbar.guide.looking import Looked
+from wingbar.guide.evaluation import Judged, Mistake
+from wingbar.guide.examples import Examples
 from wingbar.guide.thumbnails import Thumbnail, Thumbnails
-from wingbar.names import display_names, printable
+from wingbar.model.card import Card
 
 EXAMPLES, CROPS, MISTAKES, COMPARED, ALIKE, PAIRS, LINES = 8, 6, 12, 4, 3, 8, 30
 """Most that a page shows of each kind."""
@@ -37,16 +38,17 @@ OBJECT = -1
 class Guide:
     """All that the pages are made from."""
 
-    card: Mapping[str, Any]
+    card: Card
     settings: Mapping[str, str]
-    looked: Sequence[Looked]
+    examples: Sequence[Examples]
+    """Of each class."""
     judged: Judged | None
     test_paths: Mapping[str, Path]
 
     @cached_property
     def names(self) -> list[str]:
         """Class names for people."""
-        return display_names(self.card["classes"])
+        return display_names(self.card.classes)
 
     @cached_property
     def alike(self) -> Float[ndarray, "classes classes"]:
@@ -71,12 +73,12 @@ class Guide:
     @property
     def marks(self) -> list[int]:
         """The object, and the clusters of parts that there are."""
-        found = {int(cluster) for own in self.looked for cluster in own.clusters}
+        found = {int(cluster) for one in self.examples for cluster in one.answers.clusters}
         return [OBJECT, *sorted(found)]
 
     def _means(self, what: str) -> Float[ndarray, "classes classes"]:
         # A class without a readable picture looks like nothing: zeros.
-        rows = [getattr(own, what) for own in self.looked]
+        rows = [getattr(one.answers, what) for one in self.examples]
         return np.stack([row.mean(0) if len(row) else np.zeros(len(self.names)) for row in rows]).astype(np.float64)
 
 
@@ -128,9 +130,11 @@ def pages(guide: Guide, thumbnails: Thumbnails) -> Iterator[tuple[str, str, dict
 
 def class_values(guide: Guide, thumbnails: Thumbnails, label: int) -> dict[str, Any]:
     """One class: examples, field marks, what it is taken for, what went wrong."""
-    looked, name = guide.looked[label], guide.names[label]
+    examples, name = guide.examples[label], guide.names[label]
     wrong = [own for own in guide.judged.mistakes if own.label == label] if guide.judged else []
-    shown = [example(looked, place, label, name, thumbnails) for place in best(looked.scores[:, label], EXAMPLES)]
+    shown = [
+        example(examples, place, label, name, thumbnails) for place in best(examples.answers.scores[:, label], EXAMPLES)
+    ]
     return {
         "label": label,
         "examples": [figure for figure in shown if figure],
@@ -165,15 +169,17 @@ def pair_values(guide: Guide, thumbnails: Thumbnails, a: int, b: int) -> dict[st
 def index_values(guide: Guide, thumbnails: Thumbnails) -> dict[str, Any]:
     """All classes with a picture each, and the pairs that are confused most."""
     covers = []
-    for label, looked in enumerate(guide.looked):
-        place = best(looked.scores[:, label], 1)
-        covers.append(example(looked, place[0], label, guide.names[label], thumbnails, boxes=False) if place else None)
+    for label, examples in enumerate(guide.examples):
+        place = best(examples.answers.scores[:, label], 1)
+        covers.append(
+            example(examples, place[0], label, guide.names[label], thumbnails, boxes=False) if place else None
+        )
     confused = [(a, b, int(guide.confused[a, b] + guide.confused[b, a])) for a, b in guide.pairs]
     return {
         "covers": covers,
         "facts": [facts(guide, label) for label in range(len(guide.names))],
         "pairs": [pair for pair in confused if pair[2]][:PAIRS],
-        "pictures": sum(len(looked.samples) for looked in guide.looked),
+        "pictures": sum(len(examples.samples) for examples in guide.examples),
     }
 
 
@@ -199,16 +205,19 @@ def counted(row: ndarray, label: int) -> list[tuple[int, int]]:
 
 
 def example(
-    looked: Looked, place: int, label: int, name: str, thumbnails: Thumbnails, *, boxes: bool = True
+    examples: Examples, place: int, label: int, name: str, thumbnails: Thumbnails, *, boxes: bool = True
 ) -> Figure | None:
     """A training picture with the recogniser's own boxes; None if its file has gone."""
-    thumbnail = thumbnails.whole(looked.samples[place].path)
+    thumbnail = thumbnails.whole(examples.samples[place].path)
     if thumbnail is None:
         return None
-    own = np.flatnonzero(looked.owners == place)
-    marks = [(looked.objects[place], OBJECT), *((looked.parts[i], int(looked.clusters[i])) for i in own)]
-    score = percent(looked.scores[place, label])
-    size = looked.sizes[place]
+    own = np.flatnonzero(examples.answers.owners == place)
+    marks = [
+        (examples.answers.objects[place], OBJECT),
+        *((examples.answers.parts[i], int(examples.answers.clusters[i])) for i in own),
+    ]
+    score = percent(examples.answers.scores[place, label])
+    size = examples.answers.sizes[place]
     drawn = tuple(share_box(box, size, mark) for box, mark in marks) if boxes else ()
     return Figure(thumbnail, f"{name}, a training picture", score, drawn)
 
@@ -221,15 +230,15 @@ def share_box(box: ndarray, size: ndarray, mark: int) -> tuple[float, float, flo
 
 def crops(guide: Guide, thumbnails: Thumbnails, label: int, mark: int, against: int | None, count: int) -> list[Figure]:
     """A class's objects, or parts of one cluster, that score best for it; with ``against``, for it less the other."""
-    looked, name = guide.looked[label], guide.names[label]
-    scores = looked.scores if mark == OBJECT else looked.part_scores
-    boxes = looked.objects if mark == OBJECT else looked.parts
-    owners = np.arange(len(looked.samples)) if mark == OBJECT else looked.owners
-    clusters = np.full(len(owners), OBJECT) if mark == OBJECT else looked.clusters
+    examples, name = guide.examples[label], guide.names[label]
+    scores = examples.answers.scores if mark == OBJECT else examples.answers.part_scores
+    boxes = examples.answers.objects if mark == OBJECT else examples.answers.parts
+    owners = np.arange(len(examples.samples)) if mark == OBJECT else examples.answers.owners
+    clusters = np.full(len(owners), OBJECT) if mark == OBJECT else examples.answers.clusters
     told = scores[:, label] - (scores[:, against] if against is not None else 0)
     made = []
     for place in best_marks(told, clusters, owners, mark, count):
-        thumbnail = thumbnails.crop(looked.samples[owners[place]].path, as_box(boxes[place]))
+        thumbnail = thumbnails.crop(examples.samples[owners[place]].path, as_box(boxes[place]))
         if thumbnail:
             made.append(Figure(thumbnail, f"{mark_name(mark)} of {name}", percent(scores[place, label])))
     return made

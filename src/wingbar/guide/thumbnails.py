@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from wingbar._system.files import digest, write_bytes
 from wingbar.boxes import Box, rescale, with_context
 from wingbar.errors import PictureError
-from wingbar.files import write_bytes
 from wingbar.images import Picture, read_picture
-from wingbar.store import digest
 
 SIDE = 320
 """Longer side of a thumbnail at most, in pixels."""

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from wingbar._system.files import write_bytes
 from wingbar.errors import RunError
-from wingbar.files import write_bytes
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from wingbar._system.distributed import World
+from wingbar._system.memory import free_memory
 from wingbar.errors import RunError
-from wingbar.heap import free_memory
 from wingbar.learning.checkpoint import Checkpoint
 from wingbar.learning.hardware import Hardware
 from wingbar.learning.history import Epoch, History, finished
@@ -37,7 +38,6 @@ from wingbar.learning.recipe import Recipe
 from wingbar.learning.schedule import rate_at
 from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader, load_views
 from wingbar.nets.saliency_head import MapNet, normalize
-from wingbar.ranks import World
 
 
 @dataclass

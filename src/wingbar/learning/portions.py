@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from wingbar._system.memory import out_of_memory
 from wingbar.nets.saliency_head import MapNet
-from wingbar.shortage import out_of_memory
 
 PEAK = 1.75
 """A step's peak against what it saves for the way back: 1.3 to 1.7 seen. See docs/performance.md, "Memory"."""

@@ -22,11 +22,11 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from wingbar._system.distributed import ALONE, World
 from wingbar.boxes import Box
 from wingbar.errors import ConfigError
 from wingbar.images import READ_SIDE, crop_square, picture_size, read_picture
 from wingbar.learning.recipe import Recipe
-from wingbar.ranks import ALONE, World
 
 NICENESS = 10
 """Of loader processes: they still get a tenth of a core that others want."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from wingbar._system.memory import out_of_memory
 from wingbar.nets.packed import available, pack
 from wingbar.nets.tracing import probe, watching
-from wingbar.shortage import out_of_memory
 
 Net = TypeVar("Net", bound=nn.Module)
 

@@ -13,15 +13,65 @@ group means, standardised over the training parts, and give the parts of one pic
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.optimize import linear_sum_assignment
-from sklearn.cluster import SpectralClustering
+
+from wingbar._system.settings import within
+from wingbar.opam.maps import pool_boxes
 
 AlignmentRule = Literal["one-to-one", "sum"]
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """Which place of the object a part shows."""
+
+    clusters: int = 2
+    """Groups of neurons that parts are aligned with."""
+    rule: AlignmentRule = "one-to-one"
+    """How a part finds its cluster: ours, or the paper's literal rule."""
+    heads: Literal["shared", "per-cluster"] = "shared"
+    """One PartNet head, or one for each cluster."""
+
+    def __post_init__(self) -> None:
+        within(self, "alignment", clusters=(1, 32))
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The neurons' clusters and how strongly training parts excite each."""
+
+    layer: str
+    """Name of ClassNet's penultimate convolution."""
+    neurons: Int[ndarray, "neurons"]
+    """Cluster of each neuron."""
+    mean: Float[ndarray, "clusters"]
+    deviation: Float[ndarray, "clusters"]
+
+
+def align_parts(
+    neurons_map: Float[ndarray, "neurons h w"],
+    boxes: Int[ndarray, "parts 4"],
+    size: tuple[int, int],
+    alignment: Alignment,
+    settings: AlignmentSettings,
+) -> Int[ndarray, "parts"]:
+    """The cluster of each part of one picture, by the neurons' responses within it."""
+    pooled = pool_boxes(neurons_map, boxes, size)
+    answers = cluster_responses(pooled, alignment.neurons, settings.clusters, settings.rule)
+    return assign_parts(answers, alignment.mean, alignment.deviation, settings.rule)
+
+
+def logits_by_cluster(
+    logits: Float[ndarray, "n outputs"], clusters: Int[ndarray, "n"], classes: int
+) -> Float[ndarray, "n classes"]:
+    """Each part's logits from the head of its own cluster, where there is more than one head."""
+    return logits.reshape(len(logits), -1, classes)[np.arange(len(logits)), clusters * (logits.shape[1] > classes)]
 
 
 def similarity(weight: Float[ndarray, "neurons inputs"]) -> Float[ndarray, "neurons neurons"]:
@@ -35,6 +85,8 @@ def cluster_neurons(
     weight: Float[ndarray, "neurons inputs"], clusters: int = 2, seed: int = 0
 ) -> Int[ndarray, "neurons"]:
     """Each neuron's cluster, numbered by size, the largest first."""
+    from sklearn.cluster import SpectralClustering  # as models are learnt only
+
     affinity = (1 + similarity(weight)) / 2
     model = SpectralClustering(clusters, affinity="precomputed", random_state=seed, assign_labels="kmeans")
     labels = model.fit_predict(affinity)

@@ -11,6 +11,9 @@ forward the picture once, enlarged, and pool each patch out of the feature map b
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -18,10 +21,30 @@ from numpy import ndarray
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from wingbar._system.settings import within
 from wingbar.nets.saliency_head import MapNet
 
 PATCHES_AT_ONCE = 512
 """Pooled together from one picture: 10 MB for 200 classes."""
+
+
+@dataclass(frozen=True)
+class FilterSettings:
+    """Patch filtering: which patches ClassNet learns from beside the whole pictures."""
+
+    enabled: bool = True
+    """Off: ClassNet learns from all candidates (up to the cap)."""
+    scorer: Literal["roi", "crop"] = "roi"
+    """Pool patches from one forward pass of the picture, or forward each patch."""
+    threshold: float = 0.9
+    """Least softmax of a patch at its picture's own label."""
+    cap: int = 30
+    """Most patches kept of one picture."""
+    folds: int = 0
+    """Score out of fold with this many FilterNets; 0: one net that has seen the pictures."""
+
+    def __post_init__(self) -> None:
+        within(self, "filtering", threshold=(0, 1), cap=(0, 10_000), folds=(0, 50))
 
 
 @torch.no_grad()

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from numpy import ndarray
-from sklearn.model_selection import KFold
 
 GRID_STEPS = 20
 
@@ -29,6 +28,12 @@ class FusionFit:
     """Top-1 of the fused scores on each fold, with weights from the other folds."""
 
 
+def softmax(logits: Float[ndarray, "*n classes"]) -> Float32[ndarray, "*n classes"]:
+    """Probabilities of logits."""
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return (powers / powers.sum(-1, keepdims=True)).astype(np.float32)
+
+
 def fuse(
     scores: Float[ndarray, "streams *n classes"], weights: Float[ndarray, "streams"]
 ) -> Float[ndarray, "*n classes"]:
@@ -36,20 +41,15 @@ def fuse(
     return np.tensordot(np.asarray(weights), scores, axes=1)
 
 
-def fit_weights(
+def cross_validate(
     scores: Float[ndarray, "streams n classes"], labels: Int[ndarray, "n"], folds: int = 5, seed: int = 0
-) -> Float[ndarray, "streams"]:
+) -> FusionFit:
     """Fusion weights on the simplex, from probabilities of pictures that no stream was trained on.
 
     With fewer pictures than two a fold the weights are equal.
     """
-    return np.array(cross_validate(scores, labels, folds, seed).weights)
+    from sklearn.model_selection import KFold  # as models are learnt only
 
-
-def cross_validate(
-    scores: Float[ndarray, "streams n classes"], labels: Int[ndarray, "n"], folds: int = 5, seed: int = 0
-) -> FusionFit:
-    """`fit_weights` with the accuracy on the held-out folds."""
     streams, count = scores.shape[:2]
     if count < 2 * folds:
         equal = np.full(streams, 1 / streams)

@@ -12,16 +12,101 @@ segmentation-aware CNN model", ICCV 2015, there the mean weighted by class score
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int, Int32
 from numpy import ndarray
 from scipy import ndimage
 
+from wingbar._system.settings import within
 from wingbar.boxes import Box, area, as_box, intersection, iou, whole
+from wingbar.errors import ConfigError
+from wingbar.opam.maps import resize_map, working_size
 
 ThresholdMethod = Literal["otsu", "fraction", "percentile"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an object's box is found, read from ``MAP THRESHOLD [VALUE] [grown]``."""
+
+    source: str
+    """``cam`` or ``principal``: which map."""
+    method: ThresholdMethod
+    value: float
+    grown: bool
+    """Whether the box grows to a candidate that holds it."""
+
+    def __str__(self) -> str:
+        """The text that `parse` reads."""
+        value = [] if self.method == "otsu" else [f"{self.value:g}"]
+        return " ".join([self.source, self.method, *value, *(["grown"] if self.grown else [])])
+
+    @staticmethod
+    def parse(text: str) -> Rule:
+        """``cam otsu``, ``principal fraction 0.5``, ``cam percentile 70 grown``. Raises ConfigError for another."""
+        words = text.split()
+        grown = words[-1:] == ["grown"]
+        match words[: len(words) - grown]:
+            case [("cam" | "principal") as source, "otsu"]:
+                return Rule(source, "otsu", 0.0, grown)
+            case [("cam" | "principal") as source, ("fraction" | "percentile") as method, value]:
+                most = 1.0 if method == "fraction" else 100.0
+                with suppress(ValueError):
+                    if 0 <= float(value) <= most:
+                        return Rule(source, method, float(value), grown)
+        raise ConfigError(
+            f"localization.rules: {text!r} is no rule; write, say, 'cam otsu' or 'principal fraction 0.5'."
+        )
+
+
+@dataclass(frozen=True)
+class LocalizationSettings:
+    """The object's box."""
+
+    rules: tuple[str, ...] = (
+        "principal otsu",
+        "principal fraction 0.5",
+        "cam otsu",
+        "cam fraction 0.3",
+        "cam fraction 0.5",
+    )
+    """Map (cam or principal), threshold (otsu, fraction F or percentile P), and perhaps `grown` (to a candidate
+    that holds the region). All are tried on validation pictures; the one whose crops ClassNet names best is used."""
+    learn: bool = True
+    """Learn from these boxes to read the object's box off ClassNet's features; off: the map's box is the object's."""
+    locating_size: int | None = None
+    """Side of the squares that the principal map is computed at, in pixels; none: 2.6 times `size`."""
+    margin: float = 0.0
+    """Context left around the object when it is cropped, as a share of its sides."""
+
+    def __post_init__(self) -> None:
+        if not self.rules:
+            raise ConfigError("localization.rules is empty; give at least one, say 'cam otsu'.")
+        sources = self.sources()  # of every run, so that what is no rule is told
+        if not self.learn and sources != {"cam"}:
+            raise ConfigError("localization.learn is off, so localization.rules may name 'cam' maps only.")
+        within(self, "localization", locating_size=(32, 4096), margin=(0, 2))
+
+    def sources(self) -> set[str]:
+        """The maps that the rules ask for. Raises ConfigError for what is no rule."""
+        return {Rule.parse(rule).source for rule in self.rules}
+
+
+def box_from_map(
+    saliency_map: Float32[ndarray, "h w"],
+    size: tuple[int, int],
+    side: int,
+    rule: Rule,
+    candidates: Int32[ndarray, "n 4"],
+) -> Box:
+    """The object's box by ``rule``, from the map that it names and the picture's candidates."""
+    working = resize_map(saliency_map, working_size(size, side))
+    box = locate_object(working, size, rule.method, rule.value)
+    return grow_to_candidate(box, candidates) if rule.grown else box
 
 
 def locate_object(

@@ -19,15 +19,18 @@ candidates that come first.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int, Int32
 from numpy import ndarray
 
-from wingbar.boxes import Box, area, clip, intersection
+from wingbar._system.settings import within
+from wingbar.boxes import Box, area, as_box, clip, intersection, rescale
 from wingbar.opam._search import best_set
-from wingbar.opam._sets import SALIENCY_UNIT, set_value
+from wingbar.opam._sets import SALIENCY_UNIT
+from wingbar.opam.maps import resize_map, working_size
 
 FeasibilityRule = Literal["containment", "iou"]
 
@@ -35,6 +38,51 @@ CONTAINMENT_LADDER = ((0.7, 0.4), (0.7, 0.2), (0.5, 0.1), (0.0, 0.0))
 """(share of the part inside the object, share of the object covered), each more lenient; then: anything."""
 IOU_LADDER = (1.0, 0.5, 0.25, 0.0)
 """Factors of the IoU threshold, each more lenient; then: anything."""
+
+
+@dataclass(frozen=True)
+class PartSettings:
+    """Which candidates are parts."""
+
+    count: int = 2
+    """Parts of a picture."""
+    rule: FeasibilityRule = "containment"
+    """Which candidates may be parts: the released code's rule or the paper's."""
+    iou_threshold: float = 0.4
+    """For the paper's rule."""
+    object_constraint: bool = True
+    """Parts have to lie on the object."""
+    part_constraint: bool = True
+    """Parts are chosen together, spread over the object; off: the most salient ones."""
+
+    def __post_init__(self) -> None:
+        within(self, "parts", count=(1, 6), iou_threshold=(0, 1))
+
+
+def choose_parts(
+    candidates: Int32[ndarray, "n 4"],
+    object_box: Box,
+    saliency_map: Float32[ndarray, "h w"],
+    size: tuple[int, int],
+    side: int,
+    settings: PartSettings,
+) -> Int32[ndarray, "parts 4"]:
+    """The telling parts; the object's box itself stands in where there is no candidate."""
+    working = working_size(size, side)
+    if len(candidates) == 0:
+        return np.array([object_box], np.int32)
+    target = as_box(rescale(np.array([object_box]), size, working)[0])
+    chosen = select_parts(
+        rescale(candidates, size, working),
+        target,
+        resize_map(saliency_map, working),
+        settings.count,
+        rule=settings.rule,
+        iou_threshold=settings.iou_threshold,
+        object_constraint=settings.object_constraint,
+        part_constraint=settings.part_constraint,
+    )
+    return candidates[chosen]
 
 
 def select_parts(
@@ -68,22 +116,6 @@ def select_parts(
         return np.sort(feasible[np.argsort(-sums, kind="stable")[:count]])
     target = np.array(object_box, np.int64)
     return np.sort(feasible[best_set(boxes, target, table, count)])
-
-
-def part_score(
-    parts: Int[ndarray, "n 4"],
-    object_box: Box,
-    saliency: Float[ndarray, "height width"],
-    *,
-    iou_threshold: float | None = None,
-) -> float:
-    """Delta_part of a set of parts; -inf when ``iou_threshold`` is given and a part fails f_b."""
-    parts = clip(np.asarray(parts, np.int64), saliency.shape[::-1])
-    target = np.array(object_box, np.int64)
-    if iou_threshold is not None and not passes_iou(parts, target, iou_threshold).all():
-        return float("-inf")
-    value = set_value(parts, np.arange(len(parts)), target, summed_saliency(saliency))
-    return float(np.log(value)) if value > 0 else float("-inf")
 
 
 def feasible_candidates(

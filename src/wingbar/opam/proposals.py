@@ -21,8 +21,11 @@ from numpy import ndarray
 from PIL import Image
 
 from wingbar import boxes as geometry
+from wingbar._system.settings import within
 from wingbar.errors import ConfigError, PictureError, suggestion
+from wingbar.images import Picture
 from wingbar.opam import _colour, _grouping, _ranking, _segmentation
+from wingbar.opam.maps import working_size
 
 _SPACES: dict[str, Callable[[ndarray], ndarray]] = {
     "hsv": _colour.to_hsv,
@@ -55,6 +58,31 @@ _PRESETS = {
     "quality": _Preset(62_000, ("hsv", "lab", "chromaticity", "opponent", "rgb"), (40.0, 80.0, 160.0, 320.0)),
 }
 _MOST_REGIONS = 1500  # of one segmentation: bounds the table of similarities on noise
+
+
+@dataclass(frozen=True)
+class ProposalSettings:
+    """Selective search."""
+
+    mode: Literal["fast", "quality"] = "fast"
+    """How many colour spaces, scales and similarities are tried."""
+    limit: int = 500
+    """Candidates kept of each picture, best first."""
+    side: int = 320
+    """Pictures are searched at this short side at most."""
+
+    def __post_init__(self) -> None:
+        within(self, "proposals", limit=(1, 10_000), side=(32, 2048))
+
+
+def propose(picture: Picture, settings: ProposalSettings) -> Int32[ndarray, "n 4"]:
+    """Candidate boxes in pixels of the original, best first."""
+    working = working_size(picture.size, settings.side)
+    pixels = picture.pixels
+    if pixels.shape[:2] != working[::-1]:
+        pixels = np.array(Image.fromarray(pixels).resize(working, Image.Resampling.BICUBIC, reducing_gap=2.0))
+    boxes = selective_search(pixels, mode=settings.mode, limit=settings.limit)
+    return geometry.rescale(boxes, working, picture.size)
 
 
 def felzenszwalb(

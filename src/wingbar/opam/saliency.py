@@ -3,7 +3,8 @@
     M_c(x, y) = sum_u w_u^c f_u(x, y)
 
 f_u is the last feature map's channel u, w_u^c the linear layer's weight of u for class c, and c the class
-that the net predicts, never the label. A forward pass gives everything: no hooks, no backward.
+that the net predicts, never the label. `nets.outputs.PictureNet` gives M_c of every class in one forward pass,
+as evidence: no hooks, no backward.
 
 Where we differ: the maps of the picture and of its mirror are averaged, and c is the class of their mean
 logits; M is min-max normalised itself (the released code reads grey values off a coloured rendering).
@@ -11,25 +12,18 @@ logits; M is min-max normalised itself (the released code reads grey values off 
 
 from __future__ import annotations
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
 
-from wingbar.maps import stretch
-from wingbar.nets.looking import upright
-from wingbar.nets.saliency_head import MapNet
+from wingbar.opam.maps import stretch
 
 
-@torch.no_grad()
-def saliency(
-    net: MapNet, pixels: Float[Tensor, "batch 3 height width"], classes: Int[Tensor, "batch"] | None = None
-) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch classes"]]:
-    """Maps in [0, 1] and logits of normalised pictures; ``classes`` asks for others than the predicted ones.
+def saliency_maps(
+    evidence: Float32[ndarray, "batch classes h w"], logits: Float32[ndarray, "batch classes"]
+) -> Float32[ndarray, "batch h w"]:
+    """Each picture's map of its predicted class, in [0, 1], at the resolution of the net's last feature map.
 
-    Maps have the resolution of the net's last feature map: `wingbar.maps.resize_map` carries them to the picture.
+    ``evidence`` are the maps M_c of every class, in logits. `opam.maps.resize_map` carries a map to the picture.
     """
-    evidence = net.forward_evidence(upright(net.forward_features(torch.cat([pixels, pixels.flip(3)]))))
-    logits = evidence.mean((2, 3)) + net.head.bias
-    chosen = logits.argmax(1) if classes is None else classes
-    maps = evidence[torch.arange(len(evidence)), chosen].float().cpu().numpy()
-    return torch.from_numpy(stretch(maps)), logits.float()
+    return stretch(evidence[np.arange(len(logits)), logits.argmax(1)])

@@ -21,9 +21,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 import wingbar
+from wingbar._system.text import display_names
 from wingbar.errors import PictureError
 from wingbar.guide.pages import class_page
-from wingbar.names import display_names
 from wingbar.prediction import Prediction
 from wingbar.serve.batching import Batcher, Full, Stopped
 from wingbar.serve.body import Limits, receive_picture, refused

@@ -94,7 +94,7 @@ def find(run: Path, recognizer: Recognizer, data: Path | None) -> Examples:
     if not (run / "config.toml").is_file():
         return none
     try:
-        return find_examples(recognizer.classes, Path(recognizer.card["data"]["source"]))
+        return find_examples(recognizer.classes, Path(recognizer.card.data.source))
     except DataError as error:
         say(f"no examples to compare with: {error}")
         return none

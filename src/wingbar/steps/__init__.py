@@ -1,14 +1,26 @@
-"""The steps of a run on real files and nets, each kept by the store: what `pipeline` lists."""
+"""The steps of a run on real files and nets, each kept by the store: what `pipeline` lists.
 
-from wingbar.steps.attention import alignment, map_boxes, object_boxes, part_choice, principal_maps, saliency_maps
+A step has one name and two rooms: ``opam/NAME.py`` computes, ``steps/NAME.py`` reads what it needs and keeps what it
+finds, as a record of its own.
+"""
+
+from wingbar.steps.alignment import alignment
+from wingbar.steps.box_regression import object_boxes
+from wingbar.steps.data import held_out, read_pictures
+from wingbar.steps.filtering import filter_folds, filter_patches
 from wingbar.steps.fusion import fusion
-from wingbar.steps.job import Job, Kind, held_out, inspect
-from wingbar.steps.nets import filter_nets, learn, try_sizes
-from wingbar.steps.patches import patches, proposals
-from wingbar.steps.views import object_views, part_heads, part_views, patch_views, whole_pictures
+from wingbar.steps.job import Job
+from wingbar.steps.localization import map_boxes
+from wingbar.steps.model import Attention, Learned, write_model
+from wingbar.steps.nets import learn, try_sizes
+from wingbar.steps.parts import parts
+from wingbar.steps.principal import principal_maps
+from wingbar.steps.proposals import proposals
+from wingbar.steps.saliency import saliency
+from wingbar.steps.views import object_views, part_views, patch_views, whole_pictures
 
 __all__ = [
-    "Job", "Kind", "alignment", "filter_nets", "fusion", "held_out", "inspect", "learn", "map_boxes", "object_boxes",
-    "object_views", "part_choice", "part_heads", "part_views", "patch_views", "patches", "principal_maps", "proposals",
-    "saliency_maps", "try_sizes", "whole_pictures",
+    "Attention", "Job", "Learned", "alignment", "filter_folds", "filter_patches", "fusion", "held_out", "learn",
+    "map_boxes", "object_boxes", "object_views", "part_views", "parts", "patch_views", "principal_maps", "proposals",
+    "read_pictures", "saliency", "try_sizes", "whole_pictures", "write_model",
 ]  # fmt: skip

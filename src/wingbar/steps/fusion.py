@@ -1,52 +1,69 @@
-"""The last step: how far to trust each stream."""
+"""The step of fusion: how far to trust each stream."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int
 from numpy import ndarray
 
-from wingbar.attention import softmax
 from wingbar.learning.loop import predict_logits
-from wingbar.model import STREAMS
-from wingbar.opam.fusion import cross_validate
-from wingbar.steps.job import Job, Kind
-from wingbar.steps.nets import net_of
-from wingbar.steps.views import views_of
-from wingbar.store import Result
+from wingbar.model.card import STREAMS
+from wingbar.opam.fusion import cross_validate, softmax
+from wingbar.steps.job import Job
+from wingbar.steps.nets import TrainedNet, net_of
+from wingbar.steps.saliency import Saliency
+from wingbar.steps.store import StepResult
+from wingbar.steps.views import Kind, views_of
 
 
-def fusion(job: Job, maps: Result, kinds: Mapping[str, Kind], objectnet: Result, partnet: Result) -> Result:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FusionWeights(StepResult):
+    """How far each stream is trusted, and what that was found from."""
+
+    weights: list[float]
+    """Of picture, object and parts; they add up to one."""
+    held_out_accuracy: float
+    """Top-1 of the fused scores on folds that did not choose the weights."""
+    scores: Float[ndarray, "streams validation classes"]
+    """Probabilities of the validation pictures by each stream."""
+    labels: Int[ndarray, "validation"]
+
+
+def fusion(
+    job: Job, looked: Saliency, kinds: Mapping[str, Kind], objectnet: TrainedNet, partnet: TrainedNet
+) -> FusionWeights:
     """Weights of picture, object and parts, by cross-validation on the validation pictures."""
 
-    def compute() -> Result:
+    def compute() -> FusionWeights:
         labels = job.labels[job.validation]
-        picture = softmax(maps.arrays["logits"][job.validation])
         scores = np.stack(
             [
-                picture,
+                softmax(looked.logits[job.validation]),
                 _mean_scores(job, objectnet, kinds["object"]),
                 _mean_scores(job, partnet, kinds["part"]),
             ]
         )
-        found = cross_validate(scores, labels, seed=job.config.seed)
+        fit = cross_validate(scores, labels, seed=job.config.seed)
         alone = (scores.argmax(2) == labels).mean(1)
-        told = [
+        listed = [
             f"{name} {weight:.2f} (alone {accuracy:.3f})"
-            for name, weight, accuracy in zip(STREAMS, found.weights, alone, strict=True)
+            for name, weight, accuracy in zip(STREAMS, fit.weights, alone, strict=True)
         ]
-        job.reporter.say(f"  weights: {', '.join(told)}; together {found.held_out_accuracy:.3f} on held-out folds")
-        info = {"weights": list(found.weights), "held_out_accuracy": found.held_out_accuracy}
-        return Result({"scores": scores, "labels": labels}, info)
+        job.reporter.say(f"  weights: {', '.join(listed)}; together {fit.held_out_accuracy:.3f} on held-out folds")
+        return FusionWeights(
+            weights=list(fit.weights), held_out_accuracy=fit.held_out_accuracy, scores=scores, labels=labels
+        )
 
-    settings = [job.config.seed, job.config.looking_size()]
-    return job.step("fusion", settings, [maps, objectnet, partnet], compute)
+    settings = [job.config.seed, job.config.prediction_size()]
+    return job.step("fusion", FusionWeights, settings, [looked, objectnet, partnet], compute)
 
 
-def _mean_scores(job: Job, trained: Result, kind: Kind) -> ndarray:
+def _mean_scores(job: Job, trained: TrainedNet, kind: Kind) -> ndarray:
     """Mean probability over each validation picture's views of one kind, each by its own head."""
     views = views_of(job, kind, job.validation)
-    logits, _ = predict_logits(net_of(job, trained), views, job.config.looking_size(), job.hardware)
+    logits, _ = predict_logits(net_of(job, trained), views, job.config.prediction_size(), job.hardware)
     cuts = np.cumsum([len(kind[i]) for i in job.validation])[:-1]
-    return np.stack([own.mean(0) for own in np.split(softmax(logits.numpy()), cuts)])
+    return np.stack([scores.mean(0) for scores in np.split(softmax(logits.numpy()), cuts)])

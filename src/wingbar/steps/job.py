@@ -1,9 +1,9 @@
-"""What every step needs, and the first step: reading the training pictures and cutting off a validation set."""
+"""What every step of a run needs."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,34 +12,30 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from wingbar.boxes import Box
+from wingbar._system.distributed import World
 from wingbar.config import Config
-from wingbar.data.sample import Dataset, Sample, Skipped
-from wingbar.data.splits import validation_split
-from wingbar.errors import DataError, PictureError, PictureNeedsMemory, RunError
-from wingbar.images import read_picture
+from wingbar.data.sample import Sample
 from wingbar.learning.hardware import Hardware
-from wingbar.ranks import World
-from wingbar.reporting import Reporter
-from wingbar.store import Result, Store
-
-Kind = list[list[tuple[Box | None, int]]]
-"""For each picture the views of one kind: box (None: the whole) and the cluster whose head judges it (-1: all)."""
+from wingbar.steps.data import Pictures
+from wingbar.steps.reporting import Reporter
+from wingbar.steps.store import R, StepResult, Store
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every step needs: settings, pictures, where results are kept, who is told."""
+    """What every step of a run needs: settings, pictures, where results are kept, who is told."""
 
     config: Config
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
     """The readable training pictures."""
-    data: Result
-    """Their sizes and validation split, under a key made of their contents and labels."""
+    pictures: Pictures
+    """Their sizes and the validation cut."""
     store: Store
     hardware: Hardware
     reporter: Reporter
+    plan: Mapping[str, int]
+    """The run's trainings in their order, and how many views each shows its net: the time left is told from it."""
     refit: bool = False
     """Train on all pictures, with everything already chosen."""
 
@@ -56,7 +52,7 @@ class Job:
     @property
     def validation(self) -> Int[ndarray, "v"]:
         """Indices that choices are made on; none in a refit."""
-        return self.data.arrays["validation"][:0] if self.refit else self.data.arrays["validation"]
+        return self.pictures.validation[:0] if self.refit else self.pictures.validation
 
     @cached_property
     def training(self) -> Int[ndarray, "t"]:
@@ -66,7 +62,7 @@ class Job:
     @cached_property
     def sizes(self) -> list[tuple[int, int]]:
         """(width, height) of each sample's picture."""
-        return [(int(w), int(h)) for w, h in self.data.arrays["sizes"]]
+        return [(int(width), int(height)) for width, height in self.pictures.sizes]
 
     def before_refit(self) -> Job:
         """For steps whose results a refit takes over: no choice and no net trained on the cut bears on them."""
@@ -76,82 +72,18 @@ class Job:
         """The name under which a step's result is kept: a refit has its own."""
         return f"refit-{name}" if self.refit else name
 
-    def step(self, name: str, settings: Any, inputs: Sequence[Result], compute: Callable[[], Result]) -> Result:
-        """Announce and keep one step."""
+    def views_from(self, name: str) -> int:
+        """Training views that the run shows its nets from the training ``name`` on."""
+        names = list(self.plan)
+        return sum(self.plan[one] for one in names[names.index(self.named(name)) :])
 
-        def announced() -> Result:
+    def step(
+        self, name: str, kind: type[R], settings: Any, inputs: Sequence[StepResult], compute: Callable[[], R]
+    ) -> R:
+        """Announce and keep one step, whose result is a record of this ``kind``."""
+
+        def announced() -> R:
             self.reporter.say(self.named(name))
             return compute()
 
-        return self.store.step(self.named(name), settings, [self.data, *inputs], announced)
-
-
-def inspect(
-    dataset: Dataset, config: Config, store: Store, reporter: Reporter
-) -> tuple[tuple[Sample, ...], Result, tuple[Skipped, ...]]:
-    """Decode every training picture once; the unreadable ones are set aside, counted and named."""
-    samples, world = dataset.split("train"), store.world
-
-    def compute() -> Result:
-        reporter.say(f"reading {len(samples)} training pictures")
-        sizes = world.map(_size_or_reason, samples, reporter.watched)
-        return world.first(lambda: split(sizes))
-
-    def split(sizes: Sequence[tuple[int, int] | str]) -> Result:
-        bad = {sample.key: size for sample, size in zip(samples, sizes, strict=True) if isinstance(size, str)}
-        good = [sample for sample in samples if sample.key not in bad]
-        counts = np.bincount([sample.label for sample in good], minlength=1 + max(s.label for s in samples))
-        for label, count in enumerate(counts):
-            if count < 2:
-                raise DataError(
-                    f"class {dataset.classes[label]!r} has {count} readable training pictures; at least 2 are needed."
-                )
-        labels = np.array([sample.label for sample in good])
-        _, validation = validation_split(labels, config.validation, config.seed)
-        return Result(
-            {"sizes": np.array([s for s in sizes if not isinstance(s, str)]), "validation": validation},
-            {"bad": bad},
-        )
-
-    result = store.step("data", _cut(dataset, config), [], compute)
-    bad = result.info["bad"]
-    skipped = tuple(Skipped(sample.path, bad[sample.key]) for sample in samples if sample.key in bad)
-    return _readable(samples, result), result, skipped
-
-
-def held_out(
-    dataset: Dataset, config: Config, store: Store, trained_on: str
-) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """A run's readable training pictures, and those of them that none of its model's nets was trained on.
-
-    ``trained_on`` is the key of the pictures that its model was made from. Raises RunError if these are others, or
-    if the run no longer knows them.
-    """
-    key = store.key("data", _cut(dataset, config), [])
-    if key != trained_on:
-        raise RunError(f"{store.folder}: was not trained on the pictures of {dataset.root}; give the run that was.")
-    result = store.read("data", key)
-    if result is None:
-        raise RunError(
-            f"{store.path('data')}: damaged, or of a training begun since, and not of this run's model; "
-            "train again with the model's settings, or take the training to its end."
-        )
-    kept = _readable(dataset.split("train"), result)
-    return kept, () if config.refit else tuple(kept[i] for i in result.arrays["validation"])
-
-
-def _cut(dataset: Dataset, config: Config) -> list[Any]:
-    return [dataset.training_fingerprint(), config.validation, config.seed]
-
-
-def _readable(samples: Sequence[Sample], result: Result) -> tuple[Sample, ...]:
-    return tuple(sample for sample in samples if sample.key not in result.info["bad"])
-
-
-def _size_or_reason(sample: Sample) -> tuple[int, int] | str:
-    try:
-        return read_picture(sample.path, short_side=64).size
-    except PictureNeedsMemory:
-        raise  # what is set aside now is set aside for good
-    except PictureError as error:
-        return str(error)
+        return self.store.step(self.named(name), kind, settings, [self.pictures, *inputs], announced)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from wingbar._system.files import make_folder, write_text
 from wingbar.data import load
 from wingbar.data.download.fetch import PATIENT, Patience, check, fetch
 from wingbar.data.download.sources import SOURCES, Remote, Source
 from wingbar.data.download.unpack import is_archive, unpack
 from wingbar.errors import DataError, suggestion
-from wingbar.files import make_folder, write_text
 
 __all__ = ["SOURCES", "download"]
 

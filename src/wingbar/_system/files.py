@@ -1,0 +1,144 @@
+"""Files that are complete or not there: written beside their place, flushed to the disk, then renamed.
+
+A record is a JSON object that vouches for itself by a checksum. What a killed writer leaves ends in ``.partial``.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from wingbar.errors import RunError
+
+PARTIAL = ".partial"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, before they are computed. Raises RunError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: no folder can be made there ({error.strerror}); choose another --out.") from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell of a full disk or a read-only folder by RunError instead of OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror or error}). Nothing half-written is left, and what was "
+            "finished before is kept: make room or give write access, then give the same command again."
+        ) from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; its folder is made. Raises RunError where that is not possible."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+        _flush_names(path.parent)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to be filled, which then takes the place of ``folder``: all of it, or nothing."""
+    fresh, old = _fresh_and_old(folder)
+    sweep(folder.parent)
+    with writing(folder):
+        try:
+            fresh.mkdir(parents=True)
+            yield fresh
+            if folder.exists():
+                folder.rename(old)
+            fresh.rename(folder)
+            _flush_names(folder.parent)
+        finally:
+            sweep(folder.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Clear away what killed writers left in a folder that nobody writes to; a folder half replaced is put back."""
+    for old in folder.glob(f"*.old{PARTIAL}"):
+        place = old.with_name(old.name.removesuffix(f".old{PARTIAL}"))
+        if not place.exists():
+            old.rename(place)
+    for left in folder.glob(f"*{PARTIAL}"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _fresh_and_old(folder: Path) -> tuple[Path, Path]:
+    return folder.with_name(f"{folder.name}.new{PARTIAL}"), folder.with_name(f"{folder.name}.old{PARTIAL}")
+
+
+def _flush_names(folder: Path) -> None:
+    """See that a renaming outlives a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # file systems over a network may have no such thing
+            raise
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_bytes` of a JSON value. Raises ValueError for nan and infinity, which JSON does not have."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # File names that are no UTF-8 hold lone surrogates: written as JSON's own escapes, they are read as they were.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """`write_json` of an object and of the checksum of all that is in it."""
+    write_json(path, {**record, "checksum": _checksum(json.loads(json.dumps(record)))})
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The object that `write_record` wrote, without its checksum. Raises OSError, or ValueError for a damaged one.
+
+    A record without a checksum is an older version's. Damage cannot make one: it would have to spare all the rest.
+    """
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(record, dict):
+        raise ValueError("no JSON object")
+    if "checksum" in record and record.pop("checksum") != _checksum(record):
+        raise ValueError("its checksum does not hold")
+    return record
+
+
+def _checksum(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def digest(*values: Any) -> str:
+    """A short SHA-256 of JSON-able values."""
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

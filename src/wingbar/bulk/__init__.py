@@ -1,0 +1,1 @@
+"""Predicting many pictures: answers in chunks of files, resumable, each written once."""

@@ -1,0 +1,1 @@
+"""`wingbar data check`: damaged pictures, copies, leaks and doubtful labels of a data set."""

@@ -1,0 +1,114 @@
+"""Labels in doubt, by probabilities that know nothing of the labels they judge. A run gives them in two ways.
+
+* Of the pictures that none of its nets was trained on, by its own predictions.
+* Of the training pictures, if it started from pretrained weights, by out-of-fold logistic regression on what the
+  starting net sees. Its trained nets cannot judge them: they repeat what they were taught, and so would a regression
+  on their features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from wingbar._system.settings import fill
+from wingbar.check.audit import Finding, doubts
+from wingbar.config import Config
+from wingbar.data.sample import Dataset, Sample
+from wingbar.data.splits import folds
+from wingbar.errors import ConfigError, DataError, RunError
+from wingbar.evaluation.evaluate import matching, note_reading
+from wingbar.learning.hardware import Hardware, open_hardware
+from wingbar.learning.probe import STRENGTH, features
+from wingbar.learning.views import View
+from wingbar.model.card import Card
+from wingbar.nets import create
+from wingbar.recognizer import Recognizer, load
+from wingbar.steps import held_out
+from wingbar.steps.store import Store
+
+FOLDS = 5
+
+
+def doubtful_labels(run: Path, dataset: Dataset, batch_size: int = 16) -> tuple[Finding, ...]:
+    """The labels in doubt among all pictures that the run, or the net it started from, can judge honestly.
+
+    Raises RunError for a run on other training pictures, and DataError for other classes or nothing to judge.
+    """
+    recognizer = load(run)
+    dataset = matching(dataset, recognizer)
+    if not (run / "steps").is_dir():
+        raise RunError(f"{run}: a model without its run; give the run folder, which knows what was held out.")
+    config, trained_on = origin(recognizer.card, run)
+    training, validation = held_out(dataset, config, Store(run), trained_on)
+    test, findings = dataset.split("test"), []
+    if config.weights != "none":
+        findings.append(out_of_fold(config, dataset, training, open_hardware(config)))
+        validation = ()
+    if test:
+        note_reading(run, dataset, "whose labels are checked")
+    if validation or test:
+        findings.append(by_predictions(recognizer, dataset, validation, test, batch_size))
+    if not findings:
+        raise DataError(f"{run}: has seen every picture and started from no weights, so it can judge no label.")
+    return tuple(findings)
+
+
+def origin(card: Card, run: Path) -> tuple[Config, str]:
+    """The settings that a model was learnt with, and the key of its pictures. Raises RunError."""
+    try:
+        return fill(Config(), dict(card.settings), "config"), card.data.key
+    except ConfigError as error:
+        raise RunError(
+            f"{run}: its model does not say with which settings it was learnt ({error}); give the command of its "
+            "training again: finished steps are kept."
+        ) from None
+
+
+def out_of_fold(config: Config, dataset: Dataset, samples: Sequence[Sample], hardware: Hardware) -> Finding:
+    """Doubts about training pictures, each judged by a regression that was fitted on other pictures."""
+    net = create(config.net, len(dataset.classes), config.weights).to(hardware.device)
+    seen = features(net, [View(sample.path, sample.label) for sample in samples], config.size, hardware)
+    labels = np.array([sample.label for sample in samples])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200))
+    cuts = folds(labels, FOLDS, config.seed)
+    scores = cross_val_predict(model, seen, labels, cv=cuts, method="predict_proba")
+    told = (
+        f"Judged: all {len(samples)} training pictures, by logistic regression on the features of the weights that "
+        f"the run started from, {FOLDS} folds, each picture by a fit without it; {_right(scores, labels)}."
+    )
+    return doubts("labels-training", "Labels in doubt, training", dataset, samples, scores, told)
+
+
+def by_predictions(
+    recognizer: Recognizer, dataset: Dataset, validation: Sequence[Sample], test: Sequence[Sample], batch_size: int
+) -> Finding:
+    """Doubts about pictures that no net of the run was trained on."""
+    samples = (*validation, *test)
+    predictions = recognizer.predict_many((sample.path for sample in samples), batch_size)
+    judged = [  # scores alone: the maps of all pictures would fill the memory
+        (sample, [one.scores[name] for name in recognizer.classes])
+        for sample, one in zip(samples, predictions, strict=True)
+        if one.error is None
+    ]
+    if not judged:
+        raise DataError(f"{dataset.root}: none of {len(samples)} pictures to judge can be read.")
+    scores = np.array([row for _, row in judged])
+    kept = [sample for sample, _ in judged]
+    told = (
+        f"Judged: {len(kept)} pictures that no net of the run was trained on, {len(validation)} of the validation cut "
+        f"and {len(test)} of the test split; {_right(scores, np.array([sample.label for sample in kept]))}."
+    )
+    return doubts("labels-unseen", "Labels in doubt, not trained on", dataset, kept, scores, told)
+
+
+def _right(scores: np.ndarray, labels: np.ndarray) -> str:
+    return (
+        f"{np.mean(scores.argmax(1) == labels):.1%} are named by their label, and the fewer, the more doubts are wrong"
+    )

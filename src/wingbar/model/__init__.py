@@ -1,0 +1,1 @@
+"""A trained model: its card, its files, the runtimes that run it, its export."""

@@ -1,0 +1,160 @@
+"""A model's card: what a model folder says of itself, in ``recognizer.json``. Written, read and checked here alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wingbar._system.files import digest, read_record, write_record
+from wingbar._system.settings import fill
+from wingbar.opam.alignment import AlignmentSettings
+from wingbar.opam.localization import Rule
+from wingbar.opam.parts import PartSettings
+from wingbar.opam.proposals import ProposalSettings
+
+FILE = "recognizer.json"
+FORMAT = 3
+"""Raised when a card says something else, so that an older model is refused with a sentence."""
+STREAMS = ("picture", "object", "parts")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """The weights that a model's training started from."""
+
+    weights: str
+    """Their name; ``none`` for a net that started from none."""
+    licence: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The pictures that a model was learnt from."""
+
+    name: str
+    source: str
+    """Folder or table of the data set; empty in an export, which leaves this machine."""
+    training: int = 0
+    """Pictures that its nets were trained on."""
+    validation: int = 0
+    """Pictures that its choices were made on."""
+    key: str = ""
+    """Of the pictures' contents and labels, and of the cut: see `steps.data`."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model folder says of itself."""
+
+    method: str
+    net: str
+    classes: tuple[str, ...]
+    fusion_weights: Mapping[str, float]
+    """Of each stream that the model has, in the order of `STREAMS`."""
+    eval_size: int
+    """Side of the squares that the nets are shown, in pixels."""
+    rule: Rule
+    """How a map's box is cut."""
+    margin: float
+    """Context around the object's crop, as a share of its sides."""
+    pretrained: Pretrained
+    data: TrainedOn
+    sha256: Mapping[str, str]
+    """Checksum of each ``NAME.safetensors`` in the folder, by name."""
+    proposals: ProposalSettings = field(default_factory=ProposalSettings)
+    parts: PartSettings = field(default_factory=PartSettings)
+    alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
+    neuron_layer: str | None = None
+    """Layer of ClassNet that parts are aligned by."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """All settings that it was learnt with (`config.describing`)."""
+    onnx: Mapping[str, str] = field(default_factory=dict)
+    """Of an export: checksum of each ``STREAM.onnx``."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no training writes."""
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            raise ValueError("classes")
+        if "picture" not in self.fusion_weights or set(self.fusion_weights) != set(self.sha256) & set(STREAMS):
+            raise ValueError("fusion_weights")
+        if not all(0 <= weight <= 1.001 for weight in self.fusion_weights.values()):
+            raise ValueError("fusion_weights")
+        if not 32 <= self.eval_size <= 4096:
+            raise ValueError("eval_size")
+        if not 0 <= self.margin <= 2:
+            raise ValueError("margin")
+
+    @property
+    def has_box_regression(self) -> bool:
+        """Whether the model reads the object's box off ClassNet's features."""
+        return "locator" in self.sha256
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the model looks for parts."""
+        return "parts" in self.fusion_weights
+
+    def outputs(self, stream: str) -> int:
+        """How many numbers a stream's net answers with: its classes, once for each of its heads."""
+        heads = self.alignment.clusters if stream == "parts" and self.alignment.heads == "per-cluster" else 1
+        return heads * len(self.classes)
+
+    def digest(self) -> str:
+        """What the model is known by: another card, another model."""
+        return digest(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {"format": FORMAT, **dataclasses.asdict(self), "classes": list(self.classes), "rule": str(self.rule)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Card:
+        """The reverse of `to_json`. Raises KeyError, TypeError, ValueError or ConfigError for what is not a card."""
+        if value["format"] != FORMAT:
+            raise ValueError(f"format {value['format']!r} (another version of wingbar wrote it)")
+        texts, numbers = dict.fromkeys(("method", "net"), str), {"eval_size": int, "margin": (int, float)}
+        for name, kind in {**texts, **numbers}.items():
+            if not isinstance(value[name], kind) or isinstance(value[name], bool):  # type: ignore[arg-type]
+                raise TypeError(name)
+        if not isinstance(value["classes"], list) or not all(isinstance(name, str) for name in value["classes"]):
+            raise TypeError("classes")
+        if not isinstance(value["neuron_layer"], str | None):
+            raise TypeError("neuron_layer")
+        return Card(
+            method=value["method"],
+            net=value["net"],
+            classes=tuple(value["classes"]),
+            fusion_weights=_mapping(value, "fusion_weights", int, float),
+            eval_size=value["eval_size"],
+            rule=Rule.parse(value["rule"]),
+            margin=float(value["margin"]),
+            pretrained=fill(Pretrained(""), value["pretrained"], "pretrained"),
+            data=fill(TrainedOn("", ""), value["data"], "data"),
+            sha256=_mapping(value, "sha256", str),
+            proposals=fill(ProposalSettings(), value["proposals"], "proposals"),
+            parts=fill(PartSettings(), value["parts"], "parts"),
+            alignment=fill(AlignmentSettings(), value["alignment"], "alignment"),
+            neuron_layer=value["neuron_layer"],
+            settings=_mapping(value, "settings"),
+            onnx=_mapping(value, "onnx", str),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Put the card into a model's folder, whole or not at all. Raises RunError."""
+        write_record(folder / FILE, self.to_json())
+
+    @staticmethod
+    def read(folder: Path) -> Card:
+        """The card in a model's folder. Raises OSError, RecursionError, and what `from_json` raises."""
+        return Card.from_json(read_record(folder / FILE))
+
+
+def _mapping(value: Mapping[str, Any], name: str, *kinds: type) -> dict[str, Any]:
+    """The JSON object ``name`` in ``value``, its values of one of ``kinds``. Raises TypeError for another."""
+    entries = value[name]
+    if not isinstance(entries, dict) or (kinds and not all(type(one) in kinds for one in entries.values())):
+        raise TypeError(name)
+    return entries

@@ -1,0 +1,186 @@
+"""A model for other programs, and for prediction without torch: each of its nets as an ONNX file of plain pixels.
+
+DIR/picture.onnx       ClassNet with all that is read off its maps; object.onnx and parts.onnx beside it
+DIR/recognizer.json    the model's card, with the checksums of the files; alignment.safetensors where there are parts
+DIR/export.json        sizes, and how far the files' answers are from the model's
+
+Every net takes ``pixels``, uint8 [batch, 3, side, side]: RGB squares, the whole picture or a crop of it resized (by
+Pillow, bicubic) whatever its aspect. Scaling and normalisation are in the file. Object and parts give ``logits``;
+picture gives the fields of `wingbar.model.runtime.PictureOutput`, averaged over the picture and its mirror within the
+file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy import ndarray
+from torch import Tensor, nn
+
+from wingbar._system.files import make_folder, write_bytes, write_json
+from wingbar.errors import ExportError
+from wingbar.model.card import Card
+from wingbar.model.folder import misstated, read_model
+from wingbar.model.runtime import PictureOutput
+from wingbar.model.torch_runtime import boxes_of, nets_of
+from wingbar.nets.outputs import CropNet, PictureNet
+from wingbar.opam.fusion import softmax
+
+LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
+OPSET = 18
+TOLERANCE = 1e-4
+"""Largest difference allowed: of probabilities, and of the other outputs as a share of their largest value."""
+OUTPUTS = {"picture": PictureOutput._fields, "object": ("logits",), "parts": ("logits",)}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One file, and how far its answers to random pictures are from the model's."""
+
+    file: str
+    sha256: str
+    megabytes: float
+    differences: dict[str, float]
+    """By output: the largest, of probabilities for ``logits``, as a share of the largest value for the others."""
+
+
+def export(run: Path | str, out: Path, *, int8: bool = False) -> list[Exported]:
+    """Write the model of a run to the folder ``out`` as ONNX files; with ``int8`` their weights take a byte each.
+
+    Raises RunError, or ExportError if a library is missing or a file's answers differ by more than `TOLERANCE` from
+    the model's. What ``int8`` costs is measured and told, not bounded.
+    """
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ExportError(f"{', '.join(missing)} not installed; get what exports need: pip install 'wingbar[export]'.")
+    model = read_model(run)
+    with misstated(model.card_file):
+        card, nets = model.card, nets_of(model)
+        modules: dict[str, nn.Module] = {name: CropNet(net) for name, net in nets.items()}
+        modules["picture"] = PictureNet(nets["picture"], boxes_of(model), card.neuron_layer)
+        facts = {name: about(name, card, int8) for name in modules}
+    if out.resolve() == model.folder.resolve():
+        raise ExportError(f"{out}: is the model's own folder; choose another --out.")
+    make_folder(out)
+    written = {name: _write(out, name, module.eval(), facts[name], int8) for name, module in modules.items()}
+    if card.has_parts:
+        shutil.copyfile(model.folder / "alignment.safetensors", out / "alignment.safetensors")
+    write_json(out / "export.json", {"int8": int8, "nets": [asdict(one) for one in written.values()]})
+    # Where the training pictures lie is for a run on this machine, not for whoever gets the export.
+    data = replace(card.data, source="")
+    replace(card, data=data, onnx={name: one.sha256 for name, one in written.items()}).write(out)
+    return list(written.values())
+
+
+def _write(out: Path, name: str, module: nn.Module, facts: Mapping[str, Any], int8: bool) -> Exported:
+    side = facts["pixels"]["side"]
+    pixels, content = probes(side), to_onnx(module, name, side, facts)
+    with torch.no_grad():
+        said = module(pixels)
+    expected = dict(zip(OUTPUTS[name], said if name == "picture" else (said,), strict=True))
+    differences = compare(expected, answers(content, pixels))
+    worst = max(differences, key=differences.__getitem__)
+    if differences[worst] > TOLERANCE:
+        raise ExportError(
+            f"{name}.onnx: its {worst} differ by {differences[worst]:.2g} from the model's (allowed: {TOLERANCE}), "
+            "so nothing was written for it; report the network's name."
+        )
+    if int8:
+        content = quantized(content)
+        differences = compare(expected, answers(content, pixels))
+    write_bytes(out / f"{name}.onnx", content)
+    return Exported(f"{name}.onnx", hashlib.sha256(content).hexdigest(), round(len(content) / 1e6, 3), differences)
+
+
+def to_onnx(module: nn.Module, name: str, side: int, facts: Mapping[str, Any]) -> bytes:
+    """The ONNX file of a net for batches of any length, with ``facts`` as JSON values in its metadata."""
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        try:
+            torch.onnx.export(
+                module, (probes(side)[:2],), str(path),
+                input_names=["pixels"], output_names=list(OUTPUTS[name]), opset_version=OPSET, external_data=False,
+                dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}}, verbose=False, artifacts_dir=folder,
+            )  # fmt: skip
+        except torch.onnx.OnnxExporterError as error:
+            reason = next(line for line in reversed(str(error).splitlines()) if line.strip())
+            raise ExportError(f"torch cannot export {name}: {reason[:300]}; choose another --net.") from error
+        model = onnx.load(path)
+    onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in facts.items()})
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+def about(name: str, card: Card, int8: bool) -> dict[str, Any]:
+    """What a file says of itself."""
+    return {
+        "stream": name,
+        "classes": list(card.classes),
+        "net": card.net,
+        "pixels": {
+            "layout": "uint8 [batch, 3, side, side], RGB, 0 to 255; normalisation is in the file",
+            "side": card.eval_size,
+            "resize": "squash to the square, Pillow's bicubic with reducing_gap=2",
+        },
+        "neuron_layer": card.neuron_layer if name == "picture" else None,
+        "licence": card.pretrained.licence,
+        "weights": card.pretrained.weights,
+        "int8": int8,
+    }
+
+
+def probes(side: int) -> UInt8[Tensor, "4 3 side side"]:
+    """Random pictures, always the same: noise, coarse to fine."""
+    generator = torch.Generator().manual_seed(0)
+    noise = [torch.rand(1, 3, side // cells, side // cells, generator=generator) for cells in (16, 8, 4, 1)]
+    return torch.cat([nn.functional.interpolate(one, (side, side)) for one in noise]).mul(255).byte()
+
+
+def answers(content: bytes, pixels: UInt8[Tensor, "n 3 side side"]) -> dict[str, ndarray]:
+    """What ONNX Runtime says on the CPU, by output."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"pixels": pixels.numpy()}), strict=True))
+
+
+def compare(expected: Mapping[str, Tensor], got: Mapping[str, ndarray]) -> dict[str, float]:
+    """Largest differences by output, see `Exported.differences`."""
+    found = {}
+    for name, value in expected.items():
+        one, other = value.numpy(), got[name]
+        scale = max(float(np.abs(one).max(initial=0)), 1e-12)
+        if name == "logits":
+            one, other, scale = softmax(one), softmax(other), 1.0
+        found[name] = float(np.abs(one - other).max(initial=0)) / scale
+    return found
+
+
+def quantized(content: bytes) -> bytes:
+    """The file with its convs' and products' weights as uint8; inputs are quantised as they come."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quant_pre_process, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        path, small = Path(folder) / "net.onnx", Path(folder) / "small.onnx"
+        model = onnx.load_from_string(content)
+        del model.graph.value_info[:]  # the shapes that torch 2.11 states are not those that folding leaves
+        onnx.save(model, path)
+        quant_pre_process(path, path, skip_symbolic_shape=True)
+        # ONNX Runtime's CPU kernels of integer convs take unsigned weights only.
+        quantize_dynamic(path, small, weight_type=QuantType.QUInt8)
+        return small.read_bytes()

@@ -1,0 +1,57 @@
+"""Runs an exported model by ONNX Runtime: the same answers without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+
+from wingbar._system.memory import OUT_OF_MEMORY
+from wingbar._system.text import printable
+from wingbar.errors import RunError
+from wingbar.model.folder import Model
+from wingbar.model.runtime import PictureOutput
+
+REMEDY = "make it with `wingbar export RUN --out DIR` and give DIR"
+
+
+class OnnxRuntime:
+    """The ONNX files of an export (`wingbar export`), each checked against its checksum."""
+
+    def __init__(self, model: Model) -> None:
+        """Raises RunError where a file is missing, damaged or another model's, or ONNX Runtime is not installed."""
+        try:
+            import onnxruntime
+        except ImportError:
+            raise RunError("ONNX Runtime is not installed; get it: pip install 'wingbar[export]'.") from None
+        known, streams = model.card.onnx, model.card.fusion_weights
+        files = {name: model.content(f"{name}.onnx", known.get(name, ""), REMEDY) for name in streams}
+        self.folder = model.folder
+        self.sessions: dict[str, Any] = {}
+        for name, content in files.items():
+            try:
+                self.sessions[name] = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            except Exception as error:
+                raise self._told(name, error) from None
+
+    def picture(self, squares: UInt8[ndarray, "batch 3 side side"]) -> PictureOutput:
+        """See `Runtime.picture`."""
+        return PictureOutput(*self._run("picture", PictureOutput._fields, squares))
+
+    def crops(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:
+        """See `Runtime.crops`."""
+        return self._run(stream, ("logits",), squares)[0]
+
+    def _run(self, name: str, outputs: Sequence[str], squares: ndarray) -> list[ndarray]:
+        try:
+            return self.sessions[name].run(list(outputs), {"pixels": squares})
+        except Exception as error:
+            if OUT_OF_MEMORY.search(str(error)):
+                raise MemoryError(str(error)) from None
+            raise self._told(name, error) from None
+
+    def _told(self, name: str, error: Exception) -> RunError:
+        """What ONNX Runtime raises, which has no base but Exception, in our words."""
+        return RunError(f"{self.folder / name}.onnx: cannot be run ({printable(str(error))}); {REMEDY}.")

@@ -1,0 +1,33 @@
+"""What prediction asks of trained nets, whatever runs them. Arrays in, arrays out: nothing here knows torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+
+
+class PictureOutput(NamedTuple):
+    """What ClassNet says of whole pictures, the picture and its mirror averaged."""
+
+    evidence: Float32[ndarray, "batch classes h w"]
+    """Class activation maps in logits: what speaks for each class where."""
+    logits: Float32[ndarray, "batch classes"]
+    corners: Float32[ndarray, "batch 4"]
+    """x1, y1, x2, y2 of the object in shares of the picture, not cut to it; zeros in a model that learnt no boxes."""
+    neurons: Float32[ndarray, "batch neurons h2 w2"]
+    """Responses of the layer that parts are aligned by; no neurons in a model without parts."""
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """Runs the nets of one model."""
+
+    def picture(self, squares: UInt8[ndarray, "batch 3 side side"]) -> PictureOutput:
+        """ClassNet on whole pictures resized to squares."""
+        ...
+
+    def crops(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:
+        """Logits of ObjectNet or PartNet for crops; PartNet has one set of classes for each of its heads."""
+        ...

@@ -1,0 +1,75 @@
+"""Everything that prediction wants of a net, from one forward pass of the picture and one of its mirror."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from wingbar.nets.neurons import response_map
+from wingbar.nets.saliency_head import MapNet, normalize
+
+
+class BoxHead(nn.Module):
+    """The object's corners as a linear function of the whole feature map (`opam.box_regression`)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Float[Tensor, "4 channels h w"], bias: Float[Tensor, "4"]) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    def forward(self, features: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch 4"]:
+        """Corners in shares of the picture."""
+        return torch.einsum("bchw,kchw->bk", features, self.weight) + self.bias
+
+
+class PictureNet(nn.Module):
+    """ClassNet with all that is read off its maps: evidence, logits, the object's corners, neurons' responses.
+
+    Takes uint8 squares ``[batch, 3, side, side]`` and gives the tensors of `PictureOutput`.
+    """
+
+    def __init__(self, net: MapNet, boxes: BoxHead | None = None, layer: str | None = None) -> None:
+        super().__init__()
+        self.net, self.boxes, self.layer = net, boxes, layer
+
+    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        count = pixels.shape[0]  # a symbol while a net is exported, which len() would make a number
+        views = normalize(torch.cat([pixels, pixels.flip(3)]), self.net)
+        if self.layer is None:
+            features, neurons = self.net.forward_features(views), views.new_zeros(2 * count, 0, 1, 1)
+        else:
+            features, neurons = response_map(self.net, self.layer, views)
+        evidence = self.net.forward_evidence(averaged(features))
+        corners = views.new_zeros(count, 4)
+        if self.boxes is not None:
+            upright, mirrored = self.boxes(features).unflatten(0, (2, -1))
+            corners = (upright + mirror_corners(mirrored)) / 2
+        return evidence, evidence.mean((2, 3)) + self.net.head.bias, corners, averaged(neurons)
+
+
+class CropNet(nn.Module):
+    """ObjectNet or PartNet on uint8 squares."""
+
+    def __init__(self, net: MapNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch outputs"]:
+        """Logits."""
+        return self.net(normalize(pixels, self.net))
+
+
+def averaged(both: Float[Tensor, "twice channels h w"]) -> Float[Tensor, "batch channels h w"]:
+    """Maps of pictures and, behind them, of their mirrors, averaged in the pictures' own direction."""
+    upright, mirrored = both.unflatten(0, (2, -1))
+    return (upright + mirrored.flip(3)) / 2
+
+
+def mirror_corners(corners: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 4"]:
+    """Boxes of a mirrored picture, in shares, carried back to the picture; its own inverse."""
+    x1, y1, x2, y2 = corners.unbind(1)
+    return torch.stack([1 - x2, y1, 1 - x1, y2], 1)

@@ -1,0 +1,105 @@
+"""The first step: reading the training pictures, and cutting a validation set off them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+
+from wingbar.config import Config
+from wingbar.data.sample import Dataset, Sample, Skipped
+from wingbar.data.splits import validation_split
+from wingbar.errors import DataError, PictureError, PictureNeedsMemory, RunError
+from wingbar.images import read_picture
+from wingbar.steps.reporting import Reporter
+from wingbar.steps.store import StepResult, Store
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pictures(StepResult):
+    """What is known of the training pictures, under a key made of their contents and labels."""
+
+    sizes: Int[ndarray, "n 2"]
+    """Width and height of each readable picture, in pixels."""
+    validation: Int[ndarray, "v"]
+    """Indices, among the readable ones, of those that every choice is made on."""
+    unreadable: Mapping[str, str]
+    """Key of each unreadable sample, and why it cannot be read."""
+
+    def readable(self, samples: Sequence[Sample]) -> tuple[Sample, ...]:
+        """Those ``samples`` that can be read."""
+        return tuple(sample for sample in samples if sample.key not in self.unreadable)
+
+
+def read_pictures(
+    dataset: Dataset, config: Config, store: Store, reporter: Reporter
+) -> tuple[tuple[Sample, ...], Pictures, tuple[Skipped, ...]]:
+    """Decode every training picture once; the unreadable ones are set aside, counted and named.
+
+    Raises DataError for a class with fewer than two readable pictures.
+    """
+    samples, world = dataset.split("train"), store.world
+
+    def compute() -> Pictures:
+        reporter.say(f"reading {len(samples)} training pictures")
+        sizes = world.map(_size_or_reason, samples, reporter.watched)
+        return world.first(lambda: _cut(dataset, samples, sizes, config))
+
+    pictures = store.step("data", Pictures, _settings(dataset, config), [], compute)
+    reasons = pictures.unreadable
+    skipped = tuple(Skipped(sample.path, reasons[sample.key]) for sample in samples if sample.key in reasons)
+    return pictures.readable(samples), pictures, skipped
+
+
+def _cut(
+    dataset: Dataset, samples: Sequence[Sample], sizes: Sequence[tuple[int, int] | str], config: Config
+) -> Pictures:
+    unreadable = {sample.key: size for sample, size in zip(samples, sizes, strict=True) if isinstance(size, str)}
+    labels = np.array([sample.label for sample in samples if sample.key not in unreadable], np.int64)
+    counts = np.bincount(labels, minlength=1 + max(sample.label for sample in samples))
+    for label, count in enumerate(counts):
+        if count < 2:
+            raise DataError(
+                f"class {dataset.classes[label]!r} has {count} readable training pictures; at least 2 are needed."
+            )
+    _, validation = validation_split(labels, config.validation, config.seed)
+    readable = np.array([size for size in sizes if not isinstance(size, str)])
+    return Pictures(sizes=readable, validation=validation, unreadable=unreadable)
+
+
+def held_out(
+    dataset: Dataset, config: Config, store: Store, trained_on: str
+) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """A run's readable training pictures, and those of them that none of its model's nets was trained on.
+
+    ``trained_on`` is the key of the pictures that its model was made from. Raises RunError if these are others, or
+    if the run no longer knows them.
+    """
+    key = store.key("data", _settings(dataset, config), [])
+    if key != trained_on:
+        raise RunError(f"{store.folder}: was not trained on the pictures of {dataset.root}; give the run that was.")
+    pictures = store.read("data", Pictures, key)
+    if pictures is None:
+        raise RunError(
+            f"{store.path('data')}: damaged, or of a training begun since, and not of this run's model; "
+            "train again with the model's settings, or take the training to its end."
+        )
+    readable = pictures.readable(dataset.split("train"))
+    return readable, () if config.refit else tuple(readable[i] for i in pictures.validation)
+
+
+def _settings(dataset: Dataset, config: Config) -> list[Any]:
+    return [dataset.training_fingerprint(), config.validation, config.seed]
+
+
+def _size_or_reason(sample: Sample) -> tuple[int, int] | str:
+    try:
+        return read_picture(sample.path, short_side=64).size
+    except PictureNeedsMemory:
+        raise  # what is set aside now is set aside for good
+    except PictureError as error:
+        return str(error)

@@ -1,0 +1,81 @@
+"""The end of a run: its model folder, made of what the steps found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from numpy import ndarray
+
+from wingbar._system.files import write_text
+from wingbar.config import describing, to_toml
+from wingbar.data.sample import Dataset
+from wingbar.model.card import STREAMS, Card, Pretrained, TrainedOn
+from wingbar.model.save import checksums, save_model, serialized
+from wingbar.opam.localization import Rule
+from wingbar.steps.alignment import AlignedParts
+from wingbar.steps.box_regression import ObjectBoxes
+from wingbar.steps.fusion import FusionWeights
+from wingbar.steps.job import Job
+from wingbar.steps.localization import MapBoxes
+from wingbar.steps.nets import TrainedNet
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What a run of OPAM learns beside its picture net."""
+
+    map_boxes: MapBoxes
+    objects: ObjectBoxes
+    alignment: AlignedParts
+    objectnet: TrainedNet
+    partnet: TrainedNet
+    fusion: FusionWeights
+
+
+@dataclass(frozen=True)
+class Learned:
+    """All that a run learns: what its model is made of."""
+
+    picture: TrainedNet
+    """ClassNet, or the one net of a plain run."""
+    attention: Attention | None = None
+    """None for a plain run."""
+
+    def arrays(self) -> dict[str, dict[str, ndarray]]:
+        """The arrays of each file of the model, by the file's name."""
+        files = {"picture": dict(self.picture.tensors)}
+        if (found := self.attention) is None:
+            return files
+        files |= {"object": dict(found.objectnet.tensors), "parts": dict(found.partnet.tensors)}
+        if found.objects.weight is not None and found.objects.bias is not None:
+            files["locator"] = {"weight": found.objects.weight, "bias": found.objects.bias}
+        aligned = found.alignment
+        files["alignment"] = {"neurons": aligned.neurons, "mean": aligned.mean, "deviation": aligned.deviation}
+        return files
+
+
+def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
+    """The run's model folder, and beside it the settings it was learnt with. Raises RunError."""
+    config, run, found = job.config, job.store.folder, learned.attention
+    contents = serialized(learned.arrays())
+    weights = found.fusion.weights if found else [1.0]
+    card = Card(
+        method=config.method,
+        net=config.net,
+        classes=job.classes,
+        fusion_weights=dict(zip(STREAMS[: len(weights)], weights, strict=True)),
+        eval_size=config.prediction_size(),
+        rule=Rule.parse(found.map_boxes.rule if found else "cam otsu"),
+        margin=config.localization.margin,
+        pretrained=Pretrained(learned.picture.weights, learned.picture.licence),
+        data=TrainedOn(dataset.name, str(dataset.source), len(job.training), len(job.validation), job.pictures.key),
+        sha256=checksums(contents),
+        proposals=config.proposals,
+        parts=config.parts,
+        alignment=config.alignment,
+        neuron_layer=found.alignment.layer if found else None,
+        settings=describing(config),
+    )
+    save_model(run / "model", card, contents)
+    write_text(Path(run) / "config.toml", to_toml(config))

@@ -1,0 +1,124 @@
+"""Who is told how a run goes: the terminal (rich progress, or plain lines where there is none) and TensorBoard."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from wingbar._system.files import writing
+from wingbar.learning.history import Epoch
+from wingbar.learning.loop import Watch
+
+FIRST_STEPS = 8
+"""Training steps after which the whole run's time is estimated."""
+EVERY = 30.0
+"""Seconds from one line about a step's progress to the next, where there is no terminal to draw a bar on."""
+SCALARS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "pictures_per_second")
+T = TypeVar("T")
+
+
+class Reporter:
+    """Says on standard error what is done; ``quiet`` says nothing, ``idle`` writes nothing for TensorBoard either."""
+
+    def __init__(self, folder: Path, quiet: bool = False, idle: bool = False) -> None:
+        self.folder, self.idle = folder, idle
+        quiet = quiet or idle
+        self.console = Console(file=sys.stderr, quiet=quiet, highlight=False)
+        self.live = self.console.is_terminal and not quiet
+
+    def say(self, text: str) -> None:
+        """One line for people."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def training(self, name: str, epochs: int, pictures: int, views_left: int) -> Iterator[Watch]:
+        """Watch one net's training: a bar, scalars for TensorBoard, the time that the run has left.
+
+        ``views_left`` are the training views from this training's begin to the end of the run.
+        """
+        if self.idle:
+            yield Watch()
+            return
+        started, seen = time.monotonic(), 0
+        best = (-1, float("nan"))
+        with scalars(self.folder / "tensorboard" / name) as write, self._bar(name, epochs) as advance:
+
+            def step(epoch: int, done: int, steps: int, rate: float) -> None:
+                nonlocal seen
+                advance(epoch + done / steps)
+                seen += 1
+                if seen == min(FIRST_STEPS, steps):
+                    minutes = (views_left - epoch * pictures) / rate / 60
+                    self.say(f"  {rate:.0f} pictures/s; trainings need about {max(minutes, 0):.0f} min from here")
+
+            def end(epoch: Epoch) -> None:
+                nonlocal best
+                write(epoch.epoch, {key: getattr(epoch, key) for key in SCALARS})
+                if not epoch.val_accuracy <= best[1]:
+                    best = (epoch.epoch, epoch.val_accuracy)
+
+            yield Watch(step, end, self.say)
+        told = f"best epoch {best[0] + 1} of {epochs}, val_accuracy {best[1]:.3f}, "
+        self.say(f"  {name}: {told if best[1] == best[1] else ''}{time.monotonic() - started:.0f} s")
+
+    def watched(self, results: Iterable[T], count: int) -> Iterator[T]:
+        """Hand on a step's ``count`` results as they come, and tell how far it is and what is left."""
+        started = told = time.monotonic()
+        with self._bar("so far", count) as advance:
+            for done, result in enumerate(results, 1):
+                yield result
+                advance(done)
+                now = time.monotonic()
+                if now - told >= EVERY and not self.live:
+                    told, left = now, (now - started) / done * (count - done)
+                    self.say(f"  {done / count:.0%}, about {left / 60:.0f} min left")
+
+    @contextmanager
+    def _bar(self, name: str, total: int) -> Iterator[Callable[[float], None]]:
+        if not self.live:
+            yield lambda done: None
+            return
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(name, total=total)
+            yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def scalars(folder: Path) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """What writes one step's scalars to a new event file of TensorBoard's, at once and in this thread.
+
+    TensorBoard's own writer has a thread that a full disk ends with a traceback. Raises RunError instead.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def write(**event: Any) -> None:
+        with writing(path):
+            records.write(Event(wall_time=time.time(), **event).SerializeToString())
+            records.flush()
+
+    path = folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb", buffering=0)
+    with file:
+        records = RecordWriter(file)
+        write(file_version="brain.Event:2")
+        yield lambda step, values: write(
+            step=step, summary=Summary(value=[Summary.Value(tag=key, simple_value=v) for key, v in values.items()])
+        )

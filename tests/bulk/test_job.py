@@ -1,0 +1,271 @@
+"""Every picture is answered once, whenever a job is stopped. Oracle: plain `predict_many` over the same pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tarfile
+import warnings
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+import wingbar
+from wingbar._system.locks import locked
+from wingbar.bulk.chunks import Shard, cut, shard, strangers
+from wingbar.bulk.job import Job
+from wingbar.cli import main
+from wingbar.cli.many import described_progress, progress
+from wingbar.data.listing import listed
+from wingbar.errors import ConfigError, DataError, RunError
+from wingbar.images import Source
+from wingbar.prediction import Part, Prediction
+from wingbar.recognizer import Recognizer
+
+PICTURES, SIZE = 23, 5
+
+
+class Stub(Recognizer):
+    """Answers by the picture's name alone; every seventh picture is unreadable."""
+
+    def __init__(self, model: str = "one") -> None:
+        self.card, self.asked = {"model": model}, list[str]()
+
+    def predict_many(self, pictures: Iterable[Source], batch_size: int = 16) -> Iterator[Prediction]:
+        for picture in pictures:
+            self.asked.append(Path(str(picture)).name)
+            number = int(Path(str(picture)).stem)
+            if number % 7 == 3:
+                yield Prediction(str(picture), error=f"'{picture}': damaged")
+                continue
+            scores = {"wren": 1 - number / 100, "<b>\n鳥": number / 100}
+            part = Part((1, 2, 3, number + 4), number % 2, scores)
+            yield Prediction(str(picture), (9, 8), scores, (0, 0, 9, 8), (part,) * (number % 3), {"picture": scores})
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(PICTURES):
+        (folder / f"{number:02d}.jpg").touch()
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def files(out: Path) -> list[Path]:
+    return sorted(path for path in out.iterdir() if path.suffix in (".jsonl", ".parquet")) if out.exists() else []
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for path in files(out) for line in path.read_text().splitlines()]
+
+
+def expected(pictures: Path) -> list[dict[str, Any]]:
+    """Plain `predict_many`, with names relative to the folder."""
+    told = Stub().predict_many([item.source for item in listed(pictures)])
+    return [{**one.to_json(), "path": Path(str(one.path)).name} for one in told]
+
+
+def stamps(out: Path) -> dict[str, tuple[int, int]]:
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files(out)}
+
+
+@pytest.mark.parametrize("stop", range(PICTURES + 1))
+def test_a_stopped_job_loses_one_shard_at_most_and_doubles_nothing(pictures: Path, out: Path, stop: int) -> None:
+    assert len(list(islice(Job(Stub(), pictures, out, size=SIZE).run(), stop))) == stop
+    whole = min(stop // SIZE, PICTURES // SIZE) + (stop == PICTURES)
+    before, again = stamps(out), Stub()
+    assert len(before) == whole
+    job = Job(again, pictures, out, size=SIZE)
+    assert (job.kept, job.total) == (min(whole * SIZE, PICTURES), PICTURES)
+    list(job.run())
+    assert again.asked == [f"{number:02d}.jpg" for number in range(job.kept, PICTURES)] and stop - job.kept < SIZE
+    assert rows(out) == expected(pictures)
+    assert {name: stamp for name, stamp in stamps(out).items() if name in before} == before
+
+
+def killed(work: Iterator[object], after: int) -> None:
+    """Let another process do ``work`` and kill it without warning after so many results."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons dislike forks beside threads
+        child = os.fork()
+    if child == 0:
+        try:
+            for _ in islice(work, after):
+                pass
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def test_a_killed_job_goes_on(pictures: Path, out: Path) -> None:
+    for after in (SIZE - 1, SIZE, 2 * SIZE + 1):  # of what is left each time
+        killed(Job(Stub(), pictures, out, size=SIZE).run(), after)
+    assert len(files(out)) == 3
+    list(Job(Stub(), pictures, out, size=SIZE).run())
+    assert rows(out) == expected(pictures)
+
+
+def test_a_job_killed_while_it_writes_leaves_no_half_shard(pictures: Path, out: Path, monkeypatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        killed(Job(Stub(), pictures, out, size=SIZE).run(), PICTURES)
+    assert [path.suffix for path in out.iterdir() if path.name != "lock"] == [".partial"] and not files(out)
+    list(Job(Stub(), pictures, out, size=SIZE).run())
+    assert rows(out) == expected(pictures) and not list(out.glob("*.partial"))
+
+
+def test_a_damaged_shard_is_made_again(pictures: Path, out: Path) -> None:
+    list(Job(Stub(), pictures, out, size=SIZE).run())
+    first, second, third, *_ = files(out)
+    first.write_text("")
+    second.write_text(second.read_text()[:-20])
+    third.write_bytes(b"\xff\n" * SIZE)
+    again = Stub()
+    list(Job(again, pictures, out, size=SIZE).run())
+    assert len(again.asked) == 3 * SIZE and rows(out) == expected(pictures)
+
+
+def plain(value: Any) -> Any:
+    """What Parquet gives, as JSON has it: pairs are maps, and what is null is not there."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        pairs = value and all(isinstance(item, tuple) for item in value)
+        return {key: plain(item) for key, item in value} if pairs else [plain(item) for item in value]
+    return value
+
+
+def test_both_formats_say_the_same(pictures: Path, tmp_path: Path) -> None:
+    list(Job(Stub(), pictures, tmp_path / "jsonl", size=SIZE).run())
+    job = Job(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
+    list(job.run())
+    found = [plain(row) for path in files(tmp_path / "parquet") for row in parquet.read_table(path).to_pylist()]
+    assert found == rows(tmp_path / "jsonl")
+    unreadable = sum("error" in row for row in found)
+    kept = Job(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
+    assert kept.kept == PICTURES and sum(kept.unreadable.values()) == unreadable == 3
+
+
+def test_names_of_any_bytes_are_written_in_both_formats(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in (b"0\xff/1.jpg", b"x\ny/2.jpg"):
+        path = os.fsencode(tmp_path / "in") + b"/" + name
+        os.makedirs(os.path.dirname(path))  # noqa: PTH103, PTH120 (bytes)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+    for form in ("jsonl", "parquet"):
+        list(Job(Stub(), tmp_path / "in", tmp_path / form, form).run())  # type: ignore[arg-type] # a stand-in
+    assert [row["path"] for row in rows(tmp_path / "jsonl")] == ["0\\xff/1.jpg", "x\ny/2.jpg"]
+    [file] = files(tmp_path / "parquet")
+    assert parquet.read_table(file)["path"].to_pylist() == ["0\\xff/1.jpg", "x\ny/2.jpg"]
+
+
+def test_answers_of_another_job_are_not_mixed_in(pictures: Path, out: Path) -> None:
+    list(Job(Stub(), pictures, out, size=SIZE).run())
+    before = rows(out)
+    others: list[dict[str, Any]] = [{"size": 7}, {"top": 2}, {"form": "parquet"}, {"recognizer": Stub("other")}]
+    for other in others:
+        with pytest.raises(RunError, match=r"answers other pictures.*Choose another --out"):
+            Job(**{"recognizer": Stub(), "source": pictures, "out": out, "size": SIZE, **other})
+    (pictures / "000.jpg").touch()
+    with pytest.raises(RunError, match="answers other pictures"):
+        Job(Stub(), pictures, out, size=SIZE)
+    assert rows(out) == before
+
+
+def test_pictures_that_change_meanwhile_are_told(pictures: Path, out: Path) -> None:
+    job = Job(Stub(), pictures, out, size=SIZE)
+    (pictures / "12.jpg").unlink()
+    with pytest.raises(DataError, match="has changed since it was listed"):
+        list(job.run())
+    assert len(files(out)) == 2
+
+
+def test_two_jobs_keep_out_of_each_others_way(pictures: Path, out: Path) -> None:
+    with locked(out), pytest.raises(RunError, match="in use by"):
+        next(Job(Stub(), pictures, out).run())
+
+
+def test_what_cannot_be_done_is_told(pictures: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no pictures in it"):
+        Job(Stub(), tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(ConfigError, match="must be at least 1"):
+        Job(Stub(), pictures, tmp_path / "out", size=0)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("wingbar._system.files.os.fsync", full)
+    with pytest.raises(RunError, match=r"No space left on device.*the same command again"):
+        list(Job(Stub(), pictures, tmp_path / "out").run())
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"pip install 'wingbar\[parquet\]'"):
+        Job(Stub(), pictures, tmp_path / "out", "parquet")
+
+
+def test_shards_are_named_by_all_that_they_depend_on() -> None:
+    one = shard(3, ["a", "bc"], "key", "jsonl")
+    assert one == shard(3, ["a", "bc"], "key", "jsonl") and one.count == 2 and one.file.startswith("000003-")
+    others = [
+        shard(3, ["ab", "c"], "key", "jsonl"),
+        shard(3, ["a", "bc"], "kez", "jsonl"),
+        shard(3, [], "key", "jsonl"),
+    ]
+    assert len({one.file, *(other.file for other in others)}) == 4
+    assert list(cut(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]] and list(cut([], 3)) == []
+    assert strangers([one.file, "lock", "notes.jsonl", f"{one.file}.partial", others[0].file], [one]) == [
+        others[0].file
+    ]
+    assert strangers([one.file], [Shard(one.file, 2)]) == []
+
+
+def test_time_left_is_told_without_a_terminal(capsys) -> None:
+    assert (
+        described_progress(250_000, 1_000_000, 100.0) == "250,000 of 1,000,000 pictures, 100.0 pictures/s, 2:05:00 left"
+    )
+    with progress(1, 3) as (advance, say):
+        advance()
+        say("skipped: [b]x")
+        advance()
+    assert capsys.readouterr().err.startswith("skipped: [b]x\n3 of 3 pictures, ")
+
+
+def test_a_table_a_folder_and_an_archive_are_answered_as_by_predict(
+    small_run: Path, birds: Path, tmp_path, capsys
+) -> None:
+    folder = tmp_path / "birds"
+    folder.mkdir()
+    for number, path in enumerate(sorted(birds.rglob("*.jpg"))[:5]):
+        (folder / f"{number}.jpg").write_bytes(path.read_bytes())
+    (folder / "4.jpg").write_bytes(b"no picture")
+    with tarfile.open(tmp_path / "birds.tar", "w") as archive:
+        archive.add(folder, "")
+    names = sorted(path.name for path in folder.iterdir())
+    (folder / "all.csv").write_text("\n".join(["path", *names]))
+    recognizer = wingbar.load(small_run)
+    told = [one.to_json(2) for one in recognizer.predict_many([folder / name for name in names], 2)]
+    found = {}
+    for source in (folder, folder / "all.csv", tmp_path / "birds.tar"):
+        out = tmp_path / f"{source.name}.out"
+        arguments = [small_run, source, "--out", out, "--top", 2, "--batch-size", 2, "--shard-size", 2]
+        with pytest.raises(SystemExit) as ended:
+            main(["predict-many", *map(str, arguments)])
+        err = capsys.readouterr().err
+        assert ended.value.code == 1 and "1 of 5 pictures could not be read" in err and "4.jpg': not a picture" in err
+        found[source.name] = [{key: row[key] for key in row if key not in ("path", "error")} for row in rows(out)]
+        assert [row["path"].removeprefix("birds.tar/") for row in rows(out)] == names
+    assert len(told) == 5 and list(told[-1]) == ["path", "error"]
+    plainly = [{key: one[key] for key in one if key not in ("path", "error")} for one in told]
+    assert found == dict.fromkeys(("birds", "all.csv", "birds.tar"), plainly)

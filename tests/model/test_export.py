@@ -1,0 +1,195 @@
+"""Exported nets answer as the model does, and predict as it does without torch. Oracle: the model itself, in torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import wingbar
+from wingbar.config import Config
+from wingbar.errors import DataError, ExportError, RunError
+from wingbar.evaluation.evaluate import evaluate
+from wingbar.model.card import Pretrained
+from wingbar.model.export import OUTPUTS, Exported, about, export, to_onnx
+from wingbar.model.folder import read_model
+from wingbar.model.onnx_runtime import OnnxRuntime
+from wingbar.model.torch_runtime import TorchRuntime, nets_of, torch_runtime
+from wingbar.nets.outputs import CropNet
+from wingbar.opam.alignment import AlignmentSettings
+from wingbar.opam.filtering import FilterSettings
+from wingbar.opam.localization import LocalizationSettings
+
+SMALL = Config(
+    net="res2net_nano", weights="none", size=48, epochs=1, follow_epochs=1, batch_size=8, workers=0,
+    filtering=FilterSettings(threshold=0.2, cap=5),
+    localization=LocalizationSettings(rules=("principal otsu",)),
+    alignment=AlignmentSettings(heads="per-cluster"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
+    """A run of every kind of net."""
+    folder = tmp_path_factory.mktemp("export") / "run"
+    wingbar.train(birds, folder, SMALL, quiet=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def oracle(run: Path) -> TorchRuntime:
+    return torch_runtime(read_model(run))
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path) -> tuple[Path, list[Exported]]:
+    return run.parent / "onnx", export(run, run.parent / "onnx")
+
+
+@pytest.fixture(scope="module")
+def runtime(exported) -> OnnxRuntime:
+    return OnnxRuntime(read_model(exported[0]))
+
+
+def squares(count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, 3, 48, 48), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_is_read_off_classnet_is_the_models(oracle, runtime, count: int) -> None:
+    got, expected = runtime.look(squares(count)), oracle.look(squares(count))
+    assert expected.neurons.shape[1] > 0 and np.ptp(expected.corners) > 0
+    for one, other in zip(got, expected, strict=True):
+        assert one.shape == other.shape and one.dtype == np.float32
+        np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("stream", ["object", "parts"])
+def test_logits_are_the_models(oracle, runtime, stream: str, count: int) -> None:
+    np.testing.assert_allclose(
+        runtime.judge(stream, squares(count)), oracle.judge(stream, squares(count)), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_predictions_are_the_models_and_need_no_torch(exported, run: Path, birds: Path) -> None:
+    pictures = sorted(map(str, (birds / "test").rglob("*.*")))[:6] or sorted(map(str, birds.rglob("*.jpg")))[:6]
+    code = (
+        "import json, sys, wingbar.recognizer as r\n"
+        "found = [p.to_json() for p in r.load(sys.argv[1], 'onnx').predict_many(sys.argv[2:])]\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+        "print(json.dumps(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(exported[0]), *pictures], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for got, expected in zip(json.loads(done.stdout), wingbar.load(run).predict_many(pictures), strict=True):
+        told = expected.to_json()
+        assert got["label"] == told["label"] and got["object_box"] == told["object_box"]
+        assert [part["box"] for part in got["parts"]] == [part["box"] for part in told["parts"]]
+        assert got["score"] == pytest.approx(told["score"], abs=1e-4)
+
+
+def test_an_exported_model_is_judged_like_its_run(exported, run: Path, birds: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "onnx"
+    shutil.copytree(exported[0], folder)
+    with pytest.raises(DataError, match="give the data set"):  # an export does not tell where pictures lay
+        evaluate(folder, runtime="onnx")
+    assert str(birds) not in (folder / "recognizer.json").read_text()
+    got, expected = evaluate(folder, birds, runtime="onnx"), evaluate(run)
+    assert got.correct == expected.correct and got.combinations == expected.combinations
+    assert (folder / "evaluation.json").is_file()
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_a_file_is_sound_and_says_what_it_is(exported, run: Path, name: str) -> None:
+    card, model = read_model(run).card, onnx.load(exported[0] / f"{name}.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    facts = {prop.key: json.loads(prop.value) for prop in model.metadata_props}
+    assert facts["stream"] == name and facts["pixels"]["side"] == 48 and facts["classes"] == list(card.classes)
+    assert facts["licence"] == card.pretrained.licence and facts["net"] == "res2net_nano"
+    assert (facts["neuron_layer"] is None) == (name != "picture")
+    pixels = model.graph.input[0].type.tensor_type
+    assert pixels.elem_type == onnx.TensorProto.UINT8 and pixels.shape.dim[0].dim_param == "batch"
+    assert tuple(output.name for output in model.graph.output) == OUTPUTS[name]
+
+
+def test_the_folder_is_whole(exported) -> None:
+    folder, told = exported
+    assert {path.name for path in folder.iterdir()} == {
+        *(f"{name}.onnx" for name in OUTPUTS), "recognizer.json", "alignment.safetensors", "export.json",
+    }  # fmt: skip
+    kept = json.loads((folder / "export.json").read_text())
+    assert [one["file"] for one in kept["nets"]] == [one.file for one in told]
+    assert all(value <= 1e-4 for one in told for value in one.differences.values())
+
+
+def test_a_damaged_file_and_a_folder_without_exports_are_told(exported, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="wingbar export"):
+        wingbar.load(run, "onnx")
+    for path in exported[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    content = bytearray((tmp_path / "object.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "object.onnx").write_bytes(content)
+    with pytest.raises(RunError, match=r"object\.onnx: damaged"):
+        wingbar.load(tmp_path, "onnx")
+
+
+def test_a_byte_a_weight_is_smaller_and_still_the_same_net(run: Path, tmp_path: Path, exported) -> None:
+    small = {one.file: one for one in export(run, tmp_path / "int8", int8=True)}
+    for one in exported[1]:
+        assert small[one.file].megabytes < 0.6 * one.megabytes
+    assert 0 < small["picture.onnx"].differences["evidence"] < 0.3
+
+
+def test_the_licence_of_pretrained_weights_is_in_the_file(run: Path) -> None:
+    card = replace(read_model(run).card, pretrained=Pretrained("x.safetensors", "cc-by-nc-4.0"))
+    facts = about("object", card, int8=False)
+    assert facts["licence"] == "cc-by-nc-4.0" and facts["weights"] == "x.safetensors"
+
+
+def test_answers_that_differ_are_an_error_and_nothing_is_written(run: Path, tmp_path: Path, monkeypatch) -> None:
+    import wingbar.model.export as module
+
+    right = module.answers
+    monkeypatch.setattr(
+        module, "answers", lambda *given: {name: value * 1.001 for name, value in right(*given).items()}
+    )
+    with pytest.raises(ExportError, match=r"\.onnx: its \w+ differ by 0\.00"):
+        export(run, tmp_path)
+    assert not list(tmp_path.glob("*.onnx")) and not (tmp_path / "recognizer.json").exists()
+
+
+def test_a_network_that_torch_cannot_export_is_told(run: Path, tmp_path: Path, monkeypatch) -> None:
+    class Odd(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if float(x.sum()) > 0 else -x
+
+    judge = CropNet(nets_of(read_model(run))["object"])
+    judge.net.head = torch.nn.Sequential(judge.net.head, Odd())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExportError, match="torch cannot export object"):
+        to_onnx(judge.eval(), "object", 48, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_library_is_told_with_its_remedy(run: Path, tmp_path: Path, monkeypatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else find(name, *rest))
+    with pytest.raises(ExportError, match=r"^onnx not installed.*pip install 'wingbar\[export\]'"):
+        export(run, tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_told(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunError, match="choose another --out"):
+        export(run, tmp_path / "file" / "onnx")
