@@ -4,7 +4,7 @@
 
 `set_value` is exact: areas are whole numbers, saliency is summed in whole 2^-24ths. It is also slow, so every pair
 and triple first meets an upper bound, which looks nothing up in the summed-area table and is computed for `BLOCK`
-sets at once by vector instructions; few sets are left to be valued. Boxes are visited in the order of their own
+sets at once by vector instructions; few sets are left to be valued. Boxes are visited in the order of their
 values, since a good set found early cuts off most others, and of equal sets the one whose indices come first is
 kept: the result is that of the plain loop over all sets, to the last bit.
 """
@@ -39,10 +39,10 @@ def best_set(
     """
     if count == 2:
         return best_pair(boxes, target, table, *_laid_out(boxes, target, table))
-    found = beam_search(boxes, target, table, count)
+    chosen = beam_search(boxes, target, table, count)
     if count == 3 and len(boxes) <= MOST_FOR_TRIPLES:
-        return best_triple(boxes, target, table, *_laid_out(boxes, target, table), found)
-    return found
+        return best_triple(boxes, target, table, *_laid_out(boxes, target, table), chosen)
+    return chosen
 
 
 def _laid_out(
@@ -78,28 +78,28 @@ def _measure(boxes: ndarray, target: ndarray, table: ndarray) -> tuple[ndarray, 
 
 @compiled(inline="always")
 @no_type_check
-def _pair_excess(own: ndarray, block: ndarray, j: int, frame: ndarray, floor: float) -> float:
+def _pair_excess(box: ndarray, block: ndarray, j: int, frame: ndarray, floor: float) -> float:
     """Above zero wherever the pair's value is ``floor`` or more: an upper bound of it, less ``floor``, times A_U.
 
     A_U - A_I - A_O is exact; the saliency in the union is at most that of the two boxes, whose overlap counts
     twice, and at most the union's area times the largest saliency of a pixel.
     """
     zero = frame[5]
-    x1, x2 = max(own[0], block[0, j]), min(own[2], block[2, j])
-    y1, y2 = max(own[1], block[1, j]), min(own[3], block[3, j])
+    x1, x2 = max(box[0], block[0, j]), min(box[2], block[2, j])
+    y1, y2 = max(box[1], block[1, j]), min(box[3], block[3, j])
     common = max(x2 - x1, zero) * max(y2 - y1, zero)
     wide, high = min(x2, frame[2]) - max(x1, frame[0]), min(y2, frame[3]) - max(y1, frame[1])
-    gain = own[5] + block[5, j] - max(wide, zero) * max(high, zero) - common
-    union = own[4] + block[4, j] - common
-    return gain * min(own[6] + block[6, j], union * frame[4]) - floor * union
+    gain = box[5] + block[5, j] - max(wide, zero) * max(high, zero) - common
+    union = box[4] + block[4, j] - common
+    return gain * min(box[6] + block[6, j], union * frame[4]) - floor * union
 
 
 @compiled()
 @no_type_check
-def _pairs_in_question(own: ndarray, block: ndarray, frame: ndarray, floor: float) -> int:
+def _pairs_in_question(box: ndarray, block: ndarray, frame: ndarray, floor: float) -> int:
     number = np.int32(0)
     for j in range(BLOCK):
-        number += np.int32(_pair_excess(own, block, j, frame, floor) > frame[5])
+        number += np.int32(_pair_excess(box, block, j, frame, floor) > frame[5])
     return number
 
 
@@ -113,12 +113,12 @@ def best_pair(
     best, kept, trial = 0.0, np.array([0, 1]), np.empty(2, np.int64)
     floor = np.zeros(1, blocks.dtype)  # of the type that bounds are computed in
     for i in range(n - 1):
-        own = blocks[i // BLOCK, :, i % BLOCK].copy()
+        box = blocks[i // BLOCK, :, i % BLOCK].copy()
         for b in range(i // BLOCK, len(blocks)):
-            if _pairs_in_question(own, blocks[b], frame, floor[0]) == 0:
+            if _pairs_in_question(box, blocks[b], frame, floor[0]) == 0:
                 continue
             for j in range(max(b * BLOCK, i + 1), min(b * BLOCK + BLOCK, n)):
-                if _pair_excess(own, blocks[b], j - b * BLOCK, frame, floor[0]) > 0:
+                if _pair_excess(box, blocks[b], j - b * BLOCK, frame, floor[0]) > 0:
                     trial[0], trial[1] = min(order[i], order[j]), max(order[i], order[j])
                     value = set_value(boxes, trial, target, table)
                     if value > best or (value == best and _is_before(trial, kept)):
@@ -132,7 +132,7 @@ def best_pair(
 def _overlaps(boxes: ndarray, target: ndarray, table: ndarray, order: ndarray, blocks: ndarray) -> ndarray:
     """[n, blocks, 3, size]: each box's overlaps with each block's: common area, that in the target, saliency."""
     n = len(order)
-    found = np.zeros((n, len(blocks), 3, BLOCK), blocks.dtype)
+    pairs = np.zeros((n, len(blocks), 3, BLOCK), blocks.dtype)
     for i in range(n):
         for j in range(i + 1):
             a, b = boxes[order[i]], boxes[order[j]]
@@ -140,8 +140,8 @@ def _overlaps(boxes: ndarray, target: ndarray, table: ndarray, order: ndarray, b
             inside = area_of(max(x1, target[0]), max(y1, target[1]), min(x2, target[2]), min(y2, target[3]))
             measures = area_of(x1, y1, x2, y2), inside, sum_in(table, x1, y1, x2, y2)
             for what in range(3):
-                found[i, j // BLOCK, what, j % BLOCK] = found[j, i // BLOCK, what, i % BLOCK] = measures[what]
-    return found
+                pairs[i, j // BLOCK, what, j % BLOCK] = pairs[j, i // BLOCK, what, i % BLOCK] = measures[what]
+    return pairs
 
 
 @compiled(inline="always")

@@ -28,12 +28,12 @@ LEAST_SIDE = 0.1
 
 
 def fit_corners(
-    own: Float[ndarray, "n components h w"],
+    upright: Float[ndarray, "n components h w"],
     mirrored: Float[ndarray, "n components h w"],
     corners: Float[ndarray, "n 4"],
     mirrored_corners: Float[ndarray, "n 4"],
 ) -> tuple[Float32[ndarray, "4 components h w"], Float32[ndarray, "4"]]:
-    """W and b for maps ``own`` of pictures and ``mirrored`` of their mirrors (as the net gives them).
+    """W and b for maps ``upright`` of pictures and ``mirrored`` of their mirrors (as the net gives them).
 
     ``corners`` are the teachers' boxes (x1, y1, x2, y2) in shares of the pictures, ``mirrored_corners`` of their
     mirrors. Raises ValueError for fewer than two pictures.
@@ -41,10 +41,10 @@ def fit_corners(
     from sklearn.linear_model import Ridge  # as models are learnt only
     from sklearn.model_selection import GridSearchCV, GroupKFold
 
-    count = len(own)
+    count = len(upright)
     if count < 2:
         raise ValueError(f"{count} pictures are too few to learn boxes from")
-    features = np.concatenate([own, mirrored]).reshape(2 * count, -1).astype(np.float64)
+    features = np.concatenate([upright, mirrored]).reshape(2 * count, -1).astype(np.float64)
     targets = np.concatenate([corners, mirrored_corners])
     unit = features.var(0).sum()
     search = GridSearchCV(
@@ -52,8 +52,8 @@ def fit_corners(
         cv=GroupKFold(min(FOLDS, count)),
     )  # fmt: skip
     search.fit(features, targets, groups=np.tile(np.arange(count), 2))
-    found = search.best_estimator_
-    return found.coef_.reshape(4, *own.shape[1:]).astype(np.float32), found.intercept_.astype(np.float32)
+    best = search.best_estimator_
+    return best.coef_.reshape(4, *upright.shape[1:]).astype(np.float32), best.intercept_.astype(np.float32)
 
 
 def box_from_corners(corners: Float[ndarray, "4"], size: tuple[int, int]) -> Box:

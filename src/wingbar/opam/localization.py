@@ -171,9 +171,9 @@ def grow_to_candidate(
     Maps of nets without pretrained weights show the marks that tell classes apart rather than the object;
     candidates, best first, follow its outline. The two numbers were chosen on drawn training birds.
     """
-    own = np.array([box], np.int64)
-    held = intersection(candidates, own)[:, 0] >= least_held * area(own)[0]
-    fitting = np.flatnonzero(held & (area(candidates) <= most_area * area(own)[0]))
+    target = np.array([box], np.int64)
+    held = intersection(candidates, target)[:, 0] >= least_held * area(target)[0]
+    fitting = np.flatnonzero(held & (area(candidates) <= most_area * area(target)[0]))
     if len(fitting) == 0:
         return box
     return as_box(candidates[fitting[0]])

@@ -121,8 +121,8 @@ def selective_search(
         raise ConfigError(f"mode {mode!r} is not one of {', '.join(_PRESETS)}.{suggestion(mode, _PRESETS)}")
     small = _shrunk(image, _PRESETS[mode].pixels)
     inner_height, inner_width = small.shape[:2]
-    found, prior = _hierarchies(small, _PRESETS[mode])
-    ranked = _ranking.rank(found, prior, inner_width, inner_height)
+    candidates, prior = _hierarchies(small, _PRESETS[mode])
+    ranked = _ranking.rank(candidates, prior, inner_width, inner_height)
     boxes = geometry.rescale(ranked, (inner_width, inner_height), (width, height))
     least = np.minimum(min_side, (width, height))
     return boxes[(boxes[:, 2:] - boxes[:, :2] >= least).all(axis=1)][:limit]
@@ -151,7 +151,7 @@ def _hierarchies(image: ndarray, preset: _Preset) -> tuple[ndarray, ndarray]:
     """Boxes int32 [n, 4] of all hierarchies, and ``log(level) + penalty`` of each; the root has level 1."""
     height, width = image.shape[:2]
     rgb = np.clip(_segmentation.smooth(_planes(image), preset.sigma), 0, 255)
-    found, prior = [], []
+    candidates, prior = [], []
     for space in preset.spaces:
         planes = _SPACES[space](rgb)
         weights, ids = _segmentation.sorted_edges(planes, fine=False)
@@ -163,6 +163,6 @@ def _hierarchies(image: ndarray, preset: _Preset) -> tuple[ndarray, ndarray]:
             touching = _grouping.neighbours(labels, number)
             for mix, penalty in _MIXES:
                 boxes = _grouping.group(*regions, touching, height * width, np.array(mix, np.float32))
-                found.append(boxes)
+                candidates.append(boxes)
                 prior.append(np.log(np.arange(len(boxes), 0, -1)) + penalty)
-    return np.concatenate(found), np.concatenate(prior)
+    return np.concatenate(candidates), np.concatenate(prior)

@@ -54,7 +54,7 @@ def object_boxes(job: Job, classnet: TrainedNet, cut: MapBoxes, candidates: Prop
         head = learn_boxes(job, net, size, cut, candidates)
         batches = job.world.collect(lambda: (o.corners for o in picture_outputs(job, net, size, head)))
         corners = np.concatenate(batches)
-        boxes = [box_from_corners(found, size) for found, size in zip(corners, job.sizes, strict=True)]
+        boxes = [box_from_corners(row, size) for row, size in zip(corners, job.sizes, strict=True)]
         return ObjectBoxes(
             boxes=np.array(boxes, np.int32), weight=head.weight.cpu().numpy(), bias=head.bias.cpu().numpy()
         )

@@ -1,4 +1,4 @@
-"""The end of a run: its model folder, made of what the steps found."""
+"""The end of a run: its model folder, made of what the steps attention."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ class Learned:
     def arrays(self) -> dict[str, dict[str, ndarray]]:
         """The arrays of each file of the model, by the file's name."""
         files = {"picture": dict(self.picture.tensors)}
-        if (found := self.attention) is None:
+        if (attention := self.attention) is None:
             return files
-        files |= {"object": dict(found.objectnet.tensors), "parts": dict(found.partnet.tensors)}
-        if found.objects.weight is not None and found.objects.bias is not None:
-            files["locator"] = {"weight": found.objects.weight, "bias": found.objects.bias}
-        aligned = found.alignment
+        files |= {"object": dict(attention.objectnet.tensors), "parts": dict(attention.partnet.tensors)}
+        if attention.objects.weight is not None and attention.objects.bias is not None:
+            files["locator"] = {"weight": attention.objects.weight, "bias": attention.objects.bias}
+        aligned = attention.alignment
         files["alignment"] = {"neurons": aligned.neurons, "mean": aligned.mean, "deviation": aligned.deviation}
         return files
 
 
 def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
     """The run's model folder, and beside it the settings it was learnt with. Raises RunError."""
-    config, run, found = job.config, job.store.folder, learned.attention
+    config, run, attention = job.config, job.store.folder, learned.attention
     contents = serialized(learned.arrays())
-    weights = found.fusion.weights if found else [1.0]
+    weights = attention.fusion.weights if attention else [1.0]
     card = Card(
         method=config.method,
         net=config.net,
         classes=job.classes,
         fusion_weights=dict(zip(STREAMS[: len(weights)], weights, strict=True)),
         eval_size=config.prediction_size(),
-        rule=Rule.parse(found.map_boxes.rule if found else "cam otsu"),
+        rule=Rule.parse(attention.map_boxes.rule if attention else "cam otsu"),
         margin=config.localization.margin,
         pretrained=Pretrained(learned.picture.weights, learned.picture.licence),
         data=TrainedOn(dataset.name, str(dataset.source), len(job.training), len(job.validation), job.pictures.key),
@@ -74,7 +74,7 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
         proposals=config.proposals,
         parts=config.parts,
         alignment=config.alignment,
-        neuron_layer=found.alignment.layer if found else None,
+        neuron_layer=attention.alignment.layer if attention else None,
         settings=describing(config),
     )
     save_model(run / "model", card, contents)
