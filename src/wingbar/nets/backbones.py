@@ -21,6 +21,7 @@ BACKBONES = {
     "VGG with CAM head": ("vgg19_bn_cam",),
     "MobileNetV2": ("mobilenetv2_100",),
     "EfficientNet": ("efficientnet_b0",),
+    "EfficientNet-Lite": ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2"),
     "ConvNeXt": ("convnext_atto",),
     "Swin": ("swin_tiny_patch4_window7_224",),
     "ViT": ("vit_tiny_patch16_224",),

