@@ -176,7 +176,7 @@ def test_without_network_the_error_says_which_file_to_put_where(
     with pytest.raises(WeightsError) as caught:
         create("resnet10t", 3, "imagenet")
     folder = tmp_path / "cache" / "wingbar" / "weights"
-    remedy = f"put the file resnet10t.safetensors into {folder}, or name a folder in WINGBAR_WEIGHTS, or take a network whose weights"
+    remedy = f"put the file resnet10t.safetensors into {folder}, or name a folder in WINGBAR_WEIGHTS, or take a network"
     assert remedy in str(caught.value)
     assert "timm/resnet10t" in str(caught.value)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn import functional
 
+from wingbar.nets.middle import both_maps
 from wingbar.nets.neurons import response_map
 from wingbar.nets.saliency_head import MapNet, normalize
 
@@ -73,3 +75,70 @@ def mirror_corners(corners: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 4"
     """Boxes of a mirrored picture, in shares, carried back to the picture; its own inverse."""
     x1, y1, x2, y2 = corners.unbind(1)
     return torch.stack([1 - x2, y1, 1 - x1, y2], 1)
+
+
+class CornerHead(nn.Module):
+    """The object's corners as a linear function of both maps (`opam.corners`)."""
+
+    last: Tensor
+    middle: Tensor
+    bias: Tensor
+
+    def __init__(
+        self,
+        last: Float[Tensor, "4 channels h w"],
+        middle: Float[Tensor, "4 fewer h2 w2"],
+        bias: Float[Tensor, "4"],
+    ) -> None:
+        super().__init__()
+        self.register_buffer("last", last)
+        self.register_buffer("middle", middle)
+        self.register_buffer("bias", bias)
+
+    def forward(
+        self, last: Float[Tensor, "batch channels h w"], middle: Float[Tensor, "batch fewer h2 w2"]
+    ) -> Float[Tensor, "batch 4"]:
+        """Corners in shares of the view."""
+        both = torch.einsum("bchw,kchw->bk", last, self.last) + torch.einsum("bchw,kchw->bk", middle, self.middle)
+        return both + self.bias
+
+
+class MarkHead(nn.Module):
+    """What speaks for each field mark where, as a linear function of both maps (`opam.marks`)."""
+
+    last: Tensor
+    middle: Tensor
+
+    def __init__(self, last: Float[Tensor, "marks channels"], middle: Float[Tensor, "marks fewer"]) -> None:
+        super().__init__()
+        self.register_buffer("last", last)
+        self.register_buffer("middle", middle)
+
+    def forward(
+        self, last: Float[Tensor, "batch channels h w"], middle: Float[Tensor, "batch fewer h2 w2"]
+    ) -> Float[Tensor, "batch marks h2 w2"]:
+        """Maps at the resolution of the map halfway."""
+        coarse = torch.einsum("bchw,kc->bkhw", last, self.last)
+        fine = torch.einsum("bchw,kc->bkhw", middle, self.middle)
+        return fine + functional.interpolate(coarse, fine.shape[2:], mode="nearest")
+
+
+class ViewNet(nn.Module):
+    """One net for every kind of view, with all that is read off its two maps.
+
+    Takes uint8 squares ``[batch, 3, side, side]``, whole pictures or crops, and gives the tensors of `ViewOutput`.
+    """
+
+    def __init__(
+        self, net: MapNet, layer: str | None, picture_corners: CornerHead, crop_corners: CornerHead, marks: MarkHead
+    ) -> None:
+        super().__init__()
+        self.net, self.layer = net, layer
+        self.picture_corners, self.crop_corners, self.marks = picture_corners, crop_corners, marks
+
+    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        last, middle = both_maps(self.net, self.layer, normalize(pixels, self.net))
+        evidence = self.net.forward_evidence(last)
+        logits = evidence.mean((2, 3)) + self.net.head.bias
+        corners = self.picture_corners(last, middle), self.crop_corners(last, middle)
+        return evidence, logits, *corners, self.marks(last, middle)

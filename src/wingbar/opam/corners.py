@@ -1,0 +1,118 @@
+"""The object's corners read off two feature maps of a net, from teachers that nobody drew.
+
+    corners = W_a . a + W_b . b + c        a: the last map, b: the map halfway (twice the rows and columns)
+
+Each map is compressed to its principal directions and scaled to equal variance, so that both have a say. W is found in
+closed form by ridge regression, with kernels, since there are more features than pictures. Pictures with unlikely
+teachers weigh less: r a picture's error out of fold and m the median of errors, its weight is 1 / (1 + (r / 1.5 m)^2).
+What is told of a training picture is told out of fold: by a regression that has not seen it, nor its mirror.
+
+Teachers are boxes of maps that candidates have voted on (`localization.vote_box`), and again so with the boxes that
+the regression tells, which are better than those it was taught (Zhang, Cao, Wu, CVPR 2020, teach a net so). OPAM has no
+such step; `box_regression` is its predecessor, on the last map alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from numpy import ndarray
+from torch import Tensor
+
+from wingbar.opam.principal import Moments
+
+STRENGTH = 1.0
+"""Of the ridge, in units of the features' whole variance."""
+FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Principal directions of a feature map's vectors, and the scale that brings their whole variance to one."""
+
+    directions: Float32[Tensor, "kept channels"]
+    mean: Float32[Tensor, "channels"]
+    scale: float
+
+    @staticmethod
+    def of(maps: Float[Tensor, "n channels h w"], most: int) -> Basis:
+        """At most ``most`` directions, from a sample of maps."""
+        moments = Moments.of(maps)
+        directions = moments.directions(most).float()
+        mean = moments.mean.float()
+        projected = torch.einsum("nchw,kc->nkhw", maps.float() - mean[:, None, None], directions)
+        scale = float(projected.flatten(1).var(0, correction=0).sum().sqrt())
+        return Basis(directions, mean, scale or 1.0)
+
+    def project(self, maps: Float[Tensor, "n channels h w"]) -> Float32[Tensor, "n kept h w"]:
+        """Maps in the basis."""
+        centred = maps.float() - self.mean[:, None, None]
+        return torch.einsum("nchw,kc->nkhw", centred, self.directions) / self.scale
+
+    def unfold(self, weight: Float[Tensor, "outputs kept h w"]) -> tuple[Tensor, Tensor]:
+        """What a linear function of the projected maps is of the maps themselves: its weight, and a bias to add."""
+        whole = torch.einsum("okhw,kc->ochw", weight, self.directions) / self.scale
+        return whole, -torch.einsum("ochw,c->o", whole, self.mean)
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """A ridge regression, and what it tells of the rows that it was fitted on, each by a fit without it."""
+
+    weight: Float[ndarray, "targets features"]
+    bias: Float[ndarray, "targets"]
+    out_of_fold: Float[ndarray, "n targets"]
+
+    def __call__(self, features: Float[ndarray, "m features"]) -> Float[ndarray, "m targets"]:
+        """What it tells of other rows."""
+        return features @ self.weight.T + self.bias
+
+
+def fit_ridge(
+    features: Float[ndarray, "n features"],
+    targets: Float[ndarray, "n targets"],
+    groups: Int[ndarray, "n"],
+    robust: bool = False,
+) -> Regression:
+    """Fit a ridge; rows of one group are never in different folds. ``robust``: unlikely targets weigh less.
+
+    Raises ValueError for fewer than two groups.
+    """
+    count = len(np.unique(groups))
+    if count < 2:
+        raise ValueError(f"{count} pictures are too few to learn boxes from")
+    centre = features.mean(0)
+    centred = (features - centre).astype(np.float32)
+    kernel = (centred @ centred.T).astype(np.float64)
+    strength = STRENGTH * max(float(np.trace(kernel)) / len(kernel), 1e-12)
+    weights = np.ones(len(features))
+    out_of_fold = _out_of_fold(kernel, targets, groups, weights, strength)
+    if robust:
+        errors = np.abs(out_of_fold - targets).mean(1)
+        weights = 1 / (1 + (errors / max(1.5 * float(np.median(errors)), 1e-9)) ** 2)
+        out_of_fold = _out_of_fold(kernel, targets, groups, weights, strength)
+    mean, dual = _solve(kernel, targets, weights, strength)
+    weight = (centred.T @ dual).T
+    return Regression(weight, mean - weight @ centre, out_of_fold)
+
+
+def _out_of_fold(kernel: ndarray, targets: ndarray, groups: ndarray, weights: ndarray, strength: float) -> ndarray:
+    from sklearn.model_selection import GroupKFold  # as models are learnt only
+
+    answers = np.zeros_like(targets, dtype=np.float64)
+    for fitted, held in GroupKFold(min(FOLDS, len(np.unique(groups)))).split(kernel, groups=groups):
+        mean, dual = _solve(kernel[np.ix_(fitted, fitted)], targets[fitted], weights[fitted], strength)
+        answers[held] = mean + kernel[np.ix_(held, fitted)] @ dual
+    return answers
+
+
+def _solve(kernel: ndarray, targets: ndarray, weights: ndarray, strength: float) -> tuple[ndarray, ndarray]:
+    """The weighted mean of the targets, and the dual coefficients of what is left of them."""
+    from sklearn.kernel_ridge import KernelRidge
+
+    mean = np.average(targets, axis=0, weights=weights)
+    model = KernelRidge(alpha=strength, kernel="precomputed")
+    return mean, model.fit(kernel, targets - mean, sample_weight=weights).dual_coef_
