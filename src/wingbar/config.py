@@ -19,6 +19,7 @@ from wingbar.learning.recipe import RECIPES, Recipe
 from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.filtering import FilterSettings
 from wingbar.opam.localization import LocalizationSettings
+from wingbar.opam.marks import MarkSettings
 from wingbar.opam.parts import PartSettings
 from wingbar.opam.proposals import ProposalSettings
 
@@ -73,6 +74,7 @@ class Config:
     proposals: Suppress[ProposalSettings] = field(default_factory=ProposalSettings)
     filtering: Suppress[FilterSettings] = field(default_factory=FilterSettings)
     localization: Suppress[LocalizationSettings] = field(default_factory=LocalizationSettings)
+    marks: Suppress[MarkSettings] = field(default_factory=MarkSettings)
     parts: Suppress[PartSettings] = field(default_factory=PartSettings)
     alignment: Suppress[AlignmentSettings] = field(default_factory=AlignmentSettings)
 

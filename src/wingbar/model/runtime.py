@@ -20,6 +20,20 @@ class PictureOutput(NamedTuple):
     """Responses of the layer that parts are aligned by; no neurons in a model without parts."""
 
 
+class ViewOutput(NamedTuple):
+    """What the one net of field marks says of views: whole pictures, crops around objects, marks."""
+
+    evidence: Float32[ndarray, "batch classes h w"]
+    """Class activation maps in logits: what speaks for each class where."""
+    logits: Float32[ndarray, "batch classes"]
+    picture_corners: Float32[ndarray, "batch 4"]
+    """x1, y1, x2, y2 of the object in shares of the view, not cut to it, where the view is a whole picture."""
+    crop_corners: Float32[ndarray, "batch 4"]
+    """The same where the view is a crop around the object."""
+    marks: Float32[ndarray, "batch marks h2 w2"]
+    """What speaks for each mark where, in a crop around the object."""
+
+
 @runtime_checkable
 class Runtime(Protocol):
     """Runs the nets of one model."""

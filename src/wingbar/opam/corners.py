@@ -22,11 +22,15 @@ from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 from torch import Tensor
 
+from wingbar.boxes import Box, with_context
+from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.principal import Moments
 
 STRENGTH = 1.0
 """Of the ridge, in units of the features' whole variance."""
 FOLDS = 5
+CONTEXT = 0.2
+"""Left around the rough box in the crop that the fine one is read off, as a share of its sides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,3 +120,21 @@ def _solve(kernel: ndarray, targets: ndarray, weights: ndarray, strength: float)
     mean = np.average(targets, axis=0, weights=weights)
     model = KernelRidge(alpha=strength, kernel="precomputed")
     return mean, model.fit(kernel, targets - mean, sample_weight=weights).dual_coef_
+
+
+def frame_around(box: Box, size: tuple[int, int]) -> Box:
+    """The crop of a picture of ``size`` that the object's fine box and its marks are read off."""
+    return with_context(box, size, CONTEXT)
+
+
+def in_frame(box: Box, frame: Box) -> Float[ndarray, "4"]:
+    """A box's corners in shares of a frame."""
+    x1, y1, x2, y2 = frame
+    return (np.array(box, np.float64) - (x1, y1, x1, y1)) / (x2 - x1, y2 - y1, x2 - x1, y2 - y1)
+
+
+def box_in_frame(corners: Float[ndarray, "4"], frame: Box, size: tuple[int, int]) -> Box:
+    """The box that corners in shares of a frame mean, in pixels of the picture, inside it and not without area."""
+    x1, y1, x2, y2 = frame
+    pixels = np.asarray(corners, np.float64) * (x2 - x1, y2 - y1, x2 - x1, y2 - y1) + (x1, y1, x1, y1)
+    return box_from_corners(pixels / np.tile(size, 2), size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy import ndarray
 from wingbar.learning.views import View, fixed_loader
 from wingbar.model.runtime import PictureOutput
 from wingbar.model.torch_runtime import TorchRuntime
+from wingbar.nets.middle import both_maps
 from wingbar.nets.outputs import BoxHead
 from wingbar.nets.saliency_head import MapNet, normalize
 from wingbar.opam.principal import Moments
@@ -54,3 +55,25 @@ def picture_outputs(
     loader = fixed_loader(views, size, AT_ONCE, job.hardware.workers, job.world)
     for pixels, _, _ in job.reporter.watched(loader, len(loader)):
         yield runtime.picture(pixels.numpy())
+
+
+def both_feature_maps(
+    job: Job,
+    net: MapNet,
+    layer: str | None,
+    views: Sequence[View],
+    size: int,
+    mirrored: bool = False,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The last map and the map halfway of each view (or of its mirror), in batches on the CPU: the rank's share."""
+    loader = fixed_loader(views, size, AT_ONCE, job.hardware.workers, job.world)
+    for pixels, _, _ in job.reporter.watched(loader, len(loader)):
+        batch = normalize(pixels.to(job.hardware.device), net)
+        with torch.no_grad():
+            last, middle = both_maps(net, layer, batch.flip(3) if mirrored else batch)
+        yield last.float().cpu(), middle.float().cpu()
+
+
+def sample_of(indices: Int[ndarray, "n"], count: int) -> Int[ndarray, "m"]:
+    """At most about ``count`` of the indices, evenly spaced."""
+    return indices[:: max(len(indices) // count, 1)]

@@ -1,0 +1,64 @@
+"""Reading a picture by field marks: one net is shown the whole picture, the object, and each of its marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+
+from wingbar.boxes import Box, crop_boxes
+from wingbar.images import Picture, cut_squares
+from wingbar.model.runtime import ViewOutput
+from wingbar.opam.box_regression import box_from_corners
+from wingbar.opam.corners import box_in_frame, frame_around
+from wingbar.opam.marks import Windows, peaks
+from wingbar.opam.pooling import log_softmax
+
+Run = Callable[[UInt8[ndarray, "n 3 side side"]], ViewOutput]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What one net says of the views of some pictures."""
+
+    objects: list[Box]
+    marks: list[list[Box]]
+    """Of each picture, in the order of the marks' numbers."""
+    evidence: Float32[ndarray, "pictures classes h w"]
+    """Of the whole pictures."""
+    logits: dict[str, Float32[ndarray, "pictures classes"]]
+    """By stream: picture, object, parts."""
+    mark_logits: Float32[ndarray, "pictures marks classes"]
+
+
+def read_field_marks(run: Run, pictures: Sequence[Picture], side: int, mark_side: float) -> Reading:
+    """Object, marks and logits of some pictures, by three batches: pictures, crops around objects, marks.
+
+    ``side`` is that of the squares the net is shown, in pixels; ``mark_side`` that of a mark, as a share of the root of
+    the object's area.
+    """
+    sizes = [picture.size for picture in pictures]
+    whole = run(cut_squares(pictures, [None] * len(pictures), side))
+    rough = [box_from_corners(row, size) for row, size in zip(whole.picture_corners, sizes, strict=True)]
+    frames = [frame_around(box, size) for box, size in zip(rough, sizes, strict=True)]
+    crops = run(cut_squares(pictures, frames, side))
+    objects = [box_in_frame(*one) for one in zip(crops.crop_corners, frames, sizes, strict=True)]
+    marks = [marks_of(*one, mark_side) for one in zip(objects, crops.marks, frames, sizes, strict=True)]
+    owners = [picture for picture, boxes in zip(pictures, marks, strict=True) for _ in boxes]
+    shown = [crop for boxes, size in zip(marks, sizes, strict=True) for crop in crop_boxes(boxes, size, 0.0)]
+    mark_logits = run(cut_squares(owners, shown, side)).logits.reshape(len(pictures), -1, whole.logits.shape[1])
+    parts = log_softmax(mark_logits).mean(1).astype(np.float32)
+    logits = {"picture": whole.logits, "object": crops.logits, "parts": parts}
+    return Reading(objects, marks, whole.evidence, logits, mark_logits)
+
+
+def marks_of(
+    box: Box, maps: Float32[ndarray, "marks h w"], frame: Box, size: tuple[int, int], mark_side: float
+) -> list[Box]:
+    """The windows of an object's ``box`` that speak most for each mark; ``maps`` span the crop ``frame``."""
+    grid = Windows.over(box, mark_side)
+    places = peaks(grid.means(maps, frame).transpose(2, 0, 1))
+    return [grid.box(int(row), int(column), size) for row, column in places]

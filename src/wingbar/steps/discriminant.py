@@ -1,0 +1,80 @@
+"""The step of object maps: a first box of every training picture, from what its features have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int32
+from numpy import ndarray
+
+from wingbar.boxes import as_box
+from wingbar.learning.views import View
+from wingbar.nets.saliency_head import MapNet
+from wingbar.opam.discriminant import object_direction
+from wingbar.opam.localization import Rule, box_from_map, vote_box
+from wingbar.opam.maps import stretch
+from wingbar.steps.job import Job
+from wingbar.steps.nets import TrainedNet, net_of, new_net, starting_point
+from wingbar.steps.passes import both_feature_maps, drawn, sample_of
+from wingbar.steps.proposals import Proposals
+from wingbar.steps.store import StepResult
+
+TAUGHT_PICTURES = 2000
+"""Training pictures that boxes and marks are learnt from, drawn at random."""
+SAMPLE = 200
+"""About how many of them directions are computed from."""
+OTSU = Rule("cam", "otsu", 0.0, False)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FirstBoxes(StepResult):
+    """The object as maps and candidates tell it, of the training pictures that boxes are learnt from."""
+
+    taught: Int32[ndarray, "taught"]
+    """Indices of these pictures."""
+    boxes: Int32[ndarray, "taught 4"]
+    """In pixels of the original."""
+
+
+def guide(job: Job, trained: TrainedNet | None) -> MapNet:
+    """The net whose features tell objects and marks before any net has learnt from them.
+
+    The starting weights; of a net without any, the one that was ``trained`` on whole pictures.
+    """
+    net = net_of(job, trained) if trained else job.world.each(lambda: new_net(job, job.config.weights))
+    return net.to(job.hardware.device).to(memory_format=torch.channels_last).eval()
+
+
+def first_boxes(job: Job, candidates: Proposals, trained: TrainedNet | None) -> FirstBoxes:
+    """Boxes of the regions that the discriminant's map tells, voted on by the candidates."""
+    config = job.config
+    size = config.locating_size()
+
+    def compute() -> FirstBoxes:
+        net = guide(job, trained)
+        taught = drawn(job, job.training, TAUGHT_PICTURES)
+        whole = [View(job.samples[i].path, job.samples[i].label) for i in taught]
+        some = [whole[i] for i in sample_of(np.arange(len(whole)), SAMPLE)]
+        sample = job.world.collect(lambda: (last.half() for last, _ in both_feature_maps(job, net, None, some, size)))
+        direction = object_direction(torch.cat(sample).float())
+        batches = job.world.collect(
+            lambda: (
+                torch.einsum("bchw,c->bhw", last, direction).numpy()
+                for last, _ in both_feature_maps(job, net, None, whole, size)
+            )
+        )
+        maps, side = stretch(np.concatenate(batches)), config.proposals.side
+        none = np.zeros((0, 4), np.int32)
+
+        def boxed(place: int) -> ndarray:
+            index = int(taught[place])
+            box = box_from_map(maps[place], job.sizes[index], side, OTSU, none)
+            return np.array(vote_box(as_box(box), candidates.boxes[index]), np.int32)
+
+        boxes = job.world.map(boxed, range(len(taught)), job.reporter.watched)
+        return FirstBoxes(taught=taught.astype(np.int32), boxes=np.stack(boxes))
+
+    settings = [config.net, starting_point(config), size, config.seed, config.proposals.side, job.refit]
+    return job.step("discriminant", FirstBoxes, settings, [candidates, *([trained] if trained else [])], compute)

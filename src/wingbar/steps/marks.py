@@ -1,0 +1,216 @@
+"""The step of field marks: where each training picture shows the places that all have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int, Int32
+from numpy import ndarray
+
+from wingbar.boxes import as_box
+from wingbar.nets.middle import middle_layer
+from wingbar.nets.outputs import MarkHead
+from wingbar.nets.saliency_head import MapNet
+from wingbar.opam.corners import Basis
+from wingbar.opam.discriminant import object_direction
+from wingbar.opam.localization import otsu
+from wingbar.opam.marks import (
+    Windows,
+    detectors,
+    locate_again,
+    memberships,
+    peaks,
+    spherical_kmeans,
+    unit,
+)
+from wingbar.steps.corners import Objects, views_in
+from wingbar.steps.discriminant import SAMPLE, guide
+from wingbar.steps.job import Job
+from wingbar.steps.nets import TrainedNet
+from wingbar.steps.passes import both_feature_maps, sample_of
+from wingbar.steps.store import StepResult
+
+LAST_KEPT, MIDDLE_KEPT = 32, 128
+"""Principal directions of the last map and of the map halfway that marks are told by."""
+FINE = 0.2
+"""Side of the windows whose features are grouped, as a share of the root of the object's area."""
+GROUPED = 60_000
+"""Windows that groups are found from, at most."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Marks(StepResult):
+    """The field marks of every training picture, always in the same order."""
+
+    boxes: Int32[ndarray, "n marks 4"]
+    """In pixels of the original."""
+    places: Int[ndarray, "taught marks 2"]
+    """Row and column of each mark's window, of the pictures that marks were learnt from."""
+
+
+@dataclass(frozen=True, eq=False)
+class WindowFeatures:
+    """Mean features of each picture's windows: of both maps, compressed, each kind scaled to equal variance."""
+
+    values: Float32[ndarray, "n rows columns features"]
+    last: Basis
+    middle: Basis
+
+    def head(self, weights: Float32[ndarray, "marks features"]) -> MarkHead:
+        """Detectors of such features as a layer of a net."""
+        found = torch.from_numpy(weights)
+        cut = len(self.last.directions)
+        last = found[:, :cut] @ self.last.directions / self.last.scale
+        middle = found[:, cut:] @ self.middle.directions / self.middle.scale
+        return MarkHead(last, middle)
+
+
+def field_marks(job: Job, objects: Objects, trained: TrainedNet | None) -> Marks:
+    """Marks of every training picture, by the guide's features of the crops around the objects."""
+    config, settings = job.config, job.config.marks
+    size = config.prediction_size()
+
+    def compute() -> Marks:
+        net = guide(job, trained)
+        layer = middle_layer(net)
+        if layer is None:
+            job.reporter.say(
+                f"  {config.net} has no map of twice its last one's rows: marks are told by the last alone"
+            )
+        maps = CropMaps.of(job, net, layer, objects, objects.taught, size)
+        fine, inside = maps.windows(job, objects, FINE), maps.inside(job, objects)
+        places = first_places(fine.values[..., len(fine.last.directions) :], inside, settings.count, config.seed)
+        windows = maps.windows(job, objects, settings.side)
+        places = locate_again(windows.values, places, config.seed)
+        boxes = np.zeros((len(job.samples), settings.count, 4), np.int32)
+        boxes[objects.taught] = window_boxes(job, objects, objects.taught, places)
+        others = np.setdiff1d(np.arange(len(job.samples)), objects.taught)
+        head = windows.head(detectors(windows.values, places))
+        boxes[others] = marked(job, net, layer, head, objects, others, size)
+        return Marks(boxes=boxes, places=places)
+
+    kept_by = [config.net, size, config.seed, dataclasses.asdict(settings), job.refit]
+    return job.step("marks", Marks, kept_by, [objects, *([trained] if trained else [])], compute)
+
+
+@dataclass(frozen=True, eq=False)
+class CropMaps:
+    """Both maps of the crops around some training pictures' objects, compressed."""
+
+    indices: Int[ndarray, "n"]
+    last: Float32[ndarray, "n kept h w"]
+    middle: Float32[ndarray, "n kept_too h2 w2"]
+    bases: tuple[Basis, Basis]
+    foreground: Float32[ndarray, "n h w"]
+    """The discriminant's map of the object."""
+
+    @staticmethod
+    def of(
+        job: Job, net: MapNet, layer: str | None, objects: Objects, indices: Int[ndarray, "n"], size: int
+    ) -> CropMaps:
+        """One pass over the crops, and one over a sample of them."""
+        views = views_in(job, indices, [as_box(objects.frames[i]) for i in indices])
+        some = [views[i] for i in sample_of(np.arange(len(views)), SAMPLE)]
+        sample = job.world.collect(
+            lambda: ((a.half(), b.half()) for a, b in both_feature_maps(job, net, layer, some, size))
+        )
+        coarse, fine = (torch.cat(maps).float() for maps in zip(*sample, strict=True))
+        bases = Basis.of(coarse, LAST_KEPT), Basis.of(fine, MIDDLE_KEPT)
+        direction = object_direction(coarse)
+
+        def compressed() -> Iterator[tuple[ndarray, ndarray, ndarray]]:
+            for last, middle in both_feature_maps(job, net, layer, views, size):
+                foreground = torch.einsum("nchw,c->nhw", last, direction)
+                yield bases[0].project(last).numpy(), bases[1].project(middle).numpy(), foreground.numpy()
+
+        last, middle, foreground = (np.concatenate(maps) for maps in zip(*job.world.collect(compressed), strict=True))
+        return CropMaps(indices, last, middle, bases, foreground)
+
+    def windows(self, job: Job, objects: Objects, side: float) -> WindowFeatures:
+        """Mean features of each picture's windows of this ``side``."""
+
+        def one(place: int) -> ndarray:
+            index = int(self.indices[place])
+            frame, grid = objects.frames[index].tolist(), Windows.over(as_box(objects.boxes[index]), side)
+            return np.concatenate([grid.means(self.last[place], frame), grid.means(self.middle[place], frame)], -1)
+
+        values = np.stack(job.world.map(one, range(len(self.indices)), job.reporter.watched))
+        cut = self.last.shape[1]
+        parts = np.split(values.reshape(-1, values.shape[-1]), [cut], 1)
+        scales = [float(np.sqrt(part.var(0).sum())) or 1.0 for part in parts]
+        values /= np.repeat(scales, [cut, values.shape[-1] - cut]).astype(np.float32)
+        last, middle = (
+            dataclasses.replace(basis, scale=basis.scale * scale)
+            for basis, scale in zip(self.bases, scales, strict=True)
+        )
+        return WindowFeatures(values, last, middle)
+
+    def inside(self, job: Job, objects: Objects) -> ndarray:
+        """Which fine windows of each picture lie on the object, by Otsu's threshold of its map."""
+
+        def one(place: int) -> ndarray:
+            index = int(self.indices[place])
+            grid = Windows.over(as_box(objects.boxes[index]), FINE)
+            means = grid.means(self.foreground[place][None], objects.frames[index].tolist())[..., 0]
+            return means > otsu(means)
+
+        return np.stack(job.world.map(one, range(len(self.indices)), job.reporter.watched))
+
+
+def first_places(
+    fine: Float32[ndarray, "n rows columns features"], inside: ndarray, count: int, seed: int
+) -> Int[ndarray, "n marks 2"]:
+    """For each group of alike places the spot in each picture around which most of it lies."""
+    if not inside.any():
+        inside = np.ones_like(inside)
+    vectors = unit(fine - fine[inside].mean(0))
+    chosen = vectors[inside]
+    groups = spherical_kmeans(chosen[:: max(len(chosen) // GROUPED, 1)], count, seed)
+    belongs = np.where(inside[..., None], memberships(vectors, groups), 0.0)
+    return np.stack([peaks(smoothed(belongs[..., k])) for k in range(count)], 1)
+
+
+def smoothed(grids: Float32[ndarray, "n rows columns"]) -> Float32[ndarray, "n rows columns"]:
+    """Each grid summed over half of its rows and columns around each place."""
+    from scipy.ndimage import uniform_filter
+
+    half = max(grids.shape[1] // 2, 1), max(grids.shape[2] // 2, 1)
+    return uniform_filter(grids.astype(np.float32), (0, *half), mode="constant")
+
+
+def window_boxes(
+    job: Job, objects: Objects, indices: Int[ndarray, "n"], places: Int[ndarray, "n marks 2"]
+) -> Int32[ndarray, "n marks 4"]:
+    """The windows at these places of each picture's grid."""
+    rows = []
+    for index, spots in zip(indices, places, strict=True):
+        grid = Windows.over(as_box(objects.boxes[index]), job.config.marks.side)
+        rows.append([grid.box(int(row), int(column), job.sizes[index]) for row, column in spots])
+    return np.array(rows, np.int32).reshape(len(rows), -1, 4)
+
+
+def marked(
+    job: Job,
+    net: MapNet,
+    layer: str | None,
+    head: MarkHead,
+    objects: Objects,
+    indices: Int[ndarray, "n"],
+    size: int,
+) -> Int32[ndarray, "n marks 4"]:
+    """The marks that detectors tell, of pictures that they were not learnt from."""
+    if not len(indices):
+        return np.zeros((0, len(head.last), 4), np.int32)
+    views = views_in(job, indices, [as_box(objects.frames[i]) for i in indices])
+    batches = job.world.collect(
+        lambda: (head(a, b).numpy() for a, b in both_feature_maps(job, net, layer, views, size))
+    )
+    places = []
+    for index, maps in zip(indices, np.concatenate(batches), strict=True):
+        grid = Windows.over(as_box(objects.boxes[index]), job.config.marks.side)
+        places.append(peaks(grid.means(maps, objects.frames[index].tolist()).transpose(2, 0, 1)))
+    return window_boxes(job, objects, indices, np.array(places))

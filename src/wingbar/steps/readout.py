@@ -1,0 +1,74 @@
+"""The step of reading out: what tells objects and marks by the features of the net that was trained.
+
+A net that has learnt has other features than the one that told the training pictures' objects and marks. So their
+regressions and detectors are fitted again, on the same pictures, to the same boxes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from wingbar.boxes import as_box
+from wingbar.nets.middle import middle_layer
+from wingbar.opam.corners import in_frame
+from wingbar.opam.marks import detectors
+from wingbar.steps.corners import Objects, view_features, views_in
+from wingbar.steps.job import Job
+from wingbar.steps.marks import CropMaps, Marks
+from wingbar.steps.nets import TrainedNet, net_of
+from wingbar.steps.store import StepResult
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Readout(StepResult):
+    """Linear functions of the trained net's two maps."""
+
+    layer: str | None
+    """Name of the layer that gives the map halfway."""
+    picture_last: Float32[ndarray, "4 channels h w"]
+    picture_middle: Float32[ndarray, "4 fewer h2 w2"]
+    picture_bias: Float32[ndarray, "4"]
+    crop_last: Float32[ndarray, "4 channels h w"]
+    crop_middle: Float32[ndarray, "4 fewer h2 w2"]
+    crop_bias: Float32[ndarray, "4"]
+    mark_last: Float32[ndarray, "marks channels"]
+    mark_middle: Float32[ndarray, "marks fewer"]
+
+
+def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> Readout:
+    """Regressions of the object's corners and detectors of its marks, on the trained net's features."""
+    size = job.config.prediction_size()
+
+    def compute() -> Readout:
+        net = net_of(job, trained)
+        layer = middle_layer(net)
+        taught, sides = objects.taught, np.tile(np.array(job.sizes), 2)
+        frames = [as_box(objects.frames[i]) for i in taught]
+        whole = view_features(job, net, layer, views_in(job, taught, [None] * len(taught)), size)
+        picture = whole.head(whole.fit(objects.teachers / sides[taught]))
+        crops = view_features(job, net, layer, views_in(job, taught, frames), size)
+        targets = [in_frame(as_box(box), frame) for box, frame in zip(objects.teachers, frames, strict=True)]
+        crop = crops.head(crops.fit(np.array(targets), robust=True))
+        windows = CropMaps.of(job, net, layer, objects, taught, size).windows(job, objects, job.config.marks.side)
+        mark = windows.head(detectors(windows.values, marks.places))
+        picture_arrays, crop_arrays, mark_arrays = (
+            {name: value.numpy() for name, value in head.state_dict().items()} for head in (picture, crop, mark)
+        )
+        return Readout(
+            layer=layer,
+            picture_last=picture_arrays["last"],
+            picture_middle=picture_arrays["middle"],
+            picture_bias=picture_arrays["bias"],
+            crop_last=crop_arrays["last"],
+            crop_middle=crop_arrays["middle"],
+            crop_bias=crop_arrays["bias"],
+            mark_last=mark_arrays["last"],
+            mark_middle=mark_arrays["middle"],
+        )
+
+    settings = [size, job.config.marks.side, job.config.seed]
+    return job.step("readout", Readout, settings, [trained, objects, marks], compute)
