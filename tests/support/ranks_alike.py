@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -110,6 +111,13 @@ def main() -> None:
         shares_weights(world)
         refuses_what_it_cannot_share(world)
         assert world.gather(lambda: "still together") == ["still together"] * world.size
+    assert not gloo_threads(), "a thread that outlives the job can abort the process at its end"
+
+
+def gloo_threads() -> list[str]:
+    """Names of this process's threads that serve process groups; none where no Linux tells."""
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ raised by every rank, and told by one. Any other error ends its rank; the rest l
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -145,6 +146,10 @@ def opened() -> Iterator[World]:
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         yield World(dist.get_rank(), size, int(os.environ["LOCAL_WORLD_SIZE"]))
+    except WingbarError:  # of all ranks
+        if ours:
+            leave()
+        raise
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
@@ -152,7 +157,26 @@ def opened() -> Iterator[World]:
             f"rank {this_rank()}: lost another process of this job ({str(error).splitlines()[0]})"
         ) from error
     if ours:
-        dist.destroy_process_group()
+        leave()
+
+
+def leave() -> None:
+    """Destroy all process groups of this process, and wait until their threads have ended.
+
+    A thread of gloo lets go of a collective's tensors a moment after the collective is done, and needs the Python
+    interpreter for that. If the interpreter ends in that moment, the whole process aborts ("terminate called without
+    an active exception"). Only the end of a group waits for its threads, and ``destroy_process_group`` does not end a
+    group that something else holds: trainings do in reference cycles, and torch's own caches hold device meshes, which
+    hold their groups (seen with torch 2.14).
+    """
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import DeviceMesh
+
+    gc.collect()
+    meshes = [candidate for candidate in gc.get_objects() if type(candidate) is DeviceMesh]
+    dist.destroy_process_group()
+    for mesh in meshes:
+        getattr(mesh, "_pg_registry", {}).clear()
 
 
 def _refuse_stale_addresses() -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 from wingbar._system.distributed import ALONE, World
 from wingbar._system.files import sweep, writing
+from wingbar._system.text import visible
 from wingbar.errors import RunError
+
+logger = logging.getLogger(__name__)
+
+HELD = (errno.EAGAIN, errno.EACCES)
+"""What says that another process holds a lock: fcntl(2). Anything else says that there are no locks."""
 
 _held: set[Path] = set()
 """Folders that this process has locked: the system's locks keep out other processes only."""
@@ -30,34 +40,65 @@ def _locked(folder: Path) -> Iterator[None]:
     """Keep others out of a run's folder, and clear away what a killed one left. Raises RunError when one is in it.
 
     The lock is the process's, not its file's: it goes with the process, however that ends, and no loader process
-    that outlives it for a moment has inherited it.
+    that outlives it for a moment has inherited it. A file system without locks keeps nobody out: that is logged.
     """
     me, place = f"process {os.getpid()} on {socket.gethostname()}", folder.resolve()
     if place in _held:  # asked before the file is opened: its closing would undo the lock
-        raise _in_use(folder, me)
+        raise RunError(f"{folder}: in use by {me}; wait for it or choose another --out.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("a+", encoding="utf-8", errors="replace")
     except OSError as error:
         raise RunError(f"{folder}: cannot be written to ({error.strerror}); choose another --out.") from None
     with lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            raise _in_use(folder, lock.read(200).strip() or "another process") from None
+        _take(lock, folder)
         _held.add(place)
         try:
             with writing(folder):
                 lock.truncate(0)
                 lock.write(me)
                 lock.flush()
-                for own in (folder, *folder.glob("steps/*")):
-                    sweep(own)
+                for step in (folder, *folder.glob("steps/*")):
+                    sweep(step)
             yield
         finally:
             _held.discard(place)
 
 
-def _in_use(folder: Path, holder: str) -> RunError:
-    return RunError(f"{folder}: in use by {holder}; wait for it or choose another --out.")
+def _take(lock: IO[str], folder: Path) -> None:
+    """Lock an open file, or log that its file system has no locks. Raises RunError when another process holds it."""
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    except OSError as failure:
+        error = failure
+    lock.seek(0)
+    holder = lock.read(200).strip()
+    ended = _has_ended(holder)
+    if error.errno not in HELD:
+        last = f" The last one was {holder}{', which has ended' if ended else ''}." if holder else ""
+        logger.warning(
+            "%s: the file system cannot lock files (%s), so nothing keeps a second process out: see that none is at "
+            "work in it.%s", visible(str(folder)), error.strerror, visible(last),
+        )  # fmt: skip
+    elif ended:
+        raise RunError(
+            f"{folder}: still locked for {holder}, which has ended. Wait until the file system notices, or delete "
+            f"{folder / 'lock'}."
+        )
+    else:
+        raise RunError(f"{folder}: in use by {holder or 'another process'}; wait for it or choose another --out.")
+
+
+def _has_ended(holder: str) -> bool:
+    """Whether a lock's text names a process of this machine that is no longer there."""
+    named = re.fullmatch(r"process (\d{1,9}) on (.+)", holder)
+    if named is None or named[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(named[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # another user's
+        return False
+    return False
