@@ -112,7 +112,7 @@ def test_a_prediction_says_all_that_it_promises(run: Path, birds: Path) -> None:
     assert len(prediction.parts) == 2 and sorted(part.cluster for part in prediction.parts) == [0, 1]
     for x1, y1, x2, y2 in (prediction.object_box, *(part.box for part in prediction.parts)):
         assert 0 <= x1 < x2 <= 96 and 0 <= y1 < y2 <= 72
-    json.dumps(prediction.to_json())
+    json.dumps(prediction.to_dict())
 
 
 def test_any_source_of_a_picture_gives_the_same(run: Path, birds: Path) -> None:
@@ -131,7 +131,7 @@ def test_batches_and_bad_pictures_change_no_other_prediction(run: Path, birds: P
     bad.write_text("no picture")
     told = list(recognizer.predict_many([paths[0], bad, *paths[1:]], batch_size=3))
     assert [prediction.error is None for prediction in told] == [True, False, True, True, True]
-    assert told[1].to_json().keys() == {"path", "error"} and "bad.jpg" in str(told[1].error)
+    assert told[1].to_dict().keys() == {"path", "error"} and "bad.jpg" in str(told[1].error)
     for path, prediction in zip(paths, [told[0], *told[2:]], strict=True):
         alone = recognizer.predict(path)
         assert alone.object_box == prediction.object_box

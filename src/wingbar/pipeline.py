@@ -16,7 +16,7 @@ from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.hardware import open_hardware, threads_for
 from wingbar.nets.zoo import require_known
-from wingbar.recognizer import Recognizer, load
+from wingbar.recognizer import Recognizer, load_together
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import Store
 
@@ -49,7 +49,7 @@ def train(
         config, names = world.each(lambda: planned(config or Config(), settings, redo_from))
         reporter = Reporter(Path(out), quiet, idle=world.rank > 0)
         _train(dataset, config, names, Store(Path(out), redo_from, reporter.say, world), reporter)
-        return load(out, world=world)
+        return load_together(out, world)
 
 
 def planned(config: Config, settings: dict[str, Any], redo_from: str | None) -> tuple[Config, tuple[str, ...]]:

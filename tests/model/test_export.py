@@ -66,7 +66,7 @@ def squares(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_what_is_read_off_classnet_is_the_models(oracle, runtime, count: int) -> None:
-    got, expected = runtime.look(squares(count)), oracle.look(squares(count))
+    got, expected = runtime.picture(squares(count)), oracle.picture(squares(count))
     assert expected.neurons.shape[1] > 0 and np.ptp(expected.corners) > 0
     for one, other in zip(got, expected, strict=True):
         assert one.shape == other.shape and one.dtype == np.float32
@@ -77,7 +77,7 @@ def test_what_is_read_off_classnet_is_the_models(oracle, runtime, count: int) ->
 @pytest.mark.parametrize("stream", ["object", "parts"])
 def test_logits_are_the_models(oracle, runtime, stream: str, count: int) -> None:
     np.testing.assert_allclose(
-        runtime.judge(stream, squares(count)), oracle.judge(stream, squares(count)), atol=1e-4, rtol=1e-4
+        runtime.crops(stream, squares(count)), oracle.crops(stream, squares(count)), atol=1e-4, rtol=1e-4
     )
 
 
@@ -85,14 +85,14 @@ def test_predictions_are_the_models_and_need_no_torch(exported, run: Path, birds
     pictures = sorted(map(str, (birds / "test").rglob("*.*")))[:6] or sorted(map(str, birds.rglob("*.jpg")))[:6]
     code = (
         "import json, sys, wingbar.recognizer as r\n"
-        "found = [p.to_json() for p in r.load(sys.argv[1], 'onnx').predict_many(sys.argv[2:])]\n"
+        "found = [p.to_dict() for p in r.load(sys.argv[1], runtime='onnx').predict_many(sys.argv[2:])]\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
         "print(json.dumps(found))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(exported[0]), *pictures], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for got, expected in zip(json.loads(done.stdout), wingbar.load(run).predict_many(pictures), strict=True):
-        told = expected.to_json()
+        told = expected.to_dict()
         assert got["label"] == told["label"] and got["object_box"] == told["object_box"]
         assert [part["box"] for part in got["parts"]] == [part["box"] for part in told["parts"]]
         assert got["score"] == pytest.approx(told["score"], abs=1e-4)
@@ -134,14 +134,14 @@ def test_the_folder_is_whole(exported) -> None:
 
 def test_a_damaged_file_and_a_folder_without_exports_are_told(exported, run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="wingbar export"):
-        wingbar.load(run, "onnx")
+        wingbar.load(run, runtime="onnx")
     for path in exported[0].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     content = bytearray((tmp_path / "object.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "object.onnx").write_bytes(content)
     with pytest.raises(RunError, match=r"object\.onnx: damaged"):
-        wingbar.load(tmp_path, "onnx")
+        wingbar.load(tmp_path, runtime="onnx")
 
 
 def test_a_byte_a_weight_is_smaller_and_still_the_same_net(run: Path, tmp_path: Path, exported) -> None:

@@ -24,7 +24,7 @@ from wingbar.evaluation.parts import PartsReport, PictureParts, evaluate_parts
 from wingbar.evaluation.tables import percent, percent_interval, render
 from wingbar.images import picture_size
 from wingbar.prediction import Prediction
-from wingbar.recognizer import Recognizer, load, predict_together
+from wingbar.recognizer import Recognizer, load_together, predict_together
 
 NO_MAPS = np.zeros((1, 1, 1), np.float32)
 
@@ -60,13 +60,13 @@ class Evaluation:
     pictures: tuple[Named, ...]
     """Every readable test picture, in the data set's order."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
         return {
-            "classification": self.classification.to_json(),
+            "classification": self.classification.to_dict(),
             "combinations": self.combinations,
-            "localization": self.localization.to_json() if self.localization else None,
-            "parts": self.parts.to_json() if self.parts else None,
+            "localization": self.localization.to_dict() if self.localization else None,
+            "parts": self.parts.to_dict() if self.parts else None,
             "correct": list(self.correct),
             "failures": [list(failure) for failure in self.failures],
             "source": self.source,
@@ -89,14 +89,14 @@ def evaluate(
     RUN. Raises RunError, also where a training is under way in RUN, or DataError.
     """
     with opened() as world:
-        recognizer = load(run, runtime, world=world)
+        recognizer = load_together(run, world, runtime=runtime)
         dataset = world.first(lambda: with_boxes(_dataset(recognizer, data)))
         with locked(Path(run), world):
             world.first(lambda: note_reading(Path(run), dataset))
             judged = evaluate_pictures(
                 recognizer, dataset.split("test"), dataset, batch_size=batch_size, seed=seed, world=world
             )
-            record = {"model": recognizer.card.digest(), **judged.to_json()}
+            record = {"model": recognizer.card.digest(), **judged.to_dict()}
             world.first(lambda: write_record(Path(run) / "evaluation.json", record))
     return judged
 
@@ -128,8 +128,9 @@ def evaluate_pictures(
             failures.append((sample.key, prediction.error))
             continue
         if sample.box is not None:
-            boxes.add(prediction.map, prediction.size, _true_box(sample, prediction.size))
-        kept.append((sample, replace(prediction, evidence=NO_MAPS, map=NO_MAPS[0])))  # maps would fill the memory
+            boxes.add(prediction.saliency_map, prediction.size, _true_box(sample, prediction.size))
+        # Scores and boxes alone: the maps of all pictures would fill the memory.
+        kept.append((sample, replace(prediction, evidence=NO_MAPS, saliency_map=NO_MAPS[0])))
     return world.first(lambda: _figures(recognizer, samples, dataset, kept, failures, boxes, seed))
 
 

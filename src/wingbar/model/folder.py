@@ -89,7 +89,7 @@ def read_model(run: Path | str) -> Model:
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: damaged ({error}); {REMEDY}.") from None
     with misstated(path):
-        return Model(folder, Card.from_json(record))
+        return Model(folder, Card.from_dict(record))
 
 
 @contextmanager
