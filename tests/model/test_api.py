@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import inspect
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_the_package_shows_its_public_names_and_nothing_else() -> None:
     assert all(inspect.isfunction(getattr(wingbar, name)) for name in functions)
     assert all(inspect.isclass(getattr(wingbar, name)) for name in (*records, *errors))
     assert {name for name in vars(wingbar) if not name.startswith("_")} <= {
-        *wingbar.__all__, *(path.stem for path in Path(wingbar.__file__).parent.iterdir())
+        *wingbar.__all__, "jaxtyping", *(path.stem for path in Path(wingbar.__file__).parent.iterdir())
     }  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_loading_and_predicting_change_nothing_of_the_process(model: Path, monke
     def untouched(*_: object) -> None:
         raise AssertionError("the allocator of a process that only loads a model is its own matter")
 
-    monkeypatch.setattr(ctypes, "CDLL", untouched)
+    monkeypatch.setattr("wingbar._system.memory.ctypes", SimpleNamespace(CDLL=untouched))
     before = state()
     wingbar.load(model).predict(GREY)
     assert state() == before

@@ -14,13 +14,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from made_up import untrained
 
 import wingbar
 from wingbar.config import Config
 from wingbar.errors import DataError, ExportError, RunError
 from wingbar.evaluation.evaluate import evaluate
-from wingbar.model.card import Pretrained
-from wingbar.model.export import OUTPUTS, Exported, about, export, to_onnx
+from wingbar.model.card import STREAMS, Pretrained
+from wingbar.model.export import Exported, about, export, outputs_of, to_onnx
 from wingbar.model.folder import read_model
 from wingbar.model.onnx_runtime import OnnxRuntime
 from wingbar.model.torch_runtime import TorchRuntime, nets_of, torch_runtime
@@ -109,7 +110,7 @@ def test_an_exported_model_is_judged_like_its_run(exported, run: Path, birds: Pa
     assert (folder / "evaluation.json").is_file()
 
 
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("name", STREAMS)
 def test_a_file_is_sound_and_says_what_it_is(exported, run: Path, name: str) -> None:
     card, model = read_model(run).card, onnx.load(exported[0] / f"{name}.onnx")
     onnx.checker.check_model(model, full_check=True)
@@ -119,13 +120,13 @@ def test_a_file_is_sound_and_says_what_it_is(exported, run: Path, name: str) -> 
     assert (facts["neuron_layer"] is None) == (name != "picture")
     pixels = model.graph.input[0].type.tensor_type
     assert pixels.elem_type == onnx.TensorProto.UINT8 and pixels.shape.dim[0].dim_param == "batch"
-    assert tuple(output.name for output in model.graph.output) == OUTPUTS[name]
+    assert tuple(output.name for output in model.graph.output) == outputs_of(name, card)
 
 
 def test_the_folder_is_whole(exported) -> None:
     folder, told = exported
     assert {path.name for path in folder.iterdir()} == {
-        *(f"{name}.onnx" for name in OUTPUTS), "recognizer.json", "alignment.safetensors", "export.json",
+        *(f"{name}.onnx" for name in STREAMS), "recognizer.json", "alignment.safetensors", "export.json",
     }  # fmt: skip
     kept = json.loads((folder / "export.json").read_text())
     assert [one["file"] for one in kept["nets"]] == [one.file for one in told]
@@ -178,7 +179,7 @@ def test_a_network_that_torch_cannot_export_is_told(run: Path, tmp_path: Path, m
     judge.net.head = torch.nn.Sequential(judge.net.head, Odd())
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ExportError, match="torch cannot export object"):
-        to_onnx(judge.eval(), "object", 48, {})
+        to_onnx(judge.eval(), "object", ("logits",), 48, {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -193,3 +194,66 @@ def test_a_folder_that_cannot_be_made_is_told(run: Path, tmp_path: Path) -> None
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="choose another --out"):
         export(run, tmp_path / "file" / "onnx")
+
+
+# ---- every kind of model --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["plain numbers", "int8"])
+@pytest.mark.parametrize("net", ["res2net_nano", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
+def test_a_model_of_one_net_is_exported_and_predicts_the_same(tmp_path: Path, net: str, int8: bool) -> None:
+    folder = untrained(tmp_path / "model", "plain", net)
+    [told] = export(folder, tmp_path / "onnx", int8=int8)
+    assert told.file == "picture.onnx" and set(told.differences) == {"evidence", "logits", "corners"}
+    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    expected = wingbar.load(folder).predict(picture)
+    got = wingbar.load(tmp_path / "onnx", runtime="onnx").predict(picture)
+    assert list(got.streams) == ["picture"] and got.parts == ()
+    assert got.scores == pytest.approx(expected.scores, abs=0.1 if int8 else 1e-4)
+    assert int8 or got.object_box == expected.object_box
+
+
+@pytest.mark.parametrize("fault", ["the checker", "the runtime"])
+def test_what_onnx_refuses_is_told_in_our_words(tmp_path: Path, monkeypatch, fault: str) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise onnx.shape_inference.InferenceError("[ShapeInferenceError] Product cannot be 0\x1b")
+
+    if fault == "the checker":
+        monkeypatch.setattr(onnx.checker, "check_model", refuse)
+    else:
+        monkeypatch.setattr("wingbar.model.export.answers", refuse)
+    with pytest.raises(ExportError, match=r"picture\.onnx: ONNX refuses .*Product cannot be 0.*another --net"):
+        export(untrained(tmp_path / "model", "plain"), tmp_path / "onnx")
+    assert not (tmp_path / "onnx" / "recognizer.json").exists()
+
+
+# ---- one folder, one model ------------------------------------------------------------------------------------------
+
+
+def test_an_export_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> None:
+    opam, plain, out = untrained(tmp_path / "opam"), untrained(tmp_path / "run" / "model", "plain"), tmp_path / "onnx"
+    (tmp_path / "run" / "config.toml").touch()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for folder in (opam, plain, tmp_path / "run"):
+        with pytest.raises(RunError, match=r"Choose another --out|choose another --out"):
+            export(plain, folder)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    export(opam, out)
+    (out / "notes.txt").write_text("mine")
+    export(plain, out)
+    assert {path.name for path in out.iterdir()} == {"picture.onnx", "recognizer.json", "export.json", "notes.txt"}
+    assert wingbar.load(out, runtime="onnx").card.method == "plain"
+
+
+def test_a_folder_of_two_models_is_not_guessed_at(tmp_path: Path, birds: Path) -> None:
+    run = untrained(tmp_path / "run" / "model", "plain").parent
+    wingbar.load(run)
+    moved = untrained(tmp_path / "moved", "plain")
+    shutil.copytree(moved, run, dirs_exist_ok=True)
+    with pytest.raises(RunError, match=r"holds two models.*run/model"):
+        wingbar.load(run)
+    wingbar.load(run / "model")  # as the message says
+    before = sorted(moved.rglob("*"))
+    with pytest.raises(RunError, match=r"is a model's folder.*choose another --out"):
+        wingbar.train(birds, moved, SMALL, quiet=True)
+    assert sorted(moved.rglob("*")) == before
