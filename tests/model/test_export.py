@@ -103,11 +103,11 @@ def test_an_exported_model_is_judged_like_its_run(exported, run: Path, birds: Pa
     folder = tmp_path / "onnx"
     shutil.copytree(exported[0], folder)
     with pytest.raises(DataError, match="give the data set"):  # an export does not tell where pictures lay
-        evaluate(folder, runtime="onnx")
+        evaluate(folder, out=tmp_path, runtime="onnx")
     assert str(birds) not in (folder / "recognizer.json").read_text()
-    got, expected = evaluate(folder, birds, runtime="onnx"), evaluate(run)
+    got, expected = evaluate(folder, birds, out=tmp_path, runtime="onnx"), evaluate(run)
     assert got.correct == expected.correct and got.combinations == expected.combinations
-    assert (folder / "evaluation.json").is_file()
+    assert (tmp_path / "evaluation.json").is_file() and not (folder / "evaluation.json").exists()
 
 
 @pytest.mark.parametrize("name", STREAMS)
