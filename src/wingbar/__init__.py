@@ -1,37 +1,70 @@
 """Wingbar learns to tell look-alikes apart from pictures with one label each, and shows what it looked at."""
 
-from __future__ import annotations
+import importlib as _importlib
+import typing as _typing
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from wingbar.config import Config
-    from wingbar.errors import WingbarError
+    from wingbar.errors import (
+        ConfigError,
+        DataError,
+        ExportError,
+        PictureError,
+        PictureNeedsMemory,
+        PictureTooLarge,
+        RunError,
+        WeightsError,
+        WingbarError,
+    )
+    from wingbar.evaluation.evaluate import evaluate
+    from wingbar.model.export import export
     from wingbar.pipeline import train
-    from wingbar.prediction import Prediction
+    from wingbar.prediction import Part, Prediction
     from wingbar.recognizer import Recognizer, load
 
-__version__ = "0.1.0"
+    __version__: str
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "DataError",
+    "ExportError",
+    "Part",
+    "PictureError",
+    "PictureNeedsMemory",
+    "PictureTooLarge",
+    "Prediction",
+    "Recognizer",
+    "RunError",
+    "WeightsError",
+    "WingbarError",
+    "evaluate",
+    "export",
+    "load",
+    "train",
+]
 
 # Names are imported when first used, so that `import wingbar` and `wingbar --help` do not wait for torch.
-_HOMES = {
-    "Config": "wingbar.config",
-    "Prediction": "wingbar.prediction",
-    "Recognizer": "wingbar.recognizer",
-    "WingbarError": "wingbar.errors",
-    "load": "wingbar.recognizer",
-    "train": "wingbar.pipeline",
+_MODULES = {
+    "Config": "config",
+    "Part": "prediction",
+    "Prediction": "prediction",
+    "Recognizer": "recognizer",
+    "evaluate": "evaluation.evaluate",
+    "export": "model.export",
+    "load": "recognizer",
+    "train": "pipeline",
 }
+"""Where each public name is defined; the errors are in ``errors``."""
 
-__all__ = ["Config", "Prediction", "Recognizer", "WingbarError", "load", "train"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+def __getattr__(name: str) -> _typing.Any:
+    if name == "__version__":
+        return _importlib.import_module("importlib.metadata").version("wingbar")
+    if name not in __all__:
         raise AttributeError(f"module 'wingbar' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(_importlib.import_module(f"wingbar.{_MODULES.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, "__version__"]

@@ -19,7 +19,7 @@ class WingbarError(Exception):
         return visible(super().__str__(), JOINERS + "\n")
 
 
-class DataError(WingbarError):
+class DataError(WingbarError, ValueError):
     """A data set cannot be used as it is: names the file or line and the remedy."""
 
 
@@ -39,7 +39,7 @@ class WeightsError(WingbarError):
     """Network weights are missing, unreadable or do not fit the network."""
 
 
-class ConfigError(WingbarError):
+class ConfigError(WingbarError, ValueError):
     """An option or a configuration key is unknown or has an impossible value."""
 
 

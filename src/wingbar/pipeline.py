@@ -15,8 +15,9 @@ from wingbar.data import load as load_data
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.hardware import open_hardware, threads_for
+from wingbar.model.folder import refuse_model_folder
 from wingbar.nets.zoo import require_known
-from wingbar.recognizer import Recognizer, load
+from wingbar.recognizer import Recognizer, load_together
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import Store
 
@@ -45,11 +46,12 @@ def train(
     Raises DataError, ConfigError, WeightsError or RunError.
     """
     with opened() as world:
+        world.first(lambda: refuse_model_folder(Path(out)))
         dataset = data if isinstance(data, Dataset) else world.first(lambda: load_data(Path(data)))
         config, names = world.each(lambda: planned(config or Config(), settings, redo_from))
         reporter = Reporter(Path(out), quiet, idle=world.rank > 0)
         _train(dataset, config, names, Store(Path(out), redo_from, reporter.say, world), reporter)
-        return load(out, world=world)
+        return load_together(out, world)
 
 
 def planned(config: Config, settings: dict[str, Any], redo_from: str | None) -> tuple[Config, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
 
+from wingbar._system.text import printable
 from wingbar.boxes import Box
 from wingbar.errors import PictureError
 from wingbar.explain.panel import panel
@@ -43,10 +45,10 @@ class Prediction:
     parts: tuple[Part, ...] = ()
     streams: dict[str, dict[str, float]] = field(default_factory=dict)
     """picture, object, parts -> label -> probability."""
-    map: Float32[ndarray, "h w"] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
-    """Saliency in [0, 1] at the net's own resolution."""
+    saliency_map: Float32[ndarray, "h w"] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
+    """Where the net looked, in [0, 1], at the net's own resolution; `saliency` has the picture's size."""
     evidence: Float32[ndarray, "classes h w"] = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
-    """What speaks for each class where, in logits, in the order of `Recognizer.classes`; `map` is the best class's."""
+    """What speaks for each class where, in logits, in the order of `Recognizer.classes`."""
     error: str | None = None
 
     @property
@@ -64,7 +66,25 @@ class Prediction:
     @property
     def saliency(self) -> Float32[ndarray, "height width"]:
         """Where the net looked, in [0, 1], at the picture's size."""
-        return resize_map(self.map, self.size)
+        return resize_map(self.saliency_map, self.size)
+
+    def __repr__(self) -> str:
+        """One line: the picture, its class, the object's box."""
+        if self.error is not None:
+            return f"<Prediction: {printable(self.error)}>"
+        where = "" if self.path is None else f" of '{printable(self.path)}'"
+        parts = f", {len(self.parts)} parts" if self.parts else ""
+        named = f"'{printable(self.label)}' {self.score:.1%}" if self.scores else "nothing"
+        return f"<Prediction{where}: {named}, object at {tuple(self.object_box)}{parts}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """What notebooks show: `plot` as a PNG file, or None (the line of `repr`) where no picture is at ``path``."""
+        content = io.BytesIO()
+        try:
+            self.plot().save(content, "PNG")
+        except PictureError:
+            return None
+        return content.getvalue()
 
     def plot(self, picture: Source | None = None) -> Image.Image:
         """A sheet 1200 pixels wide: boxes, heat map, streams, and why the best class and not the next.
@@ -79,8 +99,11 @@ class Prediction:
             raise PictureError(f"a picture of {read.size}, but {self.size} was predicted: give plot() the same one.")
         return panel(read, self)
 
-    def to_json(self, top: int = 5) -> dict[str, Any]:
-        """Plain values: the ``top`` likeliest classes, boxes, and each stream's vote."""
+    def to_dict(self, top: int = 5) -> dict[str, Any]:
+        """Plain values, as JSON knows them: the ``top`` likeliest classes, boxes, and each stream's vote.
+
+        Of a picture that could not be read: ``path`` and ``error``.
+        """
         if self.error is not None:
             return {"path": self.path, "error": self.error}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args, overload
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -15,8 +15,10 @@ from numpy import ndarray
 
 from wingbar._system.distributed import ALONE, World
 from wingbar._system.memory import out_of_memory
+from wingbar._system.text import printable
 from wingbar.boxes import Box, as_box, crop_boxes
-from wingbar.errors import ConfigError, PictureError, RunError
+from wingbar.data.checks import named
+from wingbar.errors import ConfigError, PictureError, RunError, suggestion
 from wingbar.images import READ_SIDE, Member, Picture, Source, cut_squares, read_picture
 from wingbar.model.card import Card
 from wingbar.model.folder import Model, misstated, read_model
@@ -31,6 +33,7 @@ from wingbar.opam.proposals import ProposalSettings, propose
 from wingbar.opam.saliency import saliency_maps
 from wingbar.prediction import Part, Prediction
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
 NO_BOXES = np.zeros((0, 4), np.int32)
 
 
@@ -69,12 +72,28 @@ class Recognizer:
         if not fits or any(logits.shape != (1, self.card.outputs(name)) for name, logits in crops.items()):
             raise ValueError("what its nets answer")
 
-    def predict(self, picture: Source) -> Prediction:
-        """Name one picture: a path, the bytes of a file, a Pillow image or an array.
+    def __repr__(self) -> str:
+        """One line: method, net, classes."""
+        card = self.card
+        return (
+            f"<Recognizer: {printable(card.method)} with {printable(card.net)} at {card.eval_size} px, "
+            f"{len(self.classes)} classes: {named(self.classes, limit=3)}>"
+        )
 
-        Raises PictureError when it cannot be read.
+    @overload
+    def predict(self, picture: Source) -> Prediction: ...  # type: ignore[overload-overlap] # texts are sequences
+    @overload
+    def predict(self, picture: Sequence[Source], batch_size: int = 16) -> list[Prediction]: ...
+    def predict(self, picture: Source | Sequence[Source], batch_size: int = 16) -> Prediction | list[Prediction]:
+        """Name one picture (a path, the bytes of a file, a Pillow image or an array), or each of several.
+
+        Of one picture its prediction, and PictureError where it cannot be read. Of a list or tuple a list, in which
+        the prediction of a picture that cannot be read has ``error`` set; all are in memory at once, so take
+        `predict_many` for more than some hundred.
         """
-        prediction = next(self.predict_many([picture], batch_size=1))
+        if isinstance(picture, (list, tuple)):
+            return list(self.predict_many(picture, batch_size))
+        prediction = next(self.predict_many([cast(Source, picture)], batch_size=1))
         if prediction.error is not None:
             raise PictureError(prediction.error)
         return prediction
@@ -117,9 +136,9 @@ class Recognizer:
     def _finish(self, batch: Sequence[Begun]) -> Iterator[Prediction]:
         read = [begun.picture() for begun in batch]
         good = [(begun, picture) for begun, picture in zip(batch, read, strict=True) if isinstance(picture, Picture)]
-        told = iter(self._predict_batch(*zip(*good, strict=True)) if good else ())
+        predictions = iter(self._predict_batch(*zip(*good, strict=True)) if good else ())
         for begun, picture in zip(batch, read, strict=True):
-            yield next(told) if isinstance(picture, Picture) else Prediction(begun.path, error=picture)
+            yield next(predictions) if isinstance(picture, Picture) else Prediction(begun.path, error=picture)
 
     def _predict_batch(self, begun: Sequence[Begun], pictures: Sequence[Picture]) -> list[Prediction]:
         side = self.card.eval_size
@@ -233,23 +252,25 @@ def predict_together(
 
     ``pictures`` are the same on every rank, and so is what is yielded.
     """
-    taken = enumerate(pictures)
-    own = (source for number, source in taken if number // batch_size % world.size == world.rank)
-    predictions = recognizer.predict_many(own, batch_size)
-    told = (replace(one, evidence=np.empty((0, *one.map.shape), np.float32)) for one in predictions)
-    for batch in world.stream(_in_batches(told, batch_size)):
+    numbered = enumerate(pictures)
+    share = (source for number, source in numbered if number // batch_size % world.size == world.rank)
+    predictions = (
+        replace(prediction, evidence=np.empty((0, *prediction.saliency_map.shape), np.float32))
+        for prediction in recognizer.predict_many(share, batch_size)
+    )
+    for batch in world.stream(_in_batches(predictions, batch_size)):
         yield from batch
 
 
-def _in_batches(told: Iterable[Prediction], size: int) -> Iterator[list[Prediction]]:
+def _in_batches(predictions: Iterable[Prediction], size: int) -> Iterator[list[Prediction]]:
     batch: list[Prediction] = []
     try:
-        for one in told:
-            batch.append(one)
+        for prediction in predictions:
+            batch.append(prediction)
             if len(batch) == size:
                 yield batch
                 batch = []
-    except Exception:  # what was told before it is told
+    except Exception:  # the predictions made before it are handed on
         if batch:
             yield batch
         raise
@@ -257,28 +278,49 @@ def _in_batches(told: Iterable[Prediction], size: int) -> Iterator[list[Predicti
         yield batch
 
 
-def load(run: Path | str, runtime: Literal["torch", "onnx"] = "torch", *, world: World = ALONE) -> Recognizer:
-    """The recogniser of a run folder, or of its ``model`` folder moved elsewhere. Raises RunError.
+def load(run: Path | str, device: Device = "auto", *, runtime: Literal["torch", "onnx"] = "torch") -> Recognizer:
+    """The recogniser of a run folder, or of its ``model`` folder moved elsewhere.
 
-    With ``onnx`` the folder is an export (`wingbar export`), and torch is not imported.
+    ``device`` is what the nets run on; auto: the CPU where the model was trained with ``device="cpu"``, else a CUDA
+    GPU where there is one, else the CPU. With ``runtime="onnx"`` the folder is an export (`wingbar export`), which
+    runs on the CPU, and torch is not imported.
+
     Files are safetensors, JSON and ONNX: loading runs no code. Each file is checked against its checksum, shapes are
-    checked before anything of their size is made, and the nets are tried on one grey square. Of the ranks of a
-    ``world`` the first alone reads the folder.
+    checked before anything of their size is made, and the nets are tried on one grey square. Nothing else of the
+    process changes. Raises RunError for a model that is missing or damaged, ConfigError for a device that is not
+    there.
     """
+    return load_together(run, ALONE, device, runtime)
+
+
+def load_together(run: Path | str, world: World, device: str = "auto", runtime: str = "torch") -> Recognizer:
+    """`load` on every rank, of which the first alone reads the folder."""
     model = world.first(lambda: read_model(run) if world.size == 1 else read_model(run).whole())
-    return world.each(lambda: _of(model, runtime))
+    return world.each(lambda: _recognizer_of(model, device, runtime))
 
 
-def _of(model: Model, runtime: str) -> Recognizer:
+def _recognizer_of(model: Model, device: str, runtime: str) -> Recognizer:
+    make = _runtime_maker(model, device, runtime)
     with misstated(model.card_file):
-        if runtime == "onnx":
-            recognizer = Recognizer(model, OnnxRuntime(model))
-        else:
-            from wingbar.model.torch_runtime import torch_runtime  # torch only where it is wanted
-
-            recognizer = Recognizer(model, torch_runtime(model))
+        recognizer = Recognizer(model, make())
         recognizer.try_out()
     return recognizer
+
+
+def _runtime_maker(model: Model, device: str, runtime: str) -> Callable[[], Runtime]:
+    """What makes the runtime. Raises ConfigError for a runtime or a device that there is not."""
+    if device not in (devices := get_args(Device)):
+        raise ConfigError(f"device {device!r} is unknown.{suggestion(device, devices)} Known: {', '.join(devices)}.")
+    if runtime == "onnx":
+        if device not in ("auto", "cpu"):
+            raise ConfigError(f"device {device!r}: ONNX files are run on the CPU; give 'auto' or 'cpu'.")
+        return lambda: OnnxRuntime(model)
+    if runtime != "torch":
+        raise ConfigError(f"runtime {runtime!r} is unknown. Known: torch, onnx.")
+    from wingbar.model.torch_runtime import device_for, torch_runtime  # torch only where it is wanted
+
+    chosen = device_for(device, model.card)
+    return lambda: torch_runtime(model, chosen)
 
 
 def _alignment(model: Model) -> Alignment:

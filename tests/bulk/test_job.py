@@ -73,7 +73,7 @@ def rows(out: Path) -> list[dict[str, Any]]:
 def expected(pictures: Path) -> list[dict[str, Any]]:
     """Plain `predict_many`, with names relative to the folder."""
     told = Stub().predict_many([item.source for item in listed(pictures)])
-    return [{**one.to_json(), "path": Path(str(one.path)).name} for one in told]
+    return [{**one.to_dict(), "path": Path(str(one.path)).name} for one in told]
 
 
 def stamps(out: Path) -> dict[str, tuple[int, int]]:
@@ -255,7 +255,7 @@ def test_a_table_a_folder_and_an_archive_are_answered_as_by_predict(
     names = sorted(path.name for path in folder.iterdir())
     (folder / "all.csv").write_text("\n".join(["path", *names]))
     recognizer = wingbar.load(small_run)
-    told = [one.to_json(2) for one in recognizer.predict_many([folder / name for name in names], 2)]
+    told = [one.to_dict(2) for one in recognizer.predict_many([folder / name for name in names], 2)]
     found = {}
     for source in (folder, folder / "all.csv", tmp_path / "birds.tar"):
         out = tmp_path / f"{source.name}.out"

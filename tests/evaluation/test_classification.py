@@ -108,7 +108,7 @@ def test_the_interval_is_seeded_and_holds_the_figure():
 
 def test_the_report_is_json():
     scores, labels = some_scores()
-    report = classify(scores, labels, NAMES).to_json()
+    report = classify(scores, labels, NAMES).to_dict()
     read = json.loads(json.dumps(report, allow_nan=False))
     assert read["top1"] == report["top1"]
     assert read["per_class"][0]["name"] == "a"

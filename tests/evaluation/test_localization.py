@@ -229,7 +229,7 @@ def test_localize_puts_both_beside_each_other():
     assert report.gain.value == pytest.approx(1 - report.centre.share["0.5"])
     low, high = report.centre.share_interval
     assert low <= report.centre.share["0.5"] <= high
-    json.dumps(report.to_json(), allow_nan=False)
+    json.dumps(report.to_dict(), allow_nan=False)
 
 
 def test_localize_without_maps():

@@ -97,6 +97,6 @@ def test_pictures_without_parts_or_keypoints():
     assert report.pictures == 2
     assert [(c.cluster, c.best, c.consistency) for c in report.clusters] == [(3, None, None)]
     assert report.consistency is None
-    json.dumps(report.to_json(), allow_nan=False)
+    json.dumps(report.to_dict(), allow_nan=False)
     with pytest.raises(ValueError, match="no parts"):
         evaluate_parts([picture([], [], beak=(1, 1))])

@@ -92,4 +92,4 @@ def test_a_prediction_plots_itself(tmp_path: Path) -> None:
         prediction((40, 31)).plot(pixels)
     with pytest.raises(PictureError, match="no such file"):
         prediction((40, 30), path=str(tmp_path / "b.png")).plot()
-    assert json.dumps(prediction((40, 30)).to_json())
+    assert json.dumps(prediction((40, 30)).to_dict())

@@ -99,7 +99,7 @@ def framed(header: object) -> bytes:
     return struct.pack("<Q", len(text)) + text + ARRAYS[-56:]
 
 
-CARD = card(("wren", "robin"), dict.fromkeys(("picture", "object", "parts", "alignment"), "0" * 64)).to_json()
+CARD = card(("wren", "robin"), dict.fromkeys(("picture", "object", "parts", "alignment"), "0" * 64)).to_dict()
 READERS: dict[str, tuple[Callable[[Path, str, bytes], None], st.SearchStrategy[bytes]]] = {
     **{name: (lists, damaged(text.encode())) for name, text in {**CUB, "birds.csv": TABLE}.items()},
     "settings": (settings, damaged(to_toml(Config()).encode())),

@@ -248,4 +248,4 @@ def test_a_strange_onnx_file_is_refused_by_name(sound: Path, tmp_path: Path, wha
         "absolute": graph(str(tmp_path / "secret")),
     }[what]  # fmt: skip
     with pytest.raises(RunError, match=r"\.onnx: cannot be run"):
-        wingbar.load(onnx_model(tmp_path / "model", sound, content), "onnx")
+        wingbar.load(onnx_model(tmp_path / "model", sound, content), runtime="onnx")

@@ -85,7 +85,7 @@ for path in files:
     signal.alarm(120)  # kills the process
     told = next(predictions)
     assert told.path == str(path)
-    print(json.dumps(told.to_json(1)))
+    print(json.dumps(told.to_dict(1)))
 assert next(predictions, None) is None
 """
 

@@ -14,13 +14,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from made_up import untrained
 
 import wingbar
 from wingbar.config import Config
 from wingbar.errors import DataError, ExportError, RunError
 from wingbar.evaluation.evaluate import evaluate
-from wingbar.model.card import Pretrained
-from wingbar.model.export import OUTPUTS, Exported, about, export, to_onnx
+from wingbar.model.card import STREAMS, Pretrained
+from wingbar.model.export import Exported, about, export, outputs_of, to_onnx
 from wingbar.model.folder import read_model
 from wingbar.model.onnx_runtime import OnnxRuntime
 from wingbar.model.torch_runtime import TorchRuntime, nets_of, torch_runtime
@@ -66,7 +67,7 @@ def squares(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_what_is_read_off_classnet_is_the_models(oracle, runtime, count: int) -> None:
-    got, expected = runtime.look(squares(count)), oracle.look(squares(count))
+    got, expected = runtime.picture(squares(count)), oracle.picture(squares(count))
     assert expected.neurons.shape[1] > 0 and np.ptp(expected.corners) > 0
     for one, other in zip(got, expected, strict=True):
         assert one.shape == other.shape and one.dtype == np.float32
@@ -77,7 +78,7 @@ def test_what_is_read_off_classnet_is_the_models(oracle, runtime, count: int) ->
 @pytest.mark.parametrize("stream", ["object", "parts"])
 def test_logits_are_the_models(oracle, runtime, stream: str, count: int) -> None:
     np.testing.assert_allclose(
-        runtime.judge(stream, squares(count)), oracle.judge(stream, squares(count)), atol=1e-4, rtol=1e-4
+        runtime.crops(stream, squares(count)), oracle.crops(stream, squares(count)), atol=1e-4, rtol=1e-4
     )
 
 
@@ -85,14 +86,14 @@ def test_predictions_are_the_models_and_need_no_torch(exported, run: Path, birds
     pictures = sorted(map(str, (birds / "test").rglob("*.*")))[:6] or sorted(map(str, birds.rglob("*.jpg")))[:6]
     code = (
         "import json, sys, wingbar.recognizer as r\n"
-        "found = [p.to_json() for p in r.load(sys.argv[1], 'onnx').predict_many(sys.argv[2:])]\n"
+        "found = [p.to_dict() for p in r.load(sys.argv[1], runtime='onnx').predict_many(sys.argv[2:])]\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
         "print(json.dumps(found))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(exported[0]), *pictures], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for got, expected in zip(json.loads(done.stdout), wingbar.load(run).predict_many(pictures), strict=True):
-        told = expected.to_json()
+        told = expected.to_dict()
         assert got["label"] == told["label"] and got["object_box"] == told["object_box"]
         assert [part["box"] for part in got["parts"]] == [part["box"] for part in told["parts"]]
         assert got["score"] == pytest.approx(told["score"], abs=1e-4)
@@ -102,14 +103,14 @@ def test_an_exported_model_is_judged_like_its_run(exported, run: Path, birds: Pa
     folder = tmp_path / "onnx"
     shutil.copytree(exported[0], folder)
     with pytest.raises(DataError, match="give the data set"):  # an export does not tell where pictures lay
-        evaluate(folder, runtime="onnx")
+        evaluate(folder, out=tmp_path, runtime="onnx")
     assert str(birds) not in (folder / "recognizer.json").read_text()
-    got, expected = evaluate(folder, birds, runtime="onnx"), evaluate(run)
+    got, expected = evaluate(folder, birds, out=tmp_path, runtime="onnx"), evaluate(run)
     assert got.correct == expected.correct and got.combinations == expected.combinations
-    assert (folder / "evaluation.json").is_file()
+    assert (tmp_path / "evaluation.json").is_file() and not (folder / "evaluation.json").exists()
 
 
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("name", STREAMS)
 def test_a_file_is_sound_and_says_what_it_is(exported, run: Path, name: str) -> None:
     card, model = read_model(run).card, onnx.load(exported[0] / f"{name}.onnx")
     onnx.checker.check_model(model, full_check=True)
@@ -119,13 +120,13 @@ def test_a_file_is_sound_and_says_what_it_is(exported, run: Path, name: str) -> 
     assert (facts["neuron_layer"] is None) == (name != "picture")
     pixels = model.graph.input[0].type.tensor_type
     assert pixels.elem_type == onnx.TensorProto.UINT8 and pixels.shape.dim[0].dim_param == "batch"
-    assert tuple(output.name for output in model.graph.output) == OUTPUTS[name]
+    assert tuple(output.name for output in model.graph.output) == outputs_of(name, card)
 
 
 def test_the_folder_is_whole(exported) -> None:
     folder, told = exported
     assert {path.name for path in folder.iterdir()} == {
-        *(f"{name}.onnx" for name in OUTPUTS), "recognizer.json", "alignment.safetensors", "export.json",
+        *(f"{name}.onnx" for name in STREAMS), "recognizer.json", "alignment.safetensors", "export.json",
     }  # fmt: skip
     kept = json.loads((folder / "export.json").read_text())
     assert [one["file"] for one in kept["nets"]] == [one.file for one in told]
@@ -134,14 +135,14 @@ def test_the_folder_is_whole(exported) -> None:
 
 def test_a_damaged_file_and_a_folder_without_exports_are_told(exported, run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="wingbar export"):
-        wingbar.load(run, "onnx")
+        wingbar.load(run, runtime="onnx")
     for path in exported[0].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     content = bytearray((tmp_path / "object.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "object.onnx").write_bytes(content)
     with pytest.raises(RunError, match=r"object\.onnx: damaged"):
-        wingbar.load(tmp_path, "onnx")
+        wingbar.load(tmp_path, runtime="onnx")
 
 
 def test_a_byte_a_weight_is_smaller_and_still_the_same_net(run: Path, tmp_path: Path, exported) -> None:
@@ -178,7 +179,7 @@ def test_a_network_that_torch_cannot_export_is_told(run: Path, tmp_path: Path, m
     judge.net.head = torch.nn.Sequential(judge.net.head, Odd())
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ExportError, match="torch cannot export object"):
-        to_onnx(judge.eval(), "object", 48, {})
+        to_onnx(judge.eval(), "object", ("logits",), 48, {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -193,3 +194,66 @@ def test_a_folder_that_cannot_be_made_is_told(run: Path, tmp_path: Path) -> None
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="choose another --out"):
         export(run, tmp_path / "file" / "onnx")
+
+
+# ---- every kind of model --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["plain numbers", "int8"])
+@pytest.mark.parametrize("net", ["res2net_nano", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
+def test_a_model_of_one_net_is_exported_and_predicts_the_same(tmp_path: Path, net: str, int8: bool) -> None:
+    folder = untrained(tmp_path / "model", "plain", net)
+    [told] = export(folder, tmp_path / "onnx", int8=int8)
+    assert told.file == "picture.onnx" and set(told.differences) == {"evidence", "logits", "corners"}
+    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    expected = wingbar.load(folder).predict(picture)
+    got = wingbar.load(tmp_path / "onnx", runtime="onnx").predict(picture)
+    assert list(got.streams) == ["picture"] and got.parts == ()
+    assert got.scores == pytest.approx(expected.scores, abs=0.1 if int8 else 1e-4)
+    assert int8 or got.object_box == expected.object_box
+
+
+@pytest.mark.parametrize("fault", ["the checker", "the runtime"])
+def test_what_onnx_refuses_is_told_in_our_words(tmp_path: Path, monkeypatch, fault: str) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise onnx.shape_inference.InferenceError("[ShapeInferenceError] Product cannot be 0\x1b")
+
+    if fault == "the checker":
+        monkeypatch.setattr(onnx.checker, "check_model", refuse)
+    else:
+        monkeypatch.setattr("wingbar.model.export.answers", refuse)
+    with pytest.raises(ExportError, match=r"picture\.onnx: ONNX refuses .*Product cannot be 0.*another --net"):
+        export(untrained(tmp_path / "model", "plain"), tmp_path / "onnx")
+    assert not (tmp_path / "onnx" / "recognizer.json").exists()
+
+
+# ---- one folder, one model ------------------------------------------------------------------------------------------
+
+
+def test_an_export_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> None:
+    opam, plain, out = untrained(tmp_path / "opam"), untrained(tmp_path / "run" / "model", "plain"), tmp_path / "onnx"
+    (tmp_path / "run" / "config.toml").touch()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for folder in (opam, plain, tmp_path / "run"):
+        with pytest.raises(RunError, match=r"Choose another --out|choose another --out"):
+            export(plain, folder)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    export(opam, out)
+    (out / "notes.txt").write_text("mine")
+    export(plain, out)
+    assert {path.name for path in out.iterdir()} == {"picture.onnx", "recognizer.json", "export.json", "notes.txt"}
+    assert wingbar.load(out, runtime="onnx").card.method == "plain"
+
+
+def test_a_folder_of_two_models_is_not_guessed_at(tmp_path: Path, birds: Path) -> None:
+    run = untrained(tmp_path / "run" / "model", "plain").parent
+    wingbar.load(run)
+    moved = untrained(tmp_path / "moved", "plain")
+    shutil.copytree(moved, run, dirs_exist_ok=True)
+    with pytest.raises(RunError, match=r"holds two models.*run/model"):
+        wingbar.load(run)
+    wingbar.load(run / "model")  # as the message says
+    before = sorted(moved.rglob("*"))
+    with pytest.raises(RunError, match=r"is a model's folder.*choose another --out"):
+        wingbar.train(birds, moved, SMALL, quiet=True)
+    assert sorted(moved.rglob("*")) == before

@@ -60,7 +60,7 @@ def passes(net: str, birds: Path, run: Path) -> list[Prediction]:
         x1, y1, x2, y2 = one.object_box
         assert 0 <= x1 < x2 <= one.size[0] and 0 <= y1 < y2 <= one.size[1]
         assert len(one.parts) == 2 and set(one.streams) == {"picture", "object", "parts"}
-        assert one.saliency.shape == one.size[::-1] and np.ptp(one.map) > 0
+        assert one.saliency.shape == one.size[::-1] and np.ptp(one.saliency_map) > 0
         logits = one.evidence.mean((1, 2)) + heads.bias.detach().numpy()
         expected = torch.softmax(torch.from_numpy(logits), 0).tolist()
         assert [one.streams["picture"][name] for name in recognizer.classes] == pytest.approx(expected, abs=1e-5)
@@ -88,7 +88,7 @@ def test_the_smallest_of_each_family_passes_the_whole_method(net: str, few_birds
 def test_every_listed_backbone_passes_the_whole_method(net: str, few_birds: Path, tmp_path: Path) -> None:
     said = passes(net, few_birds, tmp_path / "run")
     export(tmp_path / "run", tmp_path / "onnx")  # raises where answers differ by more than `TOLERANCE`
-    exported = wingbar.load(tmp_path / "onnx", "onnx").predict_many(pictures_of(few_birds))
+    exported = wingbar.load(tmp_path / "onnx", runtime="onnx").predict_many(pictures_of(few_birds))
     for one, other in zip(said, exported, strict=True):
         assert (one.label, one.object_box) == (other.label, other.object_box)
         assert [part.box for part in one.parts] == [part.box for part in other.parts]

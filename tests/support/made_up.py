@@ -1,8 +1,9 @@
-"""A recogniser whose nets are made up: all that is ours around them runs, without torch and without training."""
+"""Models without training: one whose nets are made up, without torch, and one of real nets that have learnt nothing."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ class MadeUp:
     def __init__(self, classes: int) -> None:
         self.weights = np.linspace(-1, 1, classes, dtype=np.float32)
 
-    def picture(self, squares: ndarray) -> Look:
+    def picture(self, squares: ndarray) -> PictureOutput:
         count = len(squares)
         cells = squares.reshape(count, 3, 4, SIDE // 4, 4, SIDE // 4).mean((1, 3, 5), dtype=np.float32) / 255
         evidence = (cells[:, None] - 0.5) * self.weights[:, None, None]
@@ -59,3 +60,39 @@ def made_up(folder: Path, classes: tuple[str, ...] = ("wren", "robin", "owl")) -
     (folder / "alignment.safetensors").write_bytes(alignment)
     card(classes, {**checksums, "alignment": hashlib.sha256(alignment).hexdigest()}).write(folder)
     return Recognizer(read_model(folder), MadeUp(len(classes)))
+
+
+def untrained(
+    folder: Path, method: str = "opam", net: str = "res2net_nano", classes: tuple[str, ...] = ("wren", "robin", "owl"),
+    side: int = 64, layer: str = "backbone.layer3.0.conv3", settings: dict[str, object] | None = None,
+) -> Path:  # fmt: skip
+    """A model folder of real nets with their first weights, as a training of the ``method`` leaves it."""
+    import torch
+
+    from wingbar.model.save import checksums, save_model, serialized
+    from wingbar.nets import create
+
+    streams = ("picture", "object", "parts") if method == "opam" else ("picture",)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        nets = {name: create(net, len(classes)).eval() for name in streams}
+    arrays = {name: {key: one.numpy() for key, one in net.state_dict().items()} for name, net in nets.items()}
+    value = card(classes, dict.fromkeys(("picture", "object", "parts"), "0" * 64))
+    if method == "opam":
+        with torch.no_grad():
+            _, channels, *cells = nets["picture"].forward_features(torch.zeros(1, 3, side, side)).shape
+        neurons = np.arange(next(nets["picture"].get_submodule(layer).parameters()).shape[0])
+        arrays["locator"] = {
+            "weight": np.zeros((4, channels, *cells), np.float32), "bias": np.float32([0.2, 0.2, 0.8, 0.8])
+        }  # fmt: skip
+        arrays["alignment"] = {
+            "neurons": neurons % CLUSTERS, "mean": np.zeros(CLUSTERS), "deviation": np.ones(CLUSTERS),
+        }  # fmt: skip
+    contents = serialized(arrays)
+    weights = {"picture": 0.4, "object": 0.3, "parts": 0.3} if method == "opam" else {"picture": 1.0}
+    value = replace(
+        value, method=method, net=net, fusion_weights=weights, eval_size=side, sha256=checksums(contents),
+        neuron_layer=layer if method == "opam" else None, settings=settings or {},
+    )  # fmt: skip
+    save_model(folder, value, contents)
+    return folder

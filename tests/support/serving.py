@@ -45,7 +45,7 @@ def seen(classes: Sequence[str], content: bytes) -> Prediction:
     )
     looked = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
     box = (width // 10, height // 10, 9 * width // 10, 9 * height // 10)
-    return Prediction(None, (width, height), scores, box, parts, {"picture": scores}, map=looked)
+    return Prediction(None, (width, height), scores, box, parts, {"picture": scores}, saliency_map=looked)
 
 
 def make_site(

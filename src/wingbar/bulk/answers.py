@@ -1,4 +1,4 @@
-"""Rows of answers (`Prediction.to_json`) as the bytes of a file: JSON Lines, or Parquet by pyarrow.
+"""Rows of answers (`Prediction.to_dict`) as the bytes of a file: JSON Lines, or Parquet by pyarrow.
 
 The rows are the same either way. JSON Lines leaves out what a row lacks; Parquet has nulls there.
 """

@@ -82,7 +82,7 @@ class Job:
         rows = []
         predictions = self.recognizer.predict_many((item.source for item in items), batch_size)
         for item, prediction in zip(items, predictions, strict=True):
-            rows.append(replace(prediction, path=item.name).to_json(self.top))
+            rows.append(replace(prediction, path=item.name).to_dict(self.top))
             if len(rows) == one.count:
                 write_bytes(self.out / one.file, encode(rows, self.form))
             yield prediction

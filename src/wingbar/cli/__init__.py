@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn
 import tyro
 
 from wingbar._system.distributed import first_rank_here, number_of_ranks, this_rank
+from wingbar._system.memory import keep_freed_memory
 from wingbar.cli.backbones import Backbones
 from wingbar.cli.datasets import Data
 from wingbar.cli.learning import Demo, Evaluate, Train, with_settings
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with one_voice():
             command = asked_for(arguments)
+            keep_freed_memory()
             code = command.run()
         leave(code)
     except WingbarError as error:

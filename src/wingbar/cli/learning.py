@@ -54,12 +54,14 @@ def with_settings(config: Path | None) -> type[Train]:
 
 @dataclass
 class Evaluate:
-    """Judge a run on a test split: accuracy, streams, object boxes, parts. Writes RUN/evaluation.json."""
+    """Judge a run on labelled pictures: accuracy, streams, object boxes, parts. Writes evaluation.json."""
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
     data: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DATA")] = None
-    """Data set with a test split; by default the one that the run was trained on."""
+    """Labelled pictures in any layout; their test split, if they have one. By default the data set it was trained on."""
+    out: Path | None = None
+    """Folder for evaluation.json, by default RUN; needed where RUN is a model's folder without its run."""
     batch_size: int = 16
     """Pictures at a time."""
     runtime: Literal["torch", "onnx"] = "torch"
@@ -70,7 +72,10 @@ class Evaluate:
     def run(self) -> int:
         from wingbar.evaluation.evaluate import evaluate, table
 
-        print(table(evaluate(self.run_folder, self.data, batch_size=self.batch_size, runtime=self.runtime)))
+        evaluation = evaluate(
+            self.run_folder, self.data, out=self.out, batch_size=self.batch_size, runtime=self.runtime
+        )
+        print(table(evaluation))
         return 0
 
 

@@ -42,15 +42,15 @@ class Predict:
 
     def run(self) -> int:
         from wingbar._system.distributed import opened
-        from wingbar.recognizer import load, predict_together
+        from wingbar.recognizer import load_together, predict_together
 
         failed = total = 0
         with opened() as world:
-            recognizer = load(self.run_folder, self.runtime, world=world)
+            recognizer = load_together(self.run_folder, world, runtime=self.runtime)
             for prediction in predict_together(recognizer, expand(self.pictures), self.batch_size, world):
                 failed, total = failed + (prediction.error is not None), total + 1
                 if self.json:
-                    print(json.dumps(prediction.to_json(self.top)), flush=True)
+                    print(json.dumps(prediction.to_dict(self.top)), flush=True)
                 elif prediction.error is not None:
                     print(f"skipped: {prediction.error}", file=sys.stderr)
                 else:

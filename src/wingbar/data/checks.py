@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from wingbar.data.judging import JUDGED_ONLY
 from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.errors import DataError, PictureError, suggestion
 from wingbar.images import picture_size
@@ -90,6 +91,8 @@ def checked(dataset: Dataset) -> Dataset:
     skipped = _skipped_note(dataset.skipped)
     if not dataset.samples:
         raise DataError(f"{where}: no picture found.{skipped} Check the path and the layout.")
+    if JUDGED_ONLY.get():
+        return dataset
     if len(dataset.classes) < 2:
         raise DataError(
             f"{where}: only one class, {named(dataset.classes)}; at least two are needed.{skipped} "

@@ -61,7 +61,7 @@ class ClassificationReport:
     confused: tuple[Confusion, ...]
     """The most confused pairs, most errors first, then in the order of the classes."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The record as dictionaries, lists, strings and numbers."""
         return asdict(self)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,20 +14,22 @@ import numpy as np
 from numpy import ndarray
 
 from wingbar._system.distributed import ALONE, World, opened
-from wingbar._system.files import write_record, writing
+from wingbar._system.files import make_folder, write_record, writing
 from wingbar._system.locks import locked
 from wingbar.boxes import clip
-from wingbar.data import load as load_data
+from wingbar.data.checks import named
 from wingbar.data.layouts.annotations import with_boxes
 from wingbar.data.sample import Dataset, Sample
-from wingbar.errors import DataError, PictureError
+from wingbar.errors import DataError, PictureError, RunError
 from wingbar.evaluation.classification import ClassificationReport, classify, correct, stream_combinations
+from wingbar.evaluation.labelled import Labelled, labelled_pictures
 from wingbar.evaluation.localization import LocalizationReport, MaxBoxAcc, best_centre_share, localize
 from wingbar.evaluation.parts import PartsReport, PictureParts, evaluate_parts
 from wingbar.evaluation.tables import percent, percent_interval, render
 from wingbar.images import picture_size
+from wingbar.model.card import FILE
 from wingbar.prediction import Prediction
-from wingbar.recognizer import Recognizer, load, predict_together
+from wingbar.recognizer import Device, Recognizer, load_together, predict_together
 
 NO_MAPS = np.zeros((1, 1, 1), np.float32)
 
@@ -59,18 +64,29 @@ class Evaluation:
     """Data set whose test split was read."""
     pictures: tuple[Named, ...]
     """Every readable test picture, in the data set's order."""
+    absent: tuple[str, ...] = ()
+    """Classes of the model that no picture shows: their recall is unknown."""
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    """Classes that the model does not know, and how many pictures of each were left out."""
+    whole: bool = False
+    """Whether all pictures of a data set without a test split were judged."""
+    folder: Path | None = None
+    """Where `evaluation.json` lies; None where nothing was kept."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
         return {
-            "classification": self.classification.to_json(),
+            "classification": self.classification.to_dict(),
             "combinations": self.combinations,
-            "localization": self.localization.to_json() if self.localization else None,
-            "parts": self.parts.to_json() if self.parts else None,
+            "localization": self.localization.to_dict() if self.localization else None,
+            "parts": self.parts.to_dict() if self.parts else None,
             "correct": list(self.correct),
             "failures": [list(failure) for failure in self.failures],
             "source": self.source,
             "pictures": [asdict(picture) for picture in self.pictures],
+            "absent": list(self.absent),
+            "unknown": dict(self.unknown),
+            "whole": self.whole,
         }
 
 
@@ -78,27 +94,62 @@ def evaluate(
     run: Path | str,
     data: Path | str | Dataset | None = None,
     *,
+    out: Path | str | None = None,
     batch_size: int = 16,
     seed: int = 0,
+    device: Device = "auto",
     runtime: Literal["torch", "onnx"] = "torch",
 ) -> Evaluation:
-    """Judge the run's model on the test split of ``data`` (by default the data set it was trained on).
+    """Judge a model on labelled pictures: ``data``, by default the test split of the data set it was trained on.
 
-    With ``runtime="onnx"`` RUN is an exported model. Every reading of a test split is noted in
-    ``RUN/test-split-read.log``. Under torchrun all its processes predict; the first of them judges, and alone needs
-    RUN. Raises RunError, also where a training is under way in RUN, or DataError.
+    ``data`` may be in any layout, with training pictures or without. Where it has a test split, that is judged, else
+    all of it. Classes are found by their names; those that are absent or unknown to the model are told.
+
+    The result is written to ``evaluation.json`` in the folder ``out``, by default RUN, and every reading of a test
+    split is noted in ``test-split-read.log`` there and in RUN. A model's folder without its run needs ``out``, for
+    others get it; where RUN cannot be written to, nothing is kept. With ``runtime="onnx"`` RUN is an exported model.
+    Under torchrun all its processes predict; the first of them judges, and alone needs RUN. Raises RunError, also
+    where a training is under way in RUN, ConfigError for a device that is not there, or DataError.
     """
     with opened() as world:
-        recognizer = load(run, runtime, world=world)
-        dataset = world.first(lambda: with_boxes(_dataset(recognizer, data)))
-        with locked(Path(run), world):
-            world.first(lambda: note_reading(Path(run), dataset))
-            judged = evaluate_pictures(
-                recognizer, dataset.split("test"), dataset, batch_size=batch_size, seed=seed, world=world
+        recognizer = load_together(run, world, device, runtime)
+        folder, logs = world.first(lambda: _folders(Path(run), None if out is None else Path(out)))
+        labelled = world.first(lambda: _with_boxes(labelled_pictures(recognizer.card, data)))
+        with ExitStack() as stack:
+            if folder is not None:
+                stack.enter_context(locked(folder, world))
+            for log in logs:
+                world.first(partial(note_reading, log, labelled.dataset))
+            evaluation = evaluate_pictures(
+                recognizer, labelled.dataset.split("test"), labelled.dataset,
+                batch_size=batch_size, seed=seed, world=world,
+            )  # fmt: skip
+            evaluation = replace(
+                evaluation, absent=labelled.absent, unknown=labelled.unknown, whole=labelled.whole, folder=folder
             )
-            record = {"model": recognizer.card.digest(), **judged.to_json()}
-            world.first(lambda: write_record(Path(run) / "evaluation.json", record))
-    return judged
+            if folder is not None:
+                record = {"model": recognizer.card.digest(), **evaluation.to_dict()}
+                world.first(lambda: write_record(folder / "evaluation.json", record))
+    return evaluation
+
+
+def _folders(run: Path, out: Path | None) -> tuple[Path | None, list[Path]]:
+    """Where an evaluation is kept, None for nowhere, and where the reading of a test split is noted."""
+    bare = (run / FILE).is_file()
+    if out is None and bare:
+        raise RunError(
+            f"{run}: is a model's folder, which is given to others, so no evaluation is written into it; "
+            "give a folder for it: --out DIR."
+        )
+    run_log = [run] if not bare and os.access(run, os.W_OK) else []
+    if out is None:
+        return (run if run_log else None), run_log
+    make_folder(out)
+    return out, [out, *(log for log in run_log if log.resolve() != out.resolve())]
+
+
+def _with_boxes(labelled: Labelled) -> Labelled:
+    return replace(labelled, dataset=with_boxes(labelled.dataset))
 
 
 def note_reading(run: Path, dataset: Dataset, why: str = "") -> None:
@@ -120,7 +171,7 @@ def evaluate_pictures(
 ) -> Evaluation:
     """The figures of ``samples``; the centre box is fitted on the data set's TRAINING boxes."""
     boxes = MaxBoxAcc()
-    kept: list[tuple[Sample, Prediction]] = []
+    judged: list[tuple[Sample, Prediction]] = []
     failures: list[tuple[str, str]] = []
     predictions = predict_together(recognizer, [sample.path for sample in samples], batch_size, world)
     for sample, prediction in zip(samples, predictions, strict=True):
@@ -128,26 +179,27 @@ def evaluate_pictures(
             failures.append((sample.key, prediction.error))
             continue
         if sample.box is not None:
-            boxes.add(prediction.map, prediction.size, _true_box(sample, prediction.size))
-        kept.append((sample, replace(prediction, evidence=NO_MAPS, map=NO_MAPS[0])))  # maps would fill the memory
-    return world.first(lambda: _figures(recognizer, samples, dataset, kept, failures, boxes, seed))
+            boxes.add(prediction.saliency_map, prediction.size, _true_box(sample, prediction.size))
+        # Scores and boxes alone: the maps of all pictures would fill the memory.
+        judged.append((sample, replace(prediction, evidence=NO_MAPS, saliency_map=NO_MAPS[0])))
+    return world.first(lambda: _figures(recognizer, samples, dataset, judged, failures, boxes, seed))
 
 
 def _figures(
     recognizer: Recognizer,
     samples: Sequence[Sample],
     dataset: Dataset,
-    kept: Sequence[tuple[Sample, Prediction]],
+    judged: Sequence[tuple[Sample, Prediction]],
     failures: Sequence[tuple[str, str]],
     boxes: MaxBoxAcc,
     seed: int,
 ) -> Evaluation:
-    if not kept:
+    if not judged:
         raise DataError(f"{dataset.root}: none of {len(samples)} test pictures can be read: {failures[0][1]}")
-    labels = np.array([sample.label for sample, _ in kept])
-    fused = _scores((prediction.scores for _, prediction in kept), recognizer.classes)
+    labels = np.array([sample.label for sample, _ in judged])
+    fused = _scores((prediction.scores for _, prediction in judged), recognizer.classes)
     streams = {
-        name: _scores((prediction.streams[name] for _, prediction in kept), recognizer.classes)
+        name: _scores((prediction.streams[name] for _, prediction in judged), recognizer.classes)
         for name in recognizer.fusion_weights
     }
     right = iter(correct(fused, labels))
@@ -155,41 +207,27 @@ def _figures(
     return Evaluation(
         classify(fused, labels, recognizer.classes, seed=seed),
         stream_combinations(streams, recognizer.fusion_weights, labels),
-        _localization(kept, dataset, boxes, seed),
-        _parts(kept, seed),
+        _localization(judged, dataset, boxes, seed),
+        _parts(judged, seed),
         tuple(sample.key not in failed and bool(next(right)) for sample in samples),
         tuple(failures),
         str(dataset.source),
         tuple(
             Named(sample.key, recognizer.classes[sample.label], prediction.label, round(prediction.score, 4))
-            for sample, prediction in kept
+            for sample, prediction in judged
         ),
     )
 
 
-def _dataset(recognizer: Recognizer, data: Path | str | Dataset | None) -> Dataset:
-    source = data or recognizer.card.data.source
-    if not source:
-        raise DataError("this model does not say where its pictures are: give the data set to judge it on.")
-    dataset = source if isinstance(source, Dataset) else load_data(Path(source))
-    return _with_tests(matching(_with_tests(dataset), recognizer))
-
-
-def _with_tests(dataset: Dataset) -> Dataset:
-    if not dataset.split("test"):
-        raise DataError(f"{dataset.root}: no test pictures; give a data set with a test split to judge on.")
-    return dataset
-
-
 def matching(dataset: Dataset, recognizer: Recognizer) -> Dataset:
     """The data set of the model's classes: the whole, or its first ones. Raises DataError where they differ."""
-    own, given = recognizer.classes, dataset.classes
-    if own != given and own == given[: len(own)]:
-        return dataset.first_classes(len(own))
-    if own != given:
-        strange = [name for name in given if name not in own] or [name for name in own if name not in given]
+    known, given = recognizer.classes, dataset.classes
+    if known != given and known == given[: len(known)]:
+        return dataset.first_classes(len(known))
+    if known != given:
+        strange = [name for name in given if name not in known] or [name for name in known if name not in given]
         raise DataError(
-            f"{dataset.root}: its classes are not the model's ({len(given)} against {len(own)}; "
+            f"{dataset.root}: its classes are not the model's ({len(given)} against {len(known)}; "
             f"for one, {strange[:1]}); give a data set of the same classes."
         )
     return dataset
@@ -206,16 +244,16 @@ def _true_box(sample: Sample, size: tuple[int, int]) -> tuple[int, int, int, int
 
 
 def _localization(
-    kept: Sequence[tuple[Sample, Prediction]], dataset: Dataset, boxes: MaxBoxAcc, seed: int
+    judged: Sequence[tuple[Sample, Prediction]], dataset: Dataset, boxes: MaxBoxAcc, seed: int
 ) -> LocalizationReport | None:
-    boxed = [(sample, prediction) for sample, prediction in kept if sample.box is not None]
+    boxed = [(sample, prediction) for sample, prediction in judged if sample.box is not None]
     training = [sample for sample in dataset.split("train") if sample.box is not None]
     if not boxed or not training:
         return None
-    known = list(_sizes_and_boxes(training))
-    if not known:
+    sized = list(_sizes_and_boxes(training))
+    if not sized:
         return None
-    sizes, truth = zip(*known, strict=True)
+    sizes, truth = zip(*sized, strict=True)
     return localize(
         np.array([prediction.object_box for _, prediction in boxed]),
         np.array([_true_box(sample, prediction.size) for sample, prediction in boxed]),
@@ -237,7 +275,7 @@ def _sizes_and_boxes(
         yield size, _true_box(sample, size)
 
 
-def _parts(kept: Sequence[tuple[Sample, Prediction]], seed: int) -> PartsReport | None:
+def _parts(judged: Sequence[tuple[Sample, Prediction]], seed: int) -> PartsReport | None:
     pictures = [
         PictureParts(
             np.array([part.box for part in prediction.parts], np.int64).reshape(-1, 4),
@@ -245,7 +283,7 @@ def _parts(kept: Sequence[tuple[Sample, Prediction]], seed: int) -> PartsReport 
             [(point.name, point.x, point.y) for point in sample.keypoints],
             prediction.object_box if sample.box is None else _true_box(sample, prediction.size),
         )
-        for sample, prediction in kept
+        for sample, prediction in judged
         if sample.keypoints and prediction.parts
     ]
     return evaluate_parts(pictures, seed) if pictures else None
@@ -265,21 +303,33 @@ def table(evaluation: Evaluation) -> str:
         lines += ["", _localization_table(evaluation.localization)]
     if evaluation.parts:
         rows = [
-            [
-                str(own.cluster),
-                str(own.boxes),
-                own.best or "-",
-                percent(own.holds.get(own.best) if own.best else None),
-            ]
-            for own in evaluation.parts.clusters
+            [str(cluster.cluster), str(cluster.boxes), keypoint or "-", percent(cluster.holds.get(keypoint or ""))]
+            for cluster in evaluation.parts.clusters
+            for keypoint in [cluster.best]
         ]
         lines += ["", render(["cluster", "parts", "holds most often", "share"], rows)]
     if c.confused:
         rows = [[pair.first, pair.second, str(pair.count)] for pair in c.confused[:5]]
         lines += ["", render(["taken for each other", "", "pictures"], rows)]
     if evaluation.failures:
-        lines += ["", f"{len(evaluation.failures)} pictures could not be read (listed in evaluation.json)"]
-    return "\n".join(lines)
+        where = " (listed in evaluation.json)" if evaluation.folder else ""
+        lines += ["", f"{len(evaluation.failures)} pictures could not be read{where}"]
+    return "\n".join([*lines, *_remarks(evaluation)])
+
+
+def _remarks(evaluation: Evaluation) -> Iterator[str]:
+    """What one has to know of the pictures to read the figures rightly, a paragraph each."""
+    if evaluation.whole:
+        yield "\nThe data set has no test split: all its pictures were judged. None must have been trained on."
+    if evaluation.absent:
+        yield f"\nNo picture shows {len(evaluation.absent)} of the model's classes: {named(evaluation.absent)}"
+    if evaluation.unknown:
+        yield (
+            f"\n{sum(evaluation.unknown.values())} pictures of classes that the model does not know were left out: "
+            f"{named(evaluation.unknown)}"
+        )
+    if evaluation.folder is None:
+        yield "\nNothing was kept: the run's folder cannot be written to. Give a folder with --out to keep it."
 
 
 def _localization_table(report: LocalizationReport) -> str:

@@ -225,7 +225,7 @@ class LocalizationReport:
     gain: Estimate
     """Share at IoU 0.5: ours minus the centre's, paired, with its bootstrap 95 % interval."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The record as dictionaries, lists, strings and numbers."""
         return asdict(self)
 

@@ -70,7 +70,7 @@ class PartsReport:
     shuffled_consistency: float | None
     """Mean of 50 shuffles."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The record as dictionaries, lists, strings and numbers."""
         return asdict(self)
 

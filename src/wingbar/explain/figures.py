@@ -91,7 +91,7 @@ def boxes_figure(frame: Frame, prediction: wingbar.prediction.Prediction) -> Ima
 
 def heat_figure(frame: Frame, prediction: wingbar.prediction.Prediction) -> Image.Image:
     """Bright where the net looked."""
-    pixels = heat(np.asarray(frame.photograph), np.clip(resized(prediction.map, frame.fitted), 0, 1))
+    pixels = heat(np.asarray(frame.photograph), np.clip(resized(prediction.saliency_map, frame.fitted), 0, 1))
     return frame.mounted(Image.fromarray(pixels))
 
 

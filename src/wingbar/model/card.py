@@ -104,15 +104,15 @@ class Card:
 
     def digest(self) -> str:
         """What the model is known by: another card, another model."""
-        return digest(self.to_json())
+        return digest(self.to_dict())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
         return {"format": FORMAT, **dataclasses.asdict(self), "classes": list(self.classes), "rule": str(self.rule)}
 
     @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Card:
-        """The reverse of `to_json`. Raises KeyError, TypeError, ValueError or ConfigError for what is not a card."""
+    def from_dict(value: Mapping[str, Any]) -> Card:
+        """The reverse of `to_dict`. Raises KeyError, TypeError, ValueError or ConfigError for what is not a card."""
         if value["format"] != FORMAT:
             raise ValueError(f"format {value['format']!r} (another version of wingbar wrote it)")
         texts, numbers = dict.fromkeys(("method", "net"), str), {"eval_size": int, "margin": (int, float)}
@@ -144,12 +144,12 @@ class Card:
 
     def write(self, folder: Path) -> None:
         """Put the card into a model's folder, whole or not at all. Raises RunError."""
-        write_record(folder / FILE, self.to_json())
+        write_record(folder / FILE, self.to_dict())
 
     @staticmethod
     def read(folder: Path) -> Card:
-        """The card in a model's folder. Raises OSError, RecursionError, and what `from_json` raises."""
-        return Card.from_json(read_record(folder / FILE))
+        """The card in a model's folder. Raises OSError, RecursionError, and what `from_dict` raises."""
+        return Card.from_dict(read_record(folder / FILE))
 
 
 def _mapping(value: Mapping[str, Any], name: str, *kinds: type) -> dict[str, Any]:

@@ -7,7 +7,7 @@ DIR/export.json        sizes, and how far the files' answers are from the model'
 Every net takes ``pixels``, uint8 [batch, 3, side, side]: RGB squares, the whole picture or a crop of it resized (by
 Pillow, bicubic) whatever its aspect. Scaling and normalisation are in the file. Object and parts give ``logits``;
 picture gives the fields of `wingbar.model.runtime.PictureOutput`, averaged over the picture and its mirror within the
-file.
+file; a model without parts has no ``neurons``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import importlib.util
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,12 @@ from jaxtyping import UInt8
 from numpy import ndarray
 from torch import Tensor, nn
 
-from wingbar._system.files import make_folder, write_bytes, write_json
-from wingbar.errors import ExportError
-from wingbar.model.card import Card
+from wingbar._system.files import make_folder, write_bytes, write_json, writing
+from wingbar._system.memory import OUT_OF_MEMORY, out_of_memory
+from wingbar._system.text import printable
+from wingbar.errors import ExportError, RunError
+from wingbar.model._onnx import import_onnxruntime, import_quantization
+from wingbar.model.card import FILE, STREAMS, Card
 from wingbar.model.folder import misstated, read_model
 from wingbar.model.runtime import PictureOutput
 from wingbar.model.torch_runtime import boxes_of, nets_of
@@ -41,7 +45,6 @@ LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
 OPSET = 18
 TOLERANCE = 1e-4
 """Largest difference allowed: of probabilities, and of the other outputs as a share of their largest value."""
-OUTPUTS = {"picture": PictureOutput._fields, "object": ("logits",), "parts": ("logits",)}
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,13 @@ class Exported:
     """By output: the largest, of probabilities for ``logits``, as a share of the largest value for the others."""
 
 
-def export(run: Path | str, out: Path, *, int8: bool = False) -> list[Exported]:
+def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Exported]:
     """Write the model of a run to the folder ``out`` as ONNX files; with ``int8`` their weights take a byte each.
 
-    Raises RunError, or ExportError if a library is missing or a file's answers differ by more than `TOLERANCE` from
-    the model's. What ``int8`` costs is measured and told, not bounded.
+    The pictures that the model was trained on are not needed. ``out`` may hold an older export, which is replaced.
+    Raises RunError, also where ``out`` holds a run or a trained model, or ExportError if a library is missing, a net
+    cannot be exported, or a file's answers differ by more than `TOLERANCE` from the model's. What ``int8`` costs is
+    measured and told, not bounded.
     """
     missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
@@ -68,12 +73,18 @@ def export(run: Path | str, out: Path, *, int8: bool = False) -> list[Exported]:
     with misstated(model.card_file):
         card, nets = model.card, nets_of(model)
         modules: dict[str, nn.Module] = {name: CropNet(net) for name, net in nets.items()}
-        modules["picture"] = PictureNet(nets["picture"], boxes_of(model), card.neuron_layer)
+        modules["picture"] = Outputs(
+            PictureNet(nets["picture"], boxes_of(model), card.neuron_layer), len(outputs_of("picture", card))
+        )
         facts = {name: about(name, card, int8) for name in modules}
-    if out.resolve() == model.folder.resolve():
-        raise ExportError(f"{out}: is the model's own folder; choose another --out.")
+    out = Path(out)
+    refuse_other_models(out)
     make_folder(out)
-    written = {name: _write(out, name, module.eval(), facts[name], int8) for name, module in modules.items()}
+    written = {
+        name: _write(out, name, outputs_of(name, card), module.eval(), facts[name], int8)
+        for name, module in modules.items()
+    }
+    _remove_stale(out, written)
     if card.has_parts:
         shutil.copyfile(model.folder / "alignment.safetensors", out / "alignment.safetensors")
     write_json(out / "export.json", {"int8": int8, "nets": [asdict(one) for one in written.values()]})
@@ -83,13 +94,55 @@ def export(run: Path | str, out: Path, *, int8: bool = False) -> list[Exported]:
     return list(written.values())
 
 
-def _write(out: Path, name: str, module: nn.Module, facts: Mapping[str, Any], int8: bool) -> Exported:
+class Outputs(nn.Module):
+    """The first ``count`` outputs of a `PictureNet`: ONNX has no neurons where there are none."""
+
+    def __init__(self, net: PictureNet, count: int) -> None:
+        super().__init__()
+        self.net, self.count = net, count
+
+    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, ...]:
+        """See `PictureNet`."""
+        return self.net(pixels)[: self.count]
+
+
+def outputs_of(name: str, card: Card) -> tuple[str, ...]:
+    """What the file of a stream gives, in order."""
+    if name != "picture":
+        return ("logits",)
+    return tuple(output for output in PictureOutput._fields if card.has_parts or output != "neurons")
+
+
+def refuse_other_models(out: Path) -> None:
+    """Raises RunError where an export to ``out`` would lie beside, or over, a run or a trained model."""
+    if (out / "model" / FILE).exists() or (out / "steps").exists() or (out / "config.toml").exists():
+        raise RunError(
+            f"{out}: is a run's folder; an export beside its model would be a second one. Choose another --out."
+        )
+    if (out / FILE).exists() and not (out / "export.json").exists():
+        raise RunError(f"{out}: is the folder of a trained model, which an export would destroy; choose another --out.")
+
+
+def _remove_stale(out: Path, written: Mapping[str, Exported]) -> None:
+    """Clear away what an older export of a model with more streams left in ``out``."""
+    with writing(out):
+        for name in STREAMS:
+            if name not in written:
+                (out / f"{name}.onnx").unlink(missing_ok=True)
+        if "parts" not in written:
+            (out / "alignment.safetensors").unlink(missing_ok=True)
+
+
+def _write(
+    out: Path, name: str, outputs: Sequence[str], module: nn.Module, facts: Mapping[str, Any], int8: bool
+) -> Exported:
     side = facts["pixels"]["side"]
-    pixels, content = probes(side), to_onnx(module, name, side, facts)
+    pixels, content = probes(side), to_onnx(module, name, outputs, side, facts)
     with torch.no_grad():
-        said = module(pixels)
-    expected = dict(zip(OUTPUTS[name], said if name == "picture" else (said,), strict=True))
-    differences = compare(expected, answers(content, pixels))
+        tensors = module(pixels)
+    expected = dict(zip(outputs, tensors if name == "picture" else (tensors,), strict=True))
+    with _refused(name):
+        differences = compare(expected, answers(content, pixels))
     worst = max(differences, key=differences.__getitem__)
     if differences[worst] > TOLERANCE:
         raise ExportError(
@@ -97,14 +150,18 @@ def _write(out: Path, name: str, module: nn.Module, facts: Mapping[str, Any], in
             "so nothing was written for it; report the network's name."
         )
     if int8:
-        content = quantized(content)
-        differences = compare(expected, answers(content, pixels))
+        with _refused(name):
+            content = quantized(content)
+            differences = compare(expected, answers(content, pixels))
     write_bytes(out / f"{name}.onnx", content)
     return Exported(f"{name}.onnx", hashlib.sha256(content).hexdigest(), round(len(content) / 1e6, 3), differences)
 
 
-def to_onnx(module: nn.Module, name: str, side: int, facts: Mapping[str, Any]) -> bytes:
-    """The ONNX file of a net for batches of any length, with ``facts`` as JSON values in its metadata."""
+def to_onnx(module: nn.Module, name: str, outputs: Sequence[str], side: int, facts: Mapping[str, Any]) -> bytes:
+    """The ONNX file of a net for batches of any length, with ``facts`` as JSON values in its metadata.
+
+    Raises ExportError where torch cannot export the net, or what it makes is no sound file.
+    """
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:
@@ -112,7 +169,7 @@ def to_onnx(module: nn.Module, name: str, side: int, facts: Mapping[str, Any]) -
         try:
             torch.onnx.export(
                 module, (probes(side)[:2],), str(path),
-                input_names=["pixels"], output_names=list(OUTPUTS[name]), opset_version=OPSET, external_data=False,
+                input_names=["pixels"], output_names=list(outputs), opset_version=OPSET, external_data=False,
                 dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}}, verbose=False, artifacts_dir=folder,
             )  # fmt: skip
         except torch.onnx.OnnxExporterError as error:
@@ -120,8 +177,23 @@ def to_onnx(module: nn.Module, name: str, side: int, facts: Mapping[str, Any]) -
             raise ExportError(f"torch cannot export {name}: {reason[:300]}; choose another --net.") from error
         model = onnx.load(path)
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in facts.items()})
-    onnx.checker.check_model(model, full_check=True)
+    with _refused(name):
+        onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
+
+
+@contextmanager
+def _refused(name: str) -> Iterator[None]:
+    """Raises ExportError for what ONNX and ONNX Runtime raise about a file, which has no base but Exception."""
+    try:
+        yield
+    except Exception as error:
+        if out_of_memory(error) or OUT_OF_MEMORY.search(str(error)):
+            raise
+        reason = printable(str(error), 300)
+        raise ExportError(
+            f"{name}.onnx: ONNX refuses what torch makes of this net ({reason}); choose another --net."
+        ) from error
 
 
 def about(name: str, card: Card, int8: bool) -> dict[str, Any]:
@@ -151,36 +223,34 @@ def probes(side: int) -> UInt8[Tensor, "4 3 side side"]:
 
 def answers(content: bytes, pixels: UInt8[Tensor, "n 3 side side"]) -> dict[str, ndarray]:
     """What ONNX Runtime says on the CPU, by output."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, {"pixels": pixels.numpy()}), strict=True))
 
 
 def compare(expected: Mapping[str, Tensor], got: Mapping[str, ndarray]) -> dict[str, float]:
     """Largest differences by output, see `Exported.differences`."""
-    found = {}
-    for name, value in expected.items():
-        one, other = value.numpy(), got[name]
-        scale = max(float(np.abs(one).max(initial=0)), 1e-12)
+    differences = {}
+    for name, tensor in expected.items():
+        wanted, given = tensor.numpy(), got[name]
+        scale = max(float(np.abs(wanted).max(initial=0)), 1e-12)
         if name == "logits":
-            one, other, scale = softmax(one), softmax(other), 1.0
-        found[name] = float(np.abs(one - other).max(initial=0)) / scale
-    return found
+            wanted, given, scale = softmax(wanted), softmax(given), 1.0
+        differences[name] = float(np.abs(wanted - given).max(initial=0)) / scale
+    return differences
 
 
 def quantized(content: bytes) -> bytes:
     """The file with its convs' and products' weights as uint8; inputs are quantised as they come."""
     import onnx
-    from onnxruntime.quantization import QuantType, quant_pre_process, quantize_dynamic
 
+    quantization = import_quantization()
     with tempfile.TemporaryDirectory() as folder:
         path, small = Path(folder) / "net.onnx", Path(folder) / "small.onnx"
         model = onnx.load_from_string(content)
         del model.graph.value_info[:]  # the shapes that torch 2.11 states are not those that folding leaves
         onnx.save(model, path)
-        quant_pre_process(path, path, skip_symbolic_shape=True)
+        quantization.quant_pre_process(path, path, skip_symbolic_shape=True)
         # ONNX Runtime's CPU kernels of integer convs take unsigned weights only.
-        quantize_dynamic(path, small, weight_type=QuantType.QUInt8)
+        quantization.quantize_dynamic(path, small, weight_type=quantization.QuantType.QUInt8)
         return small.read_bytes()

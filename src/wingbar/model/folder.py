@@ -77,8 +77,14 @@ class Model:
 def read_model(run: Path | str) -> Model:
     """The model of a run folder, or a ``model`` folder moved elsewhere. Raises RunError."""
     folder = Path(run)
+    inner = folder / "model"
     if not (folder / FILE).is_file():
-        folder = folder / "model"
+        folder = inner
+    elif (inner / FILE).is_file():
+        raise RunError(
+            f"{run}: holds two models, {FILE} and model/{FILE}: give the one that you mean, {str(inner)!r}, or move "
+            f"{FILE} and the files beside it that belong to it into a folder of their own."
+        )
     path = folder / FILE
     try:
         if path.exists() and (not path.is_file() or path.stat().st_size > MAX_CARD):
@@ -89,7 +95,16 @@ def read_model(run: Path | str) -> Model:
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: damaged ({error}); {REMEDY}.") from None
     with misstated(path):
-        return Model(folder, Card.from_json(record))
+        return Model(folder, Card.from_dict(record))
+
+
+def refuse_model_folder(out: Path) -> None:
+    """Raises RunError where ``out`` is itself a model's folder, or an export, rather than a run's."""
+    if (out / FILE).exists():
+        raise RunError(
+            f"{out}: is a model's folder ({FILE}), and a training there would put a second one beside it; "
+            "choose another --out."
+        )
 
 
 @contextmanager

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from wingbar._system.memory import OUT_OF_MEMORY
 from wingbar._system.text import printable
 from wingbar.errors import RunError
+from wingbar.model._onnx import import_onnxruntime
 from wingbar.model.folder import Model
 from wingbar.model.runtime import PictureOutput
 
@@ -23,22 +25,25 @@ class OnnxRuntime:
     def __init__(self, model: Model) -> None:
         """Raises RunError where a file is missing, damaged or another model's, or ONNX Runtime is not installed."""
         try:
-            import onnxruntime
+            onnxruntime = import_onnxruntime()
         except ImportError:
             raise RunError("ONNX Runtime is not installed; get it: pip install 'wingbar[export]'.") from None
         known, streams = model.card.onnx, model.card.fusion_weights
         files = {name: model.content(f"{name}.onnx", known.get(name, ""), REMEDY) for name in streams}
-        self.folder = model.folder
+        self.folder, self.has_parts = model.folder, model.card.has_parts
         self.sessions: dict[str, Any] = {}
         for name, content in files.items():
             try:
                 self.sessions[name] = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
             except Exception as error:
-                raise self._told(name, error) from None
+                raise self._refusal(name, error) from None
 
     def picture(self, squares: UInt8[ndarray, "batch 3 side side"]) -> PictureOutput:
         """See `Runtime.picture`."""
-        return PictureOutput(*self._run("picture", PictureOutput._fields, squares))
+        if self.has_parts:
+            return PictureOutput(*self._run("picture", PictureOutput._fields, squares))
+        outputs = self._run("picture", PictureOutput._fields[:-1], squares)
+        return PictureOutput(*outputs, np.zeros((len(squares), 0, 1, 1), np.float32))
 
     def crops(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:
         """See `Runtime.crops`."""
@@ -50,8 +55,8 @@ class OnnxRuntime:
         except Exception as error:
             if OUT_OF_MEMORY.search(str(error)):
                 raise MemoryError(str(error)) from None
-            raise self._told(name, error) from None
+            raise self._refusal(name, error) from None
 
-    def _told(self, name: str, error: Exception) -> RunError:
+    def _refusal(self, name: str, error: Exception) -> RunError:
         """What ONNX Runtime raises, which has no base but Exception, in our words."""
         return RunError(f"{self.folder / name}.onnx: cannot be run ({printable(str(error))}); {REMEDY}.")

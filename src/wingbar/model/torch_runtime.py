@@ -11,8 +11,9 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from torch import nn
 
-from wingbar._system.memory import keep_freed_memory, out_of_memory
+from wingbar._system.memory import out_of_memory
 from wingbar.errors import ConfigError, RunError
+from wingbar.model.card import Card
 from wingbar.model.folder import Model
 from wingbar.model.runtime import PictureOutput
 from wingbar.nets import MapNet, create, for_inference
@@ -20,7 +21,7 @@ from wingbar.nets.outputs import BoxHead, CropNet, PictureNet
 
 
 class TorchRuntime:
-    """Runs a model's nets by torch, folded for inference, on a GPU where there is one."""
+    """Runs a model's nets by torch, folded for inference."""
 
     def __init__(
         self,
@@ -29,7 +30,10 @@ class TorchRuntime:
         layer: str | None = None,
         device: torch.device | None = None,
     ) -> None:
-        """``nets`` by stream: ``picture`` is ClassNet. ``layer`` is the one that parts are aligned by."""
+        """``nets`` by stream: ``picture`` is ClassNet. ``layer`` is the one that parts are aligned by.
+
+        Without ``device`` they run on a CUDA GPU where there is one, else on the CPU.
+        """
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         classnet = for_inference(nets["picture"], keep=layer)
         self.picture_net = self._placed(PictureNet(classnet, copy.deepcopy(boxes), layer))
@@ -80,9 +84,10 @@ def nets_of(model: Model) -> dict[str, MapNet]:
 
 
 def _blank(model: Model, name: str) -> MapNet:
-    """The net of a stream, untrained."""
-    net = create(model.card.net, len(model.card.classes))
-    net.head = nn.Linear(net.num_features, model.card.outputs(name))
+    """The net of a stream, untrained. Torch's random numbers go on as if it had not been made."""
+    with torch.random.fork_rng(devices=[]):
+        net = create(model.card.net, len(model.card.classes))
+        net.head = nn.Linear(net.num_features, model.card.outputs(name))
     return net
 
 
@@ -107,7 +112,18 @@ def boxes_of(model: Model) -> BoxHead | None:
     return BoxHead(torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"]))
 
 
-def torch_runtime(model: Model) -> TorchRuntime:
-    """The model's nets in torch; the process keeps the memory that they free. Raises RunError."""
-    keep_freed_memory()
-    return TorchRuntime(nets_of(model), boxes_of(model), model.card.neuron_layer)
+def torch_runtime(model: Model, device: torch.device | None = None) -> TorchRuntime:
+    """The model's nets in torch, on ``device``. Raises RunError."""
+    return TorchRuntime(nets_of(model), boxes_of(model), model.card.neuron_layer, device)
+
+
+def device_for(name: str, card: Card) -> torch.device | None:
+    """The device called ``name``; None for ``auto``, unless the model was trained with ``device = "cpu"``.
+
+    Raises ConfigError for a device that this machine, or this build of torch, does not have.
+    """
+    if name == "auto":
+        return torch.device("cpu") if card.settings.get("device") == "cpu" else None
+    if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not torch.mps.is_available()):
+        raise ConfigError(f"device {name!r}: torch {torch.__version__} finds none here; give 'auto' or 'cpu'.")
+    return torch.device(name)

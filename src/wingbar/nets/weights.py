@@ -136,6 +136,8 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
             f"There are no ImageNet weights of {name!r}. Train it from scratch (weights=None) or give a file."
         )
     label = config.hf_hub_id or config.url
+    if "HF_HUB_DISABLE_TELEMETRY" not in os.environ:  # or the hub is told more than what is fetched
+        hub.constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         state = _fetched(name, config.hf_hub_id)
     except Exception as error:  # whatever the hub's client raises, the remedy is the same

@@ -178,10 +178,10 @@ async def answered(request: Request, answer: asyncio.Future[Prediction]) -> Pred
 
 
 def told(prediction: Prediction, top: int) -> dict[str, Any]:
-    """A prediction as the interface tells it: `Prediction.to_json` and the small map of where the net looked."""
-    values = prediction.to_json(top)
+    """A prediction as the interface tells it: `Prediction.to_dict` and the small map of where the net looked."""
+    values = prediction.to_dict(top)
     del values["path"]
-    return values | {"map": [[round(float(value), 3) for value in row] for row in prediction.map]}
+    return values | {"map": [[round(float(value), 3) for value in row] for row in prediction.saliency_map]}
 
 
 def document() -> dict[str, Any]:

@@ -60,6 +60,8 @@ def fetch(url: str, target: Path, md5: str, say: Callable[[str], None], patience
             if error.code < 500:
                 raise DataError(f"{url}: the server answers {error.code} ({error.reason}).") from None
             reason = f"the server answers {error.code} ({error.reason})"
+        except DataError:  # which is a ValueError too, but no broken connection
+            raise
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = str(getattr(error, "reason", error) or type(error).__name__)
         failures = 1 if _size(partial) > before else failures + 1

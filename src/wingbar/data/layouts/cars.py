@@ -67,8 +67,9 @@ def _joint(file: Path) -> list[Listed]:
 
 def _listed(where: str, record: dict[str, Any], folder: str, name: object, split: Split) -> Listed:
     x1, y1, x2, y2 = (whole_number(record[side], where) for side in _SIDES)
+    file = text(name, where)
     try:
-        key = folder + listed_key(text(name, where))
+        key = folder + listed_key(file)
     except ValueError as error:
         raise DataError(f"{where}: {error}. Restore the file.") from None
     box = (float(max(x1 - 1, 0)), float(max(y1 - 1, 0)), float(x2), float(y2))

@@ -1,0 +1,112 @@
+"""Labelled pictures to judge a model on: which of a data set's they are, and which of the model's classes they show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wingbar._system.text import folded
+from wingbar.data import load as load_data
+from wingbar.data.checks import named
+from wingbar.data.judging import judged_only
+from wingbar.data.layouts.folder import split_folders
+from wingbar.data.sample import Dataset
+from wingbar.errors import DataError
+from wingbar.model.card import Card
+from wingbar.steps.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Pictures to judge a model on, by the model's classes."""
+
+    dataset: Dataset
+    """Its classes are the model's, and its test split are the pictures to judge."""
+    absent: tuple[str, ...]
+    """Classes of the model that no picture to judge shows."""
+    unknown: dict[str, int]
+    """Classes of the data set that the model does not know, and their pictures to judge, which are left out."""
+    whole: bool = False
+    """Whether all of the data set's pictures are judged, because it has no test split."""
+
+
+def labelled_pictures(card: Card, data: Path | str | Dataset | None) -> Labelled:
+    """What to judge a model on: ``data``, by default the data set that it was trained on.
+
+    Of a data set with a test split the test pictures, of any other all pictures, unless they are those that the model
+    was trained on. Raises DataError where there are none, or none of a class that the model knows.
+    """
+    dataset = data if isinstance(data, Dataset) else _loaded(card, data)
+    whole = not dataset.split("test")
+    if whole:
+        if _trained_on(card, dataset):
+            raise DataError(
+                f"{dataset.root}: no test pictures, and the model was trained on these; give other labelled pictures "
+                "to judge it on, as DATA."
+            )
+        dataset = replace(dataset, samples=tuple(replace(sample, split="test") for sample in dataset.samples))
+    return replace(by_classes(dataset, card.classes), whole=whole)
+
+
+def by_classes(dataset: Dataset, classes: Sequence[str]) -> Labelled:
+    """The data set with the labels of a model's ``classes``, which are found by name.
+
+    Names are the same where only case, blanks or the spelling of accents differ, unless the model has two such
+    classes. Raises DataError where no picture to judge is left.
+    """
+    label = labels_by_name(dataset.classes, classes)
+    samples = tuple(replace(sample, label=label[sample.label]) for sample in dataset.samples if sample.label in label)
+    tests = dataset.split("test")
+    unknown = Counter(dataset.classes[sample.label] for sample in tests if sample.label not in label)
+    shown = {sample.label for sample in samples if sample.split == "test"}
+    if not shown:
+        raise DataError(
+            f"{dataset.root}: its classes are not the model's. None of {len(tests)} pictures is of a class that the "
+            f"model knows: theirs are {named(sorted(unknown))}, the model's {named(classes)}. "
+            "Name the folders, or the labels, as the model does."
+        )
+    absent = tuple(name for number, name in enumerate(classes) if number not in shown)
+    return Labelled(replace(dataset, classes=tuple(classes), samples=samples), absent, dict(sorted(unknown.items())))
+
+
+def labels_by_name(names: Sequence[str], classes: Sequence[str]) -> dict[int, int]:
+    """Number of a name -> number of the class that is meant; names that no class has are not in it."""
+    exact = {name: number for number, name in enumerate(classes)}
+    counts = Counter(map(folded, classes))
+    alike = {folded(name): number for number, name in enumerate(classes) if counts[folded(name)] == 1}
+    targets = {number: exact.get(name, alike.get(folded(name))) for number, name in enumerate(names)}
+    return {number: target for number, target in targets.items() if target is not None}
+
+
+def _loaded(card: Card, data: Path | str | None) -> Dataset:
+    if data is not None:
+        return _read(Path(data))
+    if not card.data.source:
+        raise DataError("this model does not say where its pictures are: give the data set to judge it on.")
+    if not Path(card.data.source).exists():
+        raise DataError(
+            f"the data set that the model was trained on is no longer at {card.data.source!r}: "
+            "give labelled pictures, or its new place, as DATA."
+        )
+    return _read(Path(card.data.source))
+
+
+def _read(path: Path) -> Dataset:
+    """A data set in any layout; the test folder alone where the training pictures beside it cannot be read."""
+    with judged_only():
+        try:
+            return load_data(path)
+        except DataError:
+            tests = split_folders(path).get("test") if path.is_dir() else None
+            if tests is None:
+                raise
+            return load_data(tests)
+
+
+def _trained_on(card: Card, dataset: Dataset) -> bool:
+    """Whether a model was trained on these very pictures, wherever they lie now."""
+    settings = [dataset.training_fingerprint(), card.settings.get("validation"), card.settings.get("seed")]
+    same = card.data.key == Store(dataset.root).key("data", settings, [])
+    return same or str(dataset.source) == card.data.source

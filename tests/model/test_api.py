@@ -1,0 +1,159 @@
+"""What `import wingbar` gives, and what loading and predicting leave alone. Oracle: the documented contract."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from made_up import made_up, untrained
+from PIL import Image
+
+import wingbar
+from wingbar._system.distributed import ALONE
+from wingbar.errors import ConfigError, DataError, PictureError, WingbarError
+from wingbar.prediction import Prediction
+from wingbar.recognizer import load_together
+
+GREY = np.full((40, 60, 3), 99, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained(tmp_path_factory.mktemp("api") / "model")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.fromarray(GREY).save(tmp_path / "grey.png")
+    return tmp_path / "grey.png"
+
+
+# ---- the package ----------------------------------------------------------------------------------------------------
+
+
+def test_the_package_shows_its_public_names_and_nothing_else() -> None:
+    functions, records = ("train", "load", "evaluate", "export"), ("Config", "Recognizer", "Prediction", "Part")
+    errors = {name for name in wingbar.__all__ if name.endswith(("Error", "TooLarge", "NeedsMemory"))}
+    assert set(wingbar.__all__) == {*functions, *records, *errors}
+    defined = [one for one in vars(wingbar.errors).values() if inspect.isclass(one) and issubclass(one, WingbarError)]
+    assert {one.__name__ for one in defined} == errors
+    assert dir(wingbar) == sorted([*wingbar.__all__, "__version__"])
+    assert all(inspect.isfunction(getattr(wingbar, name)) for name in functions)
+    assert all(inspect.isclass(getattr(wingbar, name)) for name in (*records, *errors))
+    assert {name for name in vars(wingbar) if not name.startswith("_")} <= {
+        *wingbar.__all__, "jaxtyping", *(path.stem for path in Path(wingbar.__file__).parent.iterdir())
+    }  # fmt: skip
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert wingbar.__version__ == importlib.metadata.version("wingbar")
+
+
+@pytest.mark.parametrize("name", ["train", "load", "evaluate", "export"])
+def test_public_functions_speak_of_no_ranks(name: str) -> None:
+    assert not {"world", "rank"} & set(inspect.signature(getattr(wingbar, name)).parameters)
+
+
+def test_wrong_values_are_value_errors_too() -> None:
+    assert issubclass(ConfigError, ValueError) and issubclass(DataError, ValueError)
+
+
+# ---- load -----------------------------------------------------------------------------------------------------------
+
+
+def test_loading_and_predicting_change_nothing_of_the_process(model: Path, monkeypatch) -> None:
+    def state() -> list[object]:
+        return [
+            torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(),  # noqa: NPY002
+            torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled(),
+            torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark,
+            torch.get_float32_matmul_precision(),
+        ]  # fmt: skip
+
+    def untouched(*_: object) -> None:
+        raise AssertionError("the allocator of a process that only loads a model is its own matter")
+
+    monkeypatch.setattr("wingbar._system.memory.ctypes", SimpleNamespace(CDLL=untouched))
+    before = state()
+    wingbar.load(model).predict(GREY)
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"device": "gpu"}, "Did you mean 'cpu'"),
+        ({"device": "cuda"}, "finds none here; give 'auto' or 'cpu'"),
+        ({"device": "mps"}, "finds none here; give 'auto' or 'cpu'"),
+        ({"device": "cuda", "runtime": "onnx"}, "run on the CPU"),
+        ({"runtime": "tflite"}, "Known: torch, onnx"),
+    ],
+)
+def test_a_device_that_is_not_there_is_told(model: Path, monkeypatch, given: dict[str, str], said: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.mps, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=said):
+        load_together(model, ALONE, **given)
+
+
+@pytest.mark.parametrize(("trained_on", "chosen"), [("cpu", torch.device("cpu")), ("auto", None), ("cuda", None)])
+def test_what_was_trained_on_the_cpu_answers_on_the_cpu(model: Path, trained_on: str, chosen: object) -> None:
+    from dataclasses import replace
+
+    from wingbar.model.folder import read_model
+    from wingbar.model.torch_runtime import device_for
+
+    card = replace(read_model(model).card, settings={"device": trained_on})
+    assert device_for("auto", card) == chosen
+    assert device_for("cpu", card) == torch.device("cpu")
+
+
+def test_a_recogniser_says_in_a_line_what_it_is(tmp_path: Path) -> None:
+    assert repr(made_up(tmp_path, ("wren\n\x1b", "robin", "owl", "kite"))) == (
+        r"<Recognizer: opam with res2net_nano at 32 px, 4 classes: 'wren\n\x1b', 'robin', 'owl' and 1 more>"
+    )
+
+
+# ---- predictions ----------------------------------------------------------------------------------------------------
+
+
+def test_predict_takes_one_picture_or_several(tmp_path: Path, picture: Path) -> None:
+    recognizer = made_up(tmp_path / "model")
+    alone = recognizer.predict(picture)
+    assert isinstance(alone, Prediction)
+    for several in ([picture, str(tmp_path / "nowhere.png"), GREY], (str(picture), b"no picture", picture)):
+        told = recognizer.predict(several)
+        assert [one.error is None for one in told] == [True, False, True]
+        assert told[0].scores == told[2].scores == alone.scores
+    assert recognizer.predict([]) == []
+    with pytest.raises(PictureError, match="not a picture"):
+        recognizer.predict(b"no picture")
+
+
+def test_a_prediction_is_a_line_a_dictionary_and_a_picture(tmp_path: Path, picture: Path) -> None:
+    recognizer = made_up(tmp_path / "model")
+    one, unnamed, bad = *recognizer.predict([picture, GREY]), *recognizer.predict([b"no picture"])
+    assert repr(one).startswith(f"<Prediction of '{picture}': '{one.label}' ") and "\n" not in repr(one)
+    assert f"object at {one.object_box}, {len(one.parts)} parts>" in repr(one)
+    assert repr(bad) == f"<Prediction: {bad.error}>" and repr(Prediction(None)).startswith("<Prediction: nothing")
+    assert json.loads(json.dumps(one.to_dict(top=2))) == one.to_dict(top=2) and len(one.to_dict(top=2)["scores"]) == 2
+    assert bad.to_dict() == {"path": None, "error": bad.error}
+    with Image.open(io.BytesIO(one._repr_png_() or b"")) as drawn:
+        assert drawn.format == "PNG" and np.array_equal(np.asarray(drawn), np.asarray(one.plot()))
+    assert unnamed._repr_png_() is None and bad._repr_png_() is None
+    picture.unlink()
+    assert one._repr_png_() is None
+
+
+def test_no_field_has_the_name_of_a_builtin() -> None:
+    import builtins
+
+    fields = {*wingbar.Prediction.__dataclass_fields__, *wingbar.Part.__dataclass_fields__}
+    assert not fields & set(vars(builtins))
