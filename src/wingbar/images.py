@@ -163,6 +163,18 @@ def crop_square(picture: Picture, box: Sequence[float] | None, size: int) -> Ima
     return pixels.resize((size, size), Image.Resampling.BICUBIC, box=region, reducing_gap=2.0)
 
 
+def small_jpeg(picture: Picture, side: int) -> bytes:
+    """A JPEG for a page: its longer side at most ``side`` pixels, without the original's metadata.
+
+    Where a photograph was taken is nobody's business.
+    """
+    image = Image.fromarray(picture.pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    content = BytesIO()
+    image.save(content, "JPEG", quality=84, optimize=True, progressive=True)
+    return content.getvalue()
+
+
 def cut_squares(
     pictures: Sequence[Picture], boxes: Sequence[Box | None], side: int
 ) -> UInt8[ndarray, "n 3 {side} {side}"]:
