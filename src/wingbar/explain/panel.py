@@ -129,8 +129,8 @@ def sum_text(comparison: Contrast) -> str:
     """What the map adds up to, and what the net adds to it before it looks."""
     places = float(comparison.evidence.mean())
     return (
-        f"Logits for A less those for B: {places:+.2f} from the places together, and {comparison.leaning:+.2f} whatever "
-        f"the picture shows: {places + comparison.leaning:+.2f}."
+        f"Logits for A less those for B: {places:+.2f} from the places together, and {comparison.leaning:+.2f} "
+        f"whatever the picture shows: {places + comparison.leaning:+.2f}."
     )
 
 
