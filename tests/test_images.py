@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import base64
 import io
 import os
 import struct
+import sys
 import threading
 import warnings
 import zlib
@@ -39,15 +41,125 @@ def on_disk(folder: Path, data: bytes, name: str = "picture.jpg") -> Path:
     return folder / name
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(*chunks: bytes) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b"")
+
+
 def png_header(width: int, height: int) -> bytes:
     """A valid PNG of a few hundred bytes that claims any size."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     shape = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IDAT", zlib.compress(bytes(1000)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", shape) + body + chunk(b"IEND", b"")
+    return png(chunk(b"IHDR", shape), chunk(b"IDAT", zlib.compress(bytes(1000))))
+
+
+def png_with(note: bytes, place: int = 33) -> bytes:
+    """A PNG with a chunk after its header (33 bytes), or elsewhere."""
+    data = encoded(scene(), "PNG")
+    return data[:place] + note + (data[place:] if place > 0 else data[len(data) + place :])
+
+
+NOTES = {
+    "history": chunk(b"zTXt", b"history\0\0" + zlib.compress(b"layer " * 400_000)),
+    "xmp": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"<x/>" * 600_000)),
+    "profile": chunk(b"iCCP", b"printer\0\0" + zlib.compress(bytes(2 << 20))),
+    "prompt": chunk(b"tEXt", b"parameters\0" + b"x" * (2 << 20)),
+    "many": chunk(b"tEXt", b"parameters\0" + b"x" * (1 << 19)) * 140,
+    "no checksum": chunk(b"tEXt", b"a\0bcd")[:-4] + bytes(4),
+    "no checksum of a mark": chunk(b"gAMA", bytes(4))[:-4] + bytes(4),
+    "not packed": chunk(b"zTXt", b"history\0\0junk"),
+}
+
+
+@pytest.mark.parametrize("kind", NOTES)
+@pytest.mark.parametrize("place", [33, -12])
+def test_what_stands_beside_a_pngs_pixels_does_not_matter(kind: str, place: int, tmp_path: Path) -> None:
+    data = png_with(NOTES[kind], place)
+    for source in (data, on_disk(tmp_path, data)):
+        picture = read_picture(source)
+        np.testing.assert_array_equal(picture.pixels, np.asarray(scene()))
+        assert picture_size(source) == (WIDTH, HEIGHT)
+
+
+def test_a_png_with_notes_is_turned_and_keeps_its_transparency() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
+    palette.putpalette([0] * 6)
+    data = encoded(palette, "PNG", exif=exif, transparency=bytes([0, 255]))
+    picture = read_picture(data[:33] + NOTES["history"] + data[33:])
+    assert picture.size == (1, 2) and picture.pixels[:, 0, 0].tolist() == [255, 0]
+
+
+HEIC = base64.b85decode(
+    "0000OW^{RQXk}?*00000ZE0pPXk}?*0005VZDn*}000000000XXk=`10000000000aA{+700000000000000000000G-"
+    "+&aV*mgE07O6l0ssL300001=l}r#00000007hg0ssI200O)K0RR9100000Bme*aIB98aW&i*H00062000$fZf0cy000000RRAKc4"
+    "ILB0000LX>Mj^0ssI300IC2MR;ju000004sdC7Z2$lO00031009SSaB^?}008D`aAR)(004Gqc4I>U18@KU0FVFx0000U@BsY%`1"
+    "k+-4+CHT0RR|40Sp2E{{wIU00RJ!0009300RIXx&lC90096hLID8-"
+    "Z~y=U0FVFx0{{R603M(qfd!W8<fgf}2xu@M00096AOHXZ03l)k0RRR>0l{;?i2wiq6Ju{|a&BX6cmM$a4FCp!0000KX>)L800000"
+    "0000$0000$0000eV{Bn?0000z000010000j00001|NsB}00002|NsB(000020000GaA|mH000000|*ER00009X>xCL0{{R38EJ5B"
+    "VE_OC000000RRC8fdT^sgoXeB02*m>Wo7^X0000001jhhb7KGk0096200031ZDe6|0002cC;_hy;8&WC6RgdDr^mi?Ve%ggnmCJb"
+    "`gRk2BZuZ2&ReR-m-Am%iHN;>vH+X((%k;$R6O}1*F69qd23WLz(cj=R6f0Ok1tq+S@3*wlBS2@glrxg-PYNuE6{4==Q4(<Zy%?X"
+    "T-j5w4nIi4Y(vKw&q;y8dwG(NTCTyjLHk`|uL&#x=Pq_lQ2ak~KR;((oud|MMjQO+bUe#cU$X-"
+    "pZzZ=!kX@5x)QjXp@Lx7^4EZeCt*kp^(``6#)Vr}%u{%w>N3Wtin|lQO00006MR;ju002!*04e|g00;m90TKWM0000100sa60000"
+    "0"
+)
+"""`scene`, stored lying on its side and marked to be turned, as phones do; by another program, libheif."""
+
+
+def test_a_phones_heic_is_read_upright(tmp_path: Path) -> None:
+    pytest.importorskip("pi_heif")
+    path = on_disk(tmp_path, HEIC, "IMG_0001.jpg")
+    expected = scene().transpose(Image.Transpose.ROTATE_270)
+    for source in (path, HEIC):
+        picture = read_picture(source)
+        assert picture.size == picture_size(source) == expected.size == (HEIGHT, WIDTH)
+        assert np.abs(picture.pixels.astype(int) - np.asarray(expected)).mean() < 2
+    small = read_picture(HEIC, short_side=20)
+    assert small.size == (HEIGHT, WIDTH) and min(small.pixels.shape[:2]) == 20
+    for end in range(0, len(HEIC), 40):
+        with pytest.raises(PictureError):
+            read_picture(HEIC[:end])
+
+
+def test_a_heic_is_named_with_the_remedy_where_nothing_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("pi_heif", "pillow_heif"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(PictureError, match=r"a HEIC picture.* pip install 'wingbar\[heif\]'"):
+        read_picture(HEIC)
+
+
+@pytest.mark.parametrize("data", [HEIC, encoded(scene(), "AVIF")], ids=["heic", "avif"])
+def test_what_is_read_whole_into_memory_is_bounded(data: bytes, tmp_path: Path, monkeypatch) -> None:
+    path = on_disk(tmp_path, data)
+    os.truncate(path, images.MAX_MEMBER_BYTES + 1)
+    with pytest.raises(PictureError, match="larger than 64 MiB"):
+        picture_size(path)
+    pytest.importorskip("pi_heif")
+    monkeypatch.setattr(images, "MAX_PIXELS", 40 * 40)
+    with pytest.raises(PictureError, match="more pixels than the limit"):
+        read_picture(data)
+
+
+@pytest.mark.parametrize("options", [{}, {"quality": 95, "subsampling": 0}, {"restart_marker_blocks": 2}])
+@pytest.mark.parametrize("short_side", [None, 11])
+def test_a_jpeg_that_lacks_only_its_end_mark_is_whole(options: dict[str, int], short_side: int | None) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), "JPEG", **options)
+    for end in (-1, -2):
+        np.testing.assert_array_equal(
+            read_picture(data[:end], short_side).pixels, read_picture(data, short_side).pixels
+        )
+    with pytest.raises(PictureError, match="cut short"):
+        read_picture(data[:-20], short_side)
+
+
+def test_a_progressive_jpeg_without_its_end_may_lack_whole_passes() -> None:
+    data = encoded(scene(), "JPEG", progressive=True)
+    with pytest.raises(PictureError, match="cut short"):
+        read_picture(data[: data.rindex(b"\xff\xda")])
 
 
 ENCODINGS = {
@@ -60,6 +172,7 @@ ENCODINGS = {
     "tiff-lzw": ("TIFF", {"compression": "tiff_lzw"}),
     "webp": ("WEBP", {}),
     "ppm": ("PPM", {}),
+    "avif": ("AVIF", {"quality": 90}),
 }
 
 
@@ -76,7 +189,7 @@ def test_each_format_loads_as_pillow_decodes_it(kind: str, tmp_path: Path) -> No
         assert picture.pixels.flags.writeable and picture.pixels.flags.c_contiguous
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_exif_turn_is_applied_as_pillow_applies_it(format: str, orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
@@ -116,11 +229,71 @@ def test_16_bits_are_scaled_not_clipped(format: str) -> None:
     np.testing.assert_array_equal(read_picture(values).pixels[..., 0], expected)
 
 
-def test_pixels_without_a_known_white_are_refused() -> None:
+GREY = np.asarray(scene().convert("L"))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "array"])
+def test_16_bits_are_scaled_by_the_bits_that_a_camera_filled(format: str, bits: int) -> None:
+    values = np.round(GREY / 255 * (2**bits - 1)).astype(np.uint16)
+    values[0, 0] = 2**bits - 1
+    picture = read_picture(values if format == "array" else encoded(Image.fromarray(values), format))
+    assert np.abs(picture.pixels[..., 0].astype(int) - GREY)[1:].max() <= 1 and picture.pixels[0, 0, 0] == 255
+
+
+@pytest.mark.parametrize("white", [255, 4095, 65535, 2**20 - 1, 2**31 - 1, 1.0, 255.0])
+def test_32_bits_are_scaled_by_what_they_hold(white: float) -> None:
+    values = (GREY / 255 * white).astype(np.int32 if isinstance(white, int) else np.float32)
+    values[0, 0] = white
+    picture = read_picture(encoded(Image.fromarray(values), "TIFF"))
+    assert np.abs(picture.pixels[..., 0].astype(int) - GREY)[1:].max() <= 1 and picture.pixels[0, 0, 0] == 255
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    """A PNG of 16 bits in each of its colours, which Pillow cannot write."""
+    height, width, channels = values.shape
+    shape = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return png(chunk(b"IHDR", shape), chunk(b"IDAT", zlib.compress(rows)))
+
+
+def deep_tiff(values: np.ndarray, order: str) -> bytes:
+    """A TIFF of 16 bits in each of three colours, in either order of bytes."""
+    height, width, _ = values.shape
+    entries = [(256, 3, width), (257, 3, height), (258, 3, 16), (259, 3, 1), (262, 3, 2), (273, 4, 200), (277, 3, 3),
+               (278, 3, height), (279, 4, 6 * width * height)]  # fmt: skip
+    body = b"".join(
+        struct.pack(f"{order}HHI", tag, kind, 3 if tag == 258 else 1)
+        + (struct.pack(f"{order}I", 190) if tag == 258 else struct.pack(f"{order}{'HH' if kind == 3 else 'I'}", *(
+            (value, 0) if kind == 3 else (value,))))
+        for tag, kind, value in entries
+    )  # fmt: skip
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(entries)) + body + bytes(4)
+    return head.ljust(190, b"\0") + struct.pack(f"{order}3H", 16, 16, 16) + bytes(4) + (
+        values.astype(f"{order}u2").tobytes()
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("kind", ["png", "png with alpha", "<", ">"])
+def test_colours_of_16_bits_are_scaled_likewise(kind: str, bits: int) -> None:
+    colours = np.asarray(scene())
+    values = np.round(colours / 255 * (2**bits - 1)).astype(np.uint16)
+    values[0, 0] = 2**bits - 1
+    if kind == "png with alpha":
+        values = np.concatenate([values, np.full_like(values[..., :1], 65535)], axis=-1)
+    data = deep_png(values) if kind.startswith("png") else deep_tiff(values, kind)
+    picture = read_picture(data)
+    assert picture.size == (WIDTH, HEIGHT)
+    assert np.abs(picture.pixels.astype(int) - colours)[1:].max() <= 1
+
+
+def test_pixels_without_a_known_black_or_white_are_refused() -> None:
     for values in (
-        np.array([[0, 70000]], np.int32),
         np.array([[-1, 5]], np.int32),
-        np.array([[0.5]], np.float32),
+        np.array([[-0.5, 1]], np.float32),
+        np.array([[0.5, np.nan]], np.float32),
+        np.array([[0.5, np.inf]], np.float32),
     ):
         with pytest.raises(PictureError, match="8 or 16 bits"):
             read_picture(encoded(Image.fromarray(values), "TIFF"))
@@ -224,7 +397,7 @@ def test_damaged_bytes_give_a_picture_or_a_picture_error(kind: str, data: st.Dat
         assert str(error).startswith("'<bytes>': ") and str(error).isprintable()
 
 
-def eval_size_is_bounded_before_decoding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_size_is_bounded_before_decoding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for width, height in ((60_000, 60_000), (13_000, 10_000)):
         with pytest.raises(PictureError, match="pixels"):
             read_picture(on_disk(tmp_path, png_header(width, height)), short_side=32)

@@ -5,15 +5,18 @@ What is decided here, for every caller:
 * Only the formats of ``FORMATS`` are opened; files larger than ``MAX_BYTES`` and pictures of more than
   ``MAX_PIXELS`` are refused before anything is decoded. A JPEG above that still loads when ``short_side``
   lets its decoder shrink it on the way, up to Pillow's own bound of about 179 million pixels.
+* HEIC, which iPhones write, is read where ``wingbar[heif]`` is installed, and else named with that remedy.
 * The EXIF turn is applied, so width and height are those a viewer shows.
-* Transparency is laid on white; 16 bits are scaled to 8 (not clipped); of an animation the first frame
-  counts; colour profiles are ignored.
-* A file cut short is an error, never a picture with a grey half.
+* Transparency is laid on white; of an animation the first frame counts; colour profiles and notes are ignored.
+* More than 8 bits are scaled by what they hold: white is the largest number of the fewest bits (8, 10, 12, 14, 16, ...)
+  that hold the brightest pixel, because a file of 16 bits does not say that its camera had 12.
+* A file cut short is an error, never a picture with a grey half. A JPEG that lacks only its end mark is whole.
 * However many threads read, pictures of at most ``MAX_PIXELS`` pixels together are decoded at a time.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,10 +31,17 @@ from numpy import ndarray
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from wingbar._system.memory import out_of_memory
+from wingbar._system.png import File, without_notes
+from wingbar._system.text import visible
 from wingbar.boxes import Box
 from wingbar.errors import PictureError, PictureNeedsMemory, PictureTooLarge
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+AVIF_BRANDS = {b"avif", b"avis"}
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+BIT_DEPTHS = (8, 10, 12, 14, 16, 20, 24, 31, 32)
+"""Bits that cameras, scanners and programs count light with."""
 MAX_PIXELS = 120_000_000
 MAX_BYTES = 1 << 30
 READ_SIDE = 1024
@@ -50,7 +60,7 @@ _TURNS = {
 _SIDEWAYS = (5, 6, 7, 8)
 
 MAX_MEMBER_BYTES = 1 << 26
-"""Of a picture within an archive: it is read whole, one in each thread."""
+"""Of a file that is read whole into memory, one in each thread: a picture within an archive, an AVIF, a HEIC."""
 
 
 @dataclass(frozen=True)
@@ -102,23 +112,36 @@ def read_picture(source: Source, short_side: int | None = None, needed: int | No
     for side in (short_side, needed):
         if side is not None and side < 1:
             raise ValueError(f"a short side must be at least 1, not {side}")
-    name = _name(source)
-    with _told(name), _QUIET, _opened(source) as image:
+    with _told(_name(source)), _QUIET:
+        try:
+            return _decoded(source, short_side, needed)
+        except OSError:  # Pillow's word for a file that ends too early, among others
+            picture = _without_end_mark(source, short_side, needed)
+            if picture is None:
+                raise
+            return picture
+
+
+def _decoded(source: Source, short_side: int | None, needed: int | None) -> Picture:
+    with _opened(source) as image:
         stored = image.size
         target = _shrunk(stored, short_side)
         coarsest = _shrunk(target, needed)
         drafted = None
-        if not isinstance(source, Image.Image):  # a caller's image is not ours to change
+        if image.format in ("JPEG", "MPO") and not isinstance(source, Image.Image):  # a caller's is not ours to change
             # JPEG decodes to 1/2, 1/4 or 1/8 at little cost; kept at twice the target or more, the
             # resize that follows is as good as one from all pixels
             drafted = image.draft(None, (2 * coarsest[0], 2 * coarsest[1]))
         if image.width * image.height > MAX_PIXELS:
             raise PictureTooLarge(_too_many(stored, short_side))
         with _DECODING.of(image.width * image.height):
+            deep = _has_16_bits(image)
             image.load()
+            if image.format == "HEIF" and image.size != stored:
+                raise PictureError("not of the size that its header says")
             # A TIFF may be turned by load(), which then drops its mark: so the mark is read after it.
             orientation = _orientation(image)
-            rgb = _to_rgb(image)
+            rgb = _to_rgb(_with_low_bytes(image, source) if deep else image)
             inside = drafted[1][2:] if drafted else rgb.size
             rgb, extent = _resampled(rgb, inside, target, orientation in _TURNS)
             if orientation in _TURNS:
@@ -138,6 +161,18 @@ def crop_square(picture: Picture, box: Sequence[float] | None, size: int) -> Ima
         sx, sy = width / picture.size[0], height / picture.size[1]
         region = (box[0] * sx, box[1] * sy, min(box[2] * sx, width), min(box[3] * sy, height))
     return pixels.resize((size, size), Image.Resampling.BICUBIC, box=region, reducing_gap=2.0)
+
+
+def small_jpeg(picture: Picture, side: int) -> bytes:
+    """A JPEG for a page: its longer side at most ``side`` pixels, without the original's metadata.
+
+    Where a photograph was taken is nobody's business.
+    """
+    image = Image.fromarray(picture.pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    content = BytesIO()
+    image.save(content, "JPEG", quality=84, optimize=True, progressive=True)
+    return content.getvalue()
 
 
 def cut_squares(
@@ -178,7 +213,7 @@ def _told(name: str) -> Iterator[None]:
     except PictureError as error:
         raise type(error)(f"{name}: {error}") from None
     except UnidentifiedImageError:
-        known = ", ".join(FORMATS)
+        known = ", ".join((*FORMATS, "HEIC"))
         raise PictureError(f"{name}: not a picture of a known format ({known})") from None
     except Image.DecompressionBombError:
         raise PictureTooLarge(f"{name}: far too many pixels; shrink it first") from None
@@ -186,8 +221,7 @@ def _told(name: str) -> Iterator[None]:
         if out_of_memory(error):
             raise PictureNeedsMemory(f"{name}: not enough memory to decode it; shrink it first") from None
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        plain = "".join(letter if letter.isprintable() else "?" for letter in reason)
-        raise PictureError(f"{name}: cannot be read, damaged or cut short ({plain[:200]})") from error
+        raise PictureError(f"{name}: cannot be read, damaged or cut short ({visible(reason)[:200]})") from error
 
 
 @contextmanager
@@ -196,19 +230,89 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         yield source
     elif isinstance(source, ndarray):
         yield _from_array(source)
-    elif isinstance(source, (bytes, Member)):
-        content = source.read() if isinstance(source, Member) else source
-        yield Image.open(BytesIO(content), formats=FORMATS)
     else:
-        path = Path(source)
-        if not path.exists():
-            raise PictureError("no such file")
-        if not path.is_file():  # opening a pipe or a device could wait for ever
-            raise PictureError("not a regular file")
-        if path.stat().st_size > MAX_BYTES:
-            raise PictureError(f"larger than {MAX_BYTES >> 20} MiB; shrink it first")
-        with path.open("rb") as file:
-            yield Image.open(file, formats=FORMATS)
+        with _file(source) as file:
+            yield _open_image(file)
+
+
+@contextmanager
+def _file(source: Path | str | bytes | Member) -> Iterator[File]:
+    """The file of a picture. Raises ``PictureError`` for what is none, or too large."""
+    if isinstance(source, (bytes, Member)):
+        yield BytesIO(source.read() if isinstance(source, Member) else source)
+        return
+    path = Path(source)
+    if not path.exists():
+        raise PictureError("no such file")
+    if not path.is_file():  # opening a pipe or a device could wait for ever
+        raise PictureError("not a regular file")
+    if path.stat().st_size > MAX_BYTES:
+        raise PictureError(f"larger than {MAX_BYTES >> 20} MiB; shrink it first")
+    with path.open("rb") as file:
+        yield file
+
+
+def _open_image(file: File) -> Image.Image:
+    """Read a picture's header, by the reader that its first bytes ask for."""
+    brands = _brands(file.read(256))
+    file.seek(0)
+    if not brands & (AVIF_BRANDS | HEIF_BRANDS):
+        return Image.open(without_notes(file), formats=FORMATS)
+    if file.seek(0, 2) > MAX_MEMBER_BYTES:
+        raise PictureTooLarge(f"larger than {MAX_MEMBER_BYTES >> 20} MiB; shrink it or save it as JPEG first")
+    file.seek(0)
+    return Image.open(file, formats=["AVIF"]) if brands & AVIF_BRANDS else _open_heif(file)
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """What a file of ISO's media format says it is, main brand and compatible ones; nothing for other files."""
+    if head[4:8] != b"ftyp":
+        return set()
+    box = head[: int.from_bytes(head[:4], "big")]
+    return {box[8:12], *(box[at : at + 4] for at in range(16, len(box), 4))}
+
+
+def _open_heif(file: File) -> Image.Image:
+    try:
+        try:
+            from pi_heif import HeifImageFile
+        except ImportError:
+            from pillow_heif import HeifImageFile
+    except ImportError:
+        remedy = "to read it: pip install 'wingbar[heif]'; or save it as JPEG"
+        raise PictureError(f"a HEIC picture, as phones make them; {remedy}") from None
+    return HeifImageFile(file)
+
+
+def _without_end_mark(source: Source, short_side: int | None, needed: int | None) -> Picture | None:
+    """The picture of a JPEG that holds all its pixels but ends before its end mark; None for any other file.
+
+    Whether all are there is seen by what does not matter: three endings, of which two would add pixels of noise.
+    """
+    if isinstance(source, (Image.Image, ndarray)):
+        return None
+    with _file(source) as file:
+        start = file.read(2)
+        content = start + (file.read(MAX_MEMBER_BYTES) if start == JPEG_START else b"")
+    content = content.removesuffix(b"\xff")  # half a mark
+    if len(content) > MAX_MEMBER_BYTES or content.endswith(JPEG_END) or not _one_scan(content):
+        return None
+    endings = (b"", b"\x55" * 64, b"\xaa" * 64)
+    first, *others = (_decoded(content + ending + JPEG_END, short_side, needed) for ending in endings)
+    return first if all(np.array_equal(first.pixels, other.pixels) for other in others) else None
+
+
+def _one_scan(jpeg: bytes) -> bool:
+    """Whether a JPEG keeps all its colours in one scan: of one with several, whole scans could be missing."""
+    at, colours = 2, 0
+    while jpeg.startswith(JPEG_START) and jpeg[at : at + 1] == b"\xff" and at + 10 <= len(jpeg):
+        kind, length = jpeg[at + 1], int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if kind in (0xC0, 0xC1):
+            colours = jpeg[at + 9]
+        elif kind == 0xDA:
+            return 0 < colours == jpeg[at + 4]
+        at += 2 + length
+    return False
 
 
 def _from_array(array: ndarray) -> Image.Image:
@@ -221,7 +325,7 @@ def _from_array(array: ndarray) -> Image.Image:
         )
     if plain.dtype == np.bool_:
         plain = plain * np.uint8(255)
-    return Image.fromarray(plain if plain.dtype == np.uint8 else _to_8_bits(plain))
+    return Image.fromarray(plain if plain.dtype == np.uint8 else _to_8_bits(plain, _white(plain)))
 
 
 def _too_many(size: tuple[int, int], short_side: int | None) -> str:
@@ -259,21 +363,58 @@ def _resampled(
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise PictureError("floating-point pixels have no fixed white; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):
-        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)
+        return Image.fromarray(_to_8_bits(values, _white(values))).convert("RGB")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
 
 
-def _to_8_bits(values: ndarray) -> ndarray:
-    """0..65535 to 0..255, rounded. Pillow's own conversion clips at 255 instead."""
-    if values.min() < 0 or values.max() > 65535:
-        raise PictureError("pixels outside 0..65535; save it with 8 or 16 bits")
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def _white(values: ndarray) -> int:
+    """What stands for white in pixels of more than 8 bits: 1 for fractions, else the most that their bits can hold."""
+    darkest, brightest = float(values.min()), float(values.max())
+    if not (darkest >= 0 and brightest < 2 ** BIT_DEPTHS[-1]):  # not a number is neither
+        raise PictureError("pixels below 0 or without bounds have no fixed black and white; save it with 8 or 16 bits")
+    if values.dtype.kind == "f" and brightest <= 1.5:  # resampling may lead a little beyond 1
+        return 1
+    return next(2**bits - 1 for bits in BIT_DEPTHS if brightest < 2**bits)
+
+
+def _to_8_bits(values: ndarray, white: int) -> UInt8[ndarray, "..."]:
+    """0..white to 0..255, rounded. Pillow's own conversion clips at 255 instead."""
+    if values.dtype.kind == "f":
+        return np.clip(values * np.float32(255 / white) + np.float32(0.5), 0, 255).astype(np.uint8)
+    table_bits = min(white.bit_length(), 16)
+    levels = np.arange(2**table_bits)
+    table = ((levels * 255 + levels[-1] // 2) // levels[-1]).astype(np.uint8)
+    return table[values >> (white.bit_length() - table_bits)]
+
+
+def _has_16_bits(image: Image.Image) -> bool:
+    """Whether colours of 16 bits are about to be decoded, of which Pillow keeps the upper 8."""
+    return image.mode in ("RGB", "RGBA") and any(_other_half(tile.args) for tile in getattr(image, "tile", ()))
+
+
+def _other_half(arguments: object) -> tuple[object, ...] | None:
+    """A decoder's arguments with the order of bytes swapped: it then keeps the lower 8 of 16 bits."""
+    first, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
+    kind, _, order = str(first).partition(";16")
+    swapped = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+    return (f"{kind};16{swapped[order]}", *rest) if kind in ("RGB", "RGBA") and order in swapped else None
+
+
+def _with_low_bytes(image: Image.Image, source: Source) -> Image.Image:
+    """A decoded picture of 16-bit colours, scaled by what all 16 bits hold where the upper ones hold little."""
+    high = np.asarray(image)
+    if isinstance(source, (Image.Image, ndarray)) or high[..., :3].max() >= 64:  # more than 14 bits: scaled rightly
+        return image
+    with _opened(source) as again:
+        again.tile = [tile._replace(args=_other_half(tile.args)) for tile in again.tile]  # type: ignore[attr-defined]
+        again.load()
+        values = high[..., :3].astype(np.uint16) << 8 | np.asarray(again)[..., :3]
+    return Image.fromarray(np.concatenate([_to_8_bits(values, _white(values)), high[..., 3:]], axis=-1))
 
 
 class _Quiet:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wingbar.check.audit import Finding, Item, audit, doubts, is_grey, leaks
+from wingbar.check.audit import Finding, Item, audit, doubts, is_grey, leaks, light_of
 from wingbar.check.sheet import rows, write
 from wingbar.data import load
 from wingbar.data.synthetic import draw_bird
@@ -100,6 +100,41 @@ def test_tiny_grey_and_turned_pictures(photos: Path) -> None:
         "grey": [{"train/wren/grey.jpg"}],
         "turned": [{"train/wren/turned.jpg"}],
     }
+
+
+def test_dark_blank_and_faint_pictures(photos: Path) -> None:
+    pixels = draw_bird(0, 990).pixels
+    pictures = {
+        "dark": np.round(pixels / 6), "blank": np.full_like(pixels, 255), "black": np.zeros_like(pixels),
+        "faint": 120 + np.round(pixels / 10), "noisy": 90 + np.random.default_rng(0).integers(0, 4, pixels.shape),
+    }  # fmt: skip
+    for name, spoilt in pictures.items():
+        Image.fromarray(spoilt.astype(np.uint8)).save(photos / f"train/wren/{name}.png")
+    findings = found(photos)
+    assert findings["dark"] == [{"train/wren/dark.png"}]
+    assert findings["faint"] == [{"train/wren/faint.png"}]
+    assert findings["blank"] == [{f"train/wren/{name}.png"} for name in ("black", "blank", "noisy")]
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 255), (200, 0, 0)])
+def test_a_pure_colour_beside_another_is_neither_dark_nor_blank(colour: tuple[int, int, int]) -> None:
+    pixels = np.zeros((128, 128, 3), np.uint8)
+    pixels[:, :64], pixels[:, 64:] = colour, (0, 200, 0)
+    light = light_of(pixels)
+    assert not light.dark and not light.faint and not light.blank
+
+
+def test_class_names_that_look_alike_are_shown_spelt_out(photos: Path) -> None:
+    for name in ("Crane", "crane ", "Zwergs\u00e4ger", "Zwergsager", "001.Black_tern", "Black tern", "Tern", "鳥"):
+        for number in range(2):
+            draw(photos / "train" / name / f"{number}.png", 300 + number, 0)
+    finding = next(one for one in audit(load(photos)) if one.key == "names")
+    assert [(item.facts["classes"], item.facts["alike but for"].split()[0]) for item in finding.items] == [
+        ("'Crane', 'crane '", "case,"),
+        ("'001.Black_tern', 'Black tern'", "accents,"),
+        ("'Zwergsager', 'Zwergs\\xe4ger'", "accents,"),
+    ]
+    assert rows([finding])[0][2].startswith("classes 'Crane', 'crane '")
 
 
 def test_a_little_colour_is_not_grey() -> None:

@@ -179,9 +179,7 @@ def test_pictures_looked_at_and_shown_are_bounded(copy: Path, monkeypatch: pytes
         monkeypatch.setattr(pages_module, name, 1)
     write_guide(copy, per_class=2)
     assert calls == [2] * len(CLASSES)
-    assert re.search(
-        r"looking at 16 of 24 training pictures.*\n\s+about [\d.]+ min for the other 14", capsys.readouterr().err
-    )
+    assert re.search(r"predicting 16 of 24 training pictures", capsys.readouterr().err)
     pages = check_site(copy / "guide")
     assert len([link for link in pages["classes/0001.html"].links if link.endswith(".jpg")]) <= 1 + 3 + 1
     with pytest.raises(ConfigError, match="per_class"):
@@ -279,6 +277,28 @@ def test_a_data_set_that_has_gone_or_is_another_is_told(copy: Path, birds: Path)
         write_guide(copy, "nowhere")
     with pytest.raises(DataError, match="classes are not the model's"):
         write_guide(copy, birds)
+
+
+def test_a_guide_elsewhere_is_the_same_and_leaves_the_run_alone(copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(copy / "guide-cache")
+    (copy / "guide-cache").write_text("a run that cannot be written to")
+    before = contents(copy)
+    index = write_guide(copy, out=tmp_path / "out", quiet=True)
+    assert index == tmp_path / "out" / "index.html" and contents(copy) == before
+    pages = set(contents(copy / "guide"))
+    assert pages <= set(contents(tmp_path / "out"))
+    assert index.read_bytes() == (copy / "guide" / "index.html").read_bytes()
+    with pytest.raises(RunError, match="--out"):
+        write_guide(copy, quiet=True)
+
+
+def test_nothing_is_written_into_a_model_folder(copy: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(copy / "model", tmp_path / "model"))
+    before = contents(model)
+    with pytest.raises(RunError, match=r"name a folder for the guide with --out"):
+        write_guide(model, quiet=True)
+    index = write_guide(model, out=tmp_path / "guide", quiet=True)
+    assert contents(model) == before and "has not been evaluated" in check_site(index.parent)["index.html"].text("p")
 
 
 def test_the_map_and_the_card_speak_of_this_run(run: Path, site: Path) -> None:

@@ -30,6 +30,7 @@ ENCODINGS: dict[str, tuple[str, dict[str, object]]] = {
     "webp": ("WEBP", {"quality": 60}),
     "lossless.webp": ("WEBP", {"lossless": True}),
     "ppm": ("PPM", {}),
+    "avif": ("AVIF", {"quality": 60}),
 }
 
 
@@ -181,7 +182,7 @@ def bombs() -> Iterator[Hostile]:
     yield Hostile("bomb-real.png", png_of(7_000, 7_000, bytes(7_000 * 876)), "read")
     for kind in (b"iTXt", b"zTXt", b"iCCP"):
         text = b"a\0" + (b"\1\0\0\0" if kind == b"iTXt" else b"\0") + note
-        yield Hostile(f"bomb-note-{kind.decode()}.png", png_of(9, 9, bytes(27), chunk(kind, text)))
+        yield Hostile(f"bomb-note-{kind.decode()}.png", png_of(9, 9, bytes(27), chunk(kind, text)), "read")
     frames = [Image.new("L", (600, 600), number) for number in range(60)]
     yield Hostile("bomb-frames.gif", encoded(frames[0], "GIF", {"save_all": True, "append_images": frames[1:]}), "read")
     yield Hostile("bomb-trailer.jpg", encoded(whole, "JPEG") + bytes(3 << 20), "read")
@@ -208,12 +209,12 @@ def odd_modes(generator: np.random.Generator) -> Iterator[Hostile]:
     for mode in ("CMYK", "LAB", "RGBA", "YCbCr"):
         image = own.convert("LAB") if mode == "LAB" else own.convert(mode)
         yield Hostile(f"mode-{mode}.tif", encoded(image, "TIFF"))
-    for name, value in (("nan", np.nan), ("inf", np.inf), ("half", 0.5)):
+    for name, value in (("nan", np.nan), ("inf", np.inf), ("below", -0.5)):
         yield Hostile(
             f"float-{name}.tif", encoded(Image.fromarray(np.full((9, 9), value, np.float32)), "TIFF"), "refused"
         )
-    for name, number in (("negative", -5), ("large", 2**31 - 1)):
-        yield Hostile(f"int-{name}.tif", encoded(Image.fromarray(np.full((9, 9), number, np.int32)), "TIFF"), "refused")
+    for name, number, verdict in (("negative", -5, "refused"), ("large", 2**31 - 1, "read")):
+        yield Hostile(f"int-{name}.tif", encoded(Image.fromarray(np.full((9, 9), number, np.int32)), "TIFF"), verdict)
     transparent = own.convert("P")
     for number in range(4):
         clear = generator.bytes(int(generator.integers(1, 256)))

@@ -51,6 +51,16 @@ def same_name(a: str, b: str) -> bool:
     return folded(a) == folded(b)
 
 
+def plain_letters(name: str) -> str:
+    """`folded`, without accents, punctuation and a number in front: ``002.Säger_Gans`` and ``sager-gans`` are equal.
+
+    Only the accents of European scripts go: in others such marks make other words.
+    """
+    letters = unicodedata.normalize("NFKD", folded(re.sub(r"^\d+[._ -]+(?=\D)", "", name)))
+    kept = (x for x in letters if not 200 <= unicodedata.combining(x) <= 240)
+    return nfc(" ".join("".join(" " if unicodedata.category(x)[0] in "PSZ" else x for x in kept).split()))
+
+
 def spelt_out(name: str) -> str:
     """A name in ASCII, quoted, so that names that look the same are told apart: ``'cr\\xe2ne '``."""
     return ascii(name)

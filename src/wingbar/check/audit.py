@@ -1,6 +1,6 @@
 """What is wrong with a data set, before anything is learnt from it: one decoding of each picture tells all.
 
-Pictures are looked at one by one and remembered as a few kilobytes, so memory grows slowly with their number.
+Pictures are decoded one by one and remembered as a few kilobytes, so memory grows slowly with their number.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from wingbar._system.text import folded, plain_letters, spelt_out
 from wingbar.check.duplicates import Small, same_photographs, small_copy
 from wingbar.check.labels import doubtful
 from wingbar.data.sample import Dataset, Sample
@@ -34,10 +35,14 @@ UNEVEN = 10
 """Times that the largest class may be larger than the smallest."""
 GREY = 6
 """Difference between the colour channels that 99 % of a grey picture's pixels stay below (JPEG leaves a little)."""
+DARK = 48
+"""Brightness (0..255) that 98 % of a dark picture's pixels stay below: underexposed, or deep pixels scaled wrongly."""
+BLANK, FAINT = 6, 40
+"""Span of brightness (0..255), without 1 % at either end, below which a picture shows nothing, or hardly anything."""
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class PictureFacts:
     """What one decoding of a picture tells."""
 
     digest: str
@@ -46,7 +51,33 @@ class Look:
     """(width, height), upright."""
     turned: bool
     grey: bool
+    light: Light
     small: Small
+
+
+@dataclass(frozen=True)
+class Light:
+    """How light a picture is and how much that varies, in 0..255."""
+
+    brightness: float
+    """98 % of the pixels are darker, by their brightest channel."""
+    span: float
+    """Of the channel that differs most over the picture, without 1 % at either end."""
+
+    @property
+    def blank(self) -> bool:
+        """Whether the picture shows a single colour."""
+        return self.span < BLANK
+
+    @property
+    def dark(self) -> bool:
+        """Whether it shows something, but nearly black."""
+        return self.brightness < DARK and not self.blank
+
+    @property
+    def faint(self) -> bool:
+        """Whether it shows something, bright enough, but of little contrast."""
+        return self.span < FAINT and not self.blank and not self.dark
 
 
 @dataclass(frozen=True)
@@ -67,7 +98,7 @@ class Finding:
     items: tuple[Item, ...]
 
 
-def look_at(sample: Sample) -> Look | str:
+def examine(sample: Sample) -> PictureFacts | str:
     """Decode one picture; the reason where that fails."""
     try:
         picture = read_picture(sample.path, short_side=READ_SIDE)
@@ -75,7 +106,8 @@ def look_at(sample: Sample) -> Look | str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (PictureError, OSError) as error:
         return str(error).removeprefix(f"{str(sample.path)!r}: ")
-    return Look(digest, picture.size, picture.turned, is_grey(picture.pixels), small_copy(picture.pixels))
+    pixels = picture.pixels
+    return PictureFacts(digest, picture.size, picture.turned, is_grey(pixels), light_of(pixels), small_copy(pixels))
 
 
 def is_grey(pixels: UInt8[ndarray, "height width 3"]) -> bool:
@@ -84,22 +116,31 @@ def is_grey(pixels: UInt8[ndarray, "height width 3"]) -> bool:
     return bool(np.quantile(spread, 0.99) < GREY)
 
 
+def light_of(pixels: UInt8[ndarray, "height width 3"]) -> Light:
+    """How bright a picture is, and how much there is to see. Channels count apart: a pure blue is not dark."""
+    low, high = np.quantile(pixels, (0.01, 0.99), axis=(0, 1))
+    return Light(float(np.quantile(pixels.max(2), 0.98)), float((high - low).max()))
+
+
 def audit(dataset: Dataset) -> tuple[Finding, ...]:
     """All findings of a data set, empty ones included, the gravest first."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # as many big pictures in memory as there are cores
-        looks = list(pool.map(look_at, dataset.samples))
-    seen = [(s, look) for s, look in zip(dataset.samples, looks, strict=True) if isinstance(look, Look)]
-    bad = [(s, look) for s, look in zip(dataset.samples, looks, strict=True) if isinstance(look, str)]
+        results = list(zip(dataset.samples, pool.map(examine, dataset.samples), strict=True))
+    read = [(sample, facts) for sample, facts in results if isinstance(facts, PictureFacts)]
+    unreadable = [Item((sample,), {"reason": reason}) for sample, reason in results if isinstance(reason, str)]
+    skipped = [Item((), {"file": _within(dataset, file.path), "reason": file.reason}) for file in dataset.skipped]
 
-    def those(holds: Callable[[Look], bool]) -> tuple[Item, ...]:
-        return tuple(Item((s,), {"size": "{} x {}".format(*look.size)}) for s, look in seen if holds(look))
+    def those(holds: Callable[[PictureFacts], bool]) -> tuple[Item, ...]:
+        return tuple(Item((s,), {"size": "{} x {}".format(*facts.size)}) for s, facts in read if holds(facts))
 
-    unreadable = [Item((sample,), {"reason": reason}) for sample, reason in bad]
-    skipped = [Item((), {"file": _within(dataset, one.path), "reason": one.reason}) for one in dataset.skipped]
     return (
-        *copies(dataset, seen),
+        *copies(dataset, read),
         Finding("unreadable", "Cannot be read whole", "Restore or remove them.", tuple(unreadable)),
         Finding("skipped", "Not taken for pictures", "See whether any should be.", tuple(skipped)),
+        like_names(dataset),
+        Finding("blank", "Of a single colour", "Remove them: they show nothing.", those(lambda k: k.light.blank)),
+        Finding("dark", "Nearly black", "Brighten or replace them.", those(lambda k: k.light.dark)),
+        Finding("faint", "Of little contrast", "See what they show.", those(lambda k: k.light.faint)),
         Finding("tiny", f"Short side under {TINY} px", "Find larger ones.", those(lambda k: min(k.size) < TINY)),
         Finding("grey", "Without colours", "Keep them if what you will name is grey too.", those(lambda k: k.grey)),
         Finding(
@@ -114,14 +155,14 @@ def _within(dataset: Dataset, path: Path) -> str:
     return path.relative_to(dataset.root).as_posix() if path.is_relative_to(dataset.root) else str(path)
 
 
-def copies(dataset: Dataset, seen: Sequence[tuple[Sample, Look]]) -> tuple[Finding, ...]:
+def copies(dataset: Dataset, read: Sequence[tuple[Sample, PictureFacts]]) -> tuple[Finding, ...]:
     """The photographs that are there more than once: across splits, across classes, and elsewhere."""
     across_splits, across_classes, others = [], [], []
-    smalls = np.stack([look.small for _, look in seen]) if seen else np.zeros((0, 1, 1), np.uint8)
-    groups, links = same_photographs([look.digest for _, look in seen], smalls)
+    smalls = np.stack([facts.small for _, facts in read]) if read else np.zeros((0, 1, 1), np.uint8)
+    groups, links = same_photographs([facts.digest for _, facts in read], smalls)
     for group in groups:
-        samples = tuple(seen[i][0] for i in group)
-        files = {seen[i][1].digest for i in group}
+        samples = tuple(read[i][0] for i in group)
+        files = {read[i][1].digest for i in group}
         least = min((s for (i, _), s in links.items() if i in group), default=1.0)
         item = Item(samples, {"copies": "the same file"} if len(files) == 1 else {"similarity": round(least, 3)})
         splits, labels = {s.split for s in samples}, {s.label for s in samples}
@@ -145,14 +186,45 @@ def copies(dataset: Dataset, seen: Sequence[tuple[Sample, Look]]) -> tuple[Findi
     )  # fmt: skip
 
 
+def like_names(dataset: Dataset) -> Finding:
+    """Classes that people may have meant to be one: their names hardly differ. Names are spelt out in ASCII."""
+    count = Counter(sample.label for sample in dataset.samples)
+    items = [
+        Item((), {
+            "classes": ", ".join(spelt_out(dataset.classes[label]) for label in group),
+            "pictures": ", ".join(str(count[label]) for label in group),
+            "alike but for": difference,
+        })
+        for difference, group in _groups(dataset.classes)
+    ]  # fmt: skip
+    advice = "If they are one class, give its pictures one folder, or one label; names are spelt out in ASCII here."
+    return Finding("names", "Class names that look alike", advice, tuple(items))
+
+
+def _groups(names: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
+    """How the names of each group differ, and the group; the closest first, none twice."""
+    known: set[tuple[int, ...]] = set()
+    for difference, key in (
+        ("case, spaces or how letters are encoded", folded),
+        ("accents, punctuation or a number in front", plain_letters),
+    ):
+        groups: dict[str, list[int]] = {}
+        for label, name in enumerate(names):
+            groups.setdefault(key(name) or name, []).append(label)
+        for group in groups.values():
+            if len(group) > 1 and tuple(group) not in known:
+                known.add(tuple(group))
+                yield difference, group
+
+
 def classes(dataset: Dataset) -> tuple[Finding, Finding]:
     """Classes with few training pictures, and whether the largest dwarfs the smallest."""
     count = Counter(sample.label for sample in dataset.split("train"))
-    named = {name: count[label] for label, name in enumerate(dataset.classes)}
-    few = tuple(Item((), {"class": name, "training pictures": n}) for name, n in named.items() if n < FEW)
-    most, least = max(named, key=named.__getitem__), min(named, key=named.__getitem__)
-    facts = {"largest": most, "pictures": named[most], "smallest": least, "its pictures": named[least]}
-    uneven = (Item((), facts),) if named[most] > UNEVEN * named[least] else ()
+    sizes = {name: count[label] for label, name in enumerate(dataset.classes)}
+    few = tuple(Item((), {"class": name, "training pictures": n}) for name, n in sizes.items() if n < FEW)
+    most, least = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
+    facts = {"largest": most, "pictures": sizes[most], "smallest": least, "its pictures": sizes[least]}
+    uneven = (Item((), facts),) if sizes[most] > UNEVEN * sizes[least] else ()
     return (
         Finding("small", f"Classes of fewer than {FEW} training pictures", "Add pictures.", few),
         Finding("uneven", f"Largest class over {UNEVEN} times the smallest", "Add pictures to the small ones.", uneven),
@@ -165,16 +237,16 @@ def doubts(
     dataset: Dataset,
     samples: Sequence[Sample],
     probabilities: Float[ndarray, "n classes"],
-    told: str,
+    basis: str,
 ) -> Finding:
-    """Labels in doubt by probabilities of nets that have not seen the samples; ``told`` says how they were judged."""
+    """Labels in doubt by probabilities of nets that have not seen the samples; ``basis`` says how they were judged."""
     labels = np.array([sample.label for sample in samples], np.int64)
     items = []
     for index, likelier in doubtful(labels, probabilities):
-        own, other = (round(float(probabilities[index, label]), 3) for label in (labels[index], likelier))
-        facts = {"rather": dataset.classes[likelier], "at": other, "its label at": own}
+        given, rather = (round(float(probabilities[index, label]), 3) for label in (labels[index], likelier))
+        facts = {"rather": dataset.classes[likelier], "at": rather, "its label at": given}
         items.append(Item((samples[index],), facts))
-    return Finding(key, title, f"Look at them, the first first. {told}", tuple(items))
+    return Finding(key, title, f"Look at them, the first first. {basis}", tuple(items))
 
 
 def leaks(findings: Iterable[Finding]) -> bool:

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from wingbar._system.settings import fill
+from wingbar._system.text import visible
 from wingbar.check.audit import Finding, doubts
 from wingbar.config import Config
 from wingbar.data.sample import Dataset, Sample
@@ -36,9 +37,12 @@ from wingbar.steps.store import Store
 FOLDS = 5
 
 
-def doubtful_labels(run: Path, dataset: Dataset, batch_size: int = 16) -> tuple[Finding, ...]:
+def doubtful_labels(
+    run: Path, dataset: Dataset, batch_size: int = 16, *, out: Path | None = None
+) -> tuple[Finding, ...]:
     """The labels in doubt among all pictures that the run, or the net it started from, can judge honestly.
 
+    That the test split is read is noted in the run, or, where that cannot be written to, in the folder ``out``.
     Raises RunError for a run on other training pictures, and DataError for other classes or nothing to judge.
     """
     recognizer = load(run)
@@ -52,12 +56,21 @@ def doubtful_labels(run: Path, dataset: Dataset, batch_size: int = 16) -> tuple[
         findings.append(out_of_fold(config, dataset, training, open_hardware(config)))
         validation = ()
     if test:
-        note_reading(run, dataset, "whose labels are checked")
+        _note_reading(run, dataset, out)
     if validation or test:
         findings.append(by_predictions(recognizer, dataset, validation, test, batch_size))
     if not findings:
         raise DataError(f"{run}: has seen every picture and started from no weights, so it can judge no label.")
     return tuple(findings)
+
+
+def _note_reading(run: Path, dataset: Dataset, out: Path | None) -> None:
+    try:
+        note_reading(run, dataset, "whose labels are checked")
+    except RunError:  # a run on a medium that is only read, say
+        if out is None:
+            raise
+        note_reading(out, dataset, f"whose labels are checked by the run {visible(str(run))}")
 
 
 def origin(card: Card, run: Path) -> tuple[Config, str]:
@@ -74,16 +87,16 @@ def origin(card: Card, run: Path) -> tuple[Config, str]:
 def out_of_fold(config: Config, dataset: Dataset, samples: Sequence[Sample], hardware: Hardware) -> Finding:
     """Doubts about training pictures, each judged by a regression that was fitted on other pictures."""
     net = create(config.net, len(dataset.classes), config.weights).to(hardware.device)
-    seen = features(net, [View(sample.path, sample.label) for sample in samples], config.size, hardware)
+    inputs = features(net, [View(sample.path, sample.label) for sample in samples], config.size, hardware)
     labels = np.array([sample.label for sample in samples])
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200))
     cuts = folds(labels, FOLDS, config.seed)
-    scores = cross_val_predict(model, seen, labels, cv=cuts, method="predict_proba")
-    told = (
+    scores = cross_val_predict(model, inputs, labels, cv=cuts, method="predict_proba")
+    basis = (
         f"Judged: all {len(samples)} training pictures, by logistic regression on the features of the weights that "
         f"the run started from, {FOLDS} folds, each picture by a fit without it; {_right(scores, labels)}."
     )
-    return doubts("labels-training", "Labels in doubt, training", dataset, samples, scores, told)
+    return doubts("labels-training", "Labels in doubt, training", dataset, samples, scores, basis)
 
 
 def by_predictions(
@@ -92,20 +105,20 @@ def by_predictions(
     """Doubts about pictures that no net of the run was trained on."""
     samples = (*validation, *test)
     predictions = recognizer.predict_many((sample.path for sample in samples), batch_size)
-    judged = [  # scores alone: the maps of all pictures would fill the memory
-        (sample, [one.scores[name] for name in recognizer.classes])
-        for sample, one in zip(samples, predictions, strict=True)
-        if one.error is None
+    rows = [  # scores alone: the maps of all pictures would fill the memory
+        (sample, [prediction.scores[name] for name in recognizer.classes])
+        for sample, prediction in zip(samples, predictions, strict=True)
+        if prediction.error is None
     ]
-    if not judged:
+    if not rows:
         raise DataError(f"{dataset.root}: none of {len(samples)} pictures to judge can be read.")
-    scores = np.array([row for _, row in judged])
-    kept = [sample for sample, _ in judged]
-    told = (
-        f"Judged: {len(kept)} pictures that no net of the run was trained on, {len(validation)} of the validation cut "
-        f"and {len(test)} of the test split; {_right(scores, np.array([sample.label for sample in kept]))}."
+    scores = np.array([row for _, row in rows])
+    readable = [sample for sample, _ in rows]
+    basis = (
+        f"Judged: {len(readable)} pictures that no net of the run was trained on, {len(validation)} of the validation "
+        f"cut and {len(test)} of the test split; {_right(scores, np.array([sample.label for sample in readable]))}."
     )
-    return doubts("labels-unseen", "Labels in doubt, not trained on", dataset, kept, scores, told)
+    return doubts("labels-unseen", "Labels in doubt, not trained on", dataset, readable, scores, basis)
 
 
 def _right(scores: np.ndarray, labels: np.ndarray) -> str:

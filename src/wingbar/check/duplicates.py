@@ -65,9 +65,9 @@ def close_pairs(
         yield start + np.stack([rows, columns], 1)[nearest]
 
 
-def similarity(one: Small, other: Small) -> float:
+def similarity(first: Small, second: Small) -> float:
     """The best correlation, in [-1, 1], of one picture with a place of the other, whichever is the cropped one."""
-    return max(_best_place(one, other), _best_place(other, one))
+    return max(_best_place(first, second), _best_place(second, first))
 
 
 def _best_place(whole: Small, crop: Small) -> float:
@@ -93,20 +93,20 @@ def same_photographs(
     thousands that look alike without being the same (a camera that never moves) each has its `PATIENCE` only.
     """
     joined = DisjointSet(range(len(smalls)))
-    first: dict[str, int] = {}
+    first_of: dict[str, int] = {}
     for index, digest in enumerate(digests):
-        joined.merge(first.setdefault(digest, index), index)
-    shown = smalls.std((1, 2)) >= FLAT
-    unlike = np.array([index for index in first.values() if shown[index]], np.int64)
+        joined.merge(first_of.setdefault(digest, index), index)
+    detailed = smalls.std((1, 2)) >= FLAT
+    unlike = np.array([index for index in first_of.values() if detailed[index]], np.int64)
     links: dict[tuple[int, int], float] = {}
     vain = np.zeros(len(smalls), np.int64)
     for pairs in close_pairs(hashes(smalls[unlike])):
         for i, j in unlike[pairs].tolist():
             if joined.connected(i, j) or min(vain[i], vain[j]) >= PATIENCE:
                 continue
-            if (found := similarity(smalls[i], smalls[j])) >= same:
+            if (likeness := similarity(smalls[i], smalls[j])) >= same:
                 joined.merge(i, j)
-                links[i, j] = found
+                links[i, j] = likeness
             else:
                 vain[[i, j]] += 1
     groups = sorted(sorted(group) for group in joined.subsets() if len(group) > 1)

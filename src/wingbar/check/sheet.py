@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from wingbar._system.files import write_bytes, write_json, write_text
 from wingbar._system.text import visible
 from wingbar.check.audit import Finding, Item
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import PictureError
-from wingbar.images import read_picture
+from wingbar.images import read_picture, small_jpeg
 
 SHOWN = 60
-"""Things of one kind that the sheet shows; the JSON file lists all."""
+"""Items of a finding that the sheet shows; the JSON file lists all."""
 THUMBNAIL = 180
 """Longest side of a thumbnail, in pixels."""
 WIDE = 72
@@ -66,8 +63,8 @@ def write(folder: Path, dataset: Dataset, findings: Sequence[Finding]) -> Path:
     value = to_json(dataset, findings)
     write_json(folder / "data-check.json", value)
     number = 0
-    for finding, told in zip(findings, value["findings"].values(), strict=True):
-        for item, shown in list(zip(finding.items, told["items"], strict=True))[:SHOWN]:
+    for finding, record in zip(findings, value["findings"].values(), strict=True):
+        for item, shown in list(zip(finding.items, record["items"], strict=True))[:SHOWN]:
             shown["facts"] = [(key, fact) for key, fact in shown.items() if key != "pictures"]
             shown["more"] = len(item.pictures[MEMBERS:])
             shown["pictures"] = shown["pictures"][:MEMBERS]
@@ -76,13 +73,13 @@ def write(folder: Path, dataset: Dataset, findings: Sequence[Finding]) -> Path:
                 picture["thumbnail"] = _thumbnail(folder, number, sample)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("wingbar.check").joinpath("sheet.html").read_text(encoding="utf-8"))
-    write_text(folder / "index.html", template.render(value, told=dataset.describe(), limit=SHOWN))
+    write_text(folder / "index.html", template.render(value, summary=dataset.describe(), limit=SHOWN))
     return folder / "index.html"
 
 
 def rows(findings: Sequence[Finding]) -> list[list[str]]:
     """Title, number found and the first thing found of each finding, for a table."""
-    return [[one.title, str(len(one.items)), _first(one.items)] for one in findings]
+    return [[finding.title, str(len(finding.items)), _first(finding.items)] for finding in findings]
 
 
 def _first(items: Sequence[Item]) -> str:
@@ -101,12 +98,9 @@ def _picture(dataset: Dataset, sample: Sample) -> dict[str, Any]:
 def _thumbnail(folder: Path, number: int, sample: Sample) -> str | None:
     """Its path relative to the sheet; None for a picture that cannot be read."""
     try:
-        picture = Image.fromarray(read_picture(sample.path, short_side=THUMBNAIL).pixels)
+        content = small_jpeg(read_picture(sample.path, short_side=THUMBNAIL), THUMBNAIL)
     except PictureError:
         return None
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    content = BytesIO()
-    picture.save(content, "JPEG", quality=85)
     name = f"thumbnails/{number:05}.jpg"
-    write_bytes(folder / name, content.getvalue())
+    write_bytes(folder / name, content)
     return name

@@ -39,7 +39,7 @@ class Check:
         if self.run_folder is not None:  # first: a run that cannot judge is told before all pictures are compared
             from wingbar.check.doubts import doubtful_labels
 
-            doubts = doubtful_labels(self.run_folder, dataset)
+            doubts = doubtful_labels(self.run_folder, dataset, out=self.out)
         findings = (*audit(dataset), *doubts)
         sheet = write(self.out, dataset, findings)
         print(dataset.describe(), render(["finding", "found", "first"], rows(findings)), sep="\n\n")

@@ -93,12 +93,14 @@ class Explain:
 
 @dataclass
 class Guide:
-    """Write the run's field guide, RUN/guide/index.html: classes, field marks, look-alikes. Opens without network."""
+    """Write the run's field guide: classes, field marks, look-alikes. Opens in a browser, without network."""
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
     data: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DATA")] = None
     """Data set that the run was trained on, where it has moved."""
+    out: Path | None = None
+    """Folder for the guide; by default RUN/guide. Needed for a model folder alone, which stays as it is."""
     per_class: int = 24
     """Training pictures of each class that are looked at."""
     batch_size: int = 16
@@ -109,7 +111,10 @@ class Guide:
     def run(self) -> int:
         from wingbar.guide import write_guide
 
-        print(write_guide(self.run_folder, self.data, per_class=self.per_class, batch_size=self.batch_size))
+        index = write_guide(
+            self.run_folder, self.data, out=self.out, per_class=self.per_class, batch_size=self.batch_size
+        )
+        print(index)
         return 0
 
 

@@ -13,8 +13,11 @@ from wingbar.errors import DataError, PictureError, suggestion
 from wingbar.images import picture_size
 
 EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-)
+    (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
+        ".heic", ".heif", ".hif", ".avif",
+    )
+)  # fmt: skip
 MIN_PER_CLASS = 2
 VALIDATION_NAMES = ("val", "valid", "validation", "dev")
 NO_VALIDATION = (

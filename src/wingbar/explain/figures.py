@@ -95,13 +95,13 @@ def heat_figure(frame: Frame, prediction: wingbar.prediction.Prediction) -> Imag
     return frame.mounted(Image.fromarray(pixels))
 
 
-def contrast_figure(frame: Frame, told: Contrast) -> Image.Image:
+def contrast_figure(frame: Frame, comparison: Contrast) -> Image.Image:
     """Orange where the picture speaks for class A, blue for B, with a letter where each is strongest."""
-    largest = full_colour(told)
-    share = resized(told.evidence / largest, frame.fitted)
+    largest = full_colour(comparison)
+    share = resized(comparison.evidence / largest, frame.fitted)
     image = frame.mounted(Image.fromarray(diverging(np.asarray(frame.photograph), share)))
     draw = ImageDraw.Draw(image)
-    marks = [(letter, at) for letter, at in zip("AB", peaks(told.evidence), strict=True) if at is not None]
+    marks = [(letter, at) for letter, at in zip("AB", peaks(comparison.evidence), strict=True) if at is not None]
     points = [(frame.corner[0] + at[0] * frame.fitted[0], frame.corner[1] + at[1] * frame.fitted[1]) for _, at in marks]
     anchors = [(round(x) - 3, round(y) - 3, round(x) + 3, round(y) + 3) for x, y in points]
     places = place_labels(anchors, [tag_size("A")] * len(anchors), frame.size, obstacles=anchors, anywhere=True)
@@ -112,14 +112,14 @@ def contrast_figure(frame: Frame, told: Contrast) -> Image.Image:
     return image
 
 
-def full_colour(told: Contrast) -> float:
+def full_colour(comparison: Contrast) -> float:
     """Logits of the full colour: the most in this picture, and no fewer than one, so that little looks like little."""
-    return max(float(np.abs(told.evidence).max()), 1.0)
+    return max(float(np.abs(comparison.evidence).max()), 1.0)
 
 
-def scale_bar(told: Contrast, width: int) -> Image.Image:
+def scale_bar(comparison: Contrast, width: int) -> Image.Image:
     """What the colours of `contrast_figure` mean, in logits."""
-    largest = full_colour(told)
+    largest = full_colour(comparison)
     image = Image.new("RGB", (width, 44), "white")
     shares = np.tile(np.linspace(-1, 1, width, dtype=np.float32), (14, 1))
     image.paste(Image.fromarray(diverging(np.full((14, width, 3), 255, np.uint8), shares)), (0, 0))

@@ -30,13 +30,13 @@ Colour = tuple[int, int, int]
 @lru_cache(maxsize=16)
 def fonts(size: int) -> tuple[Font, ...]:
     """The fonts of this machine, the preferred first."""
-    found: list[Font] = []
+    installed: list[Font] = []
     for name in FONTS:
         try:
-            found.append(ImageFont.truetype(name, size))
+            installed.append(ImageFont.truetype(name, size))
         except OSError:
             continue
-    return (*found, ImageFont.load_default(size))
+    return (*installed, ImageFont.load_default(size))
 
 
 @lru_cache(maxsize=4096)

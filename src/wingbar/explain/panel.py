@@ -27,8 +27,8 @@ MARGIN = 24
 COLUMN = (WIDTH - 3 * MARGIN) // 2
 TALLEST = 480
 """Height of a photograph at most, in pixels."""
-LOOKED = "Bright: what speaks for the name given, to the whole picture's net. It can lie beside the object."
-SPEAKS = "Orange: what speaks for A in the whole picture; blue: for B. The letters mark where most does."
+BRIGHT = "Bright: what speaks for the name given, to the whole picture's net. It can lie beside the object."
+COLOURS = "Orange: what speaks for A in the whole picture; blue: for B. The letters mark where most does."
 
 
 def draw_panels(
@@ -51,24 +51,35 @@ def draw_panels(
 
 def panel(picture: Picture, prediction: wingbar.prediction.Prediction) -> Image.Image:
     """The sheet of one picture. Raises PictureError for a picture that could not be read."""
-    told = contrast(prediction)
+    comparison = contrast(prediction)
     frame = Frame(picture, COLUMN, TALLEST)
-    looked = stack([boxes_figure(frame, prediction), paragraph(where_text(prediction), 18, COLUMN)], 8)
-    warm = stack([heat_figure(frame, prediction), paragraph(LOOKED, 18, COLUMN)], 8)
-    spoken = [scale_bar(told, COLUMN), paragraph(SPEAKS, 18, COLUMN), paragraph(sum_text(told), 18, COLUMN)]
-    places = stack([contrast_figure(frame, told), *spoken], 8)
+    boxes = stack([boxes_figure(frame, prediction), paragraph(where_text(prediction), 18, COLUMN)], 8)
+    saliency = stack([heat_figure(frame, prediction), paragraph(BRIGHT, 18, COLUMN)], 8)
+    captions = [
+        scale_bar(comparison, COLUMN),
+        paragraph(COLOURS, 18, COLUMN),
+        paragraph(sum_text(comparison), 18, COLUMN),
+    ]
+    evidence = stack([contrast_figure(frame, comparison), *captions], 8)
     return with_margin(
-        stack([header(prediction, told), beside([looked, warm]), beside([places, votes(prediction, told)])], MARGIN)
+        stack(
+            [
+                header(prediction, comparison),
+                beside([boxes, saliency]),
+                beside([evidence, votes(prediction, comparison)]),
+            ],
+            MARGIN,
+        )
     )
 
 
-def header(prediction: wingbar.prediction.Prediction, told: Contrast) -> Image.Image:
+def header(prediction: wingbar.prediction.Prediction, comparison: Contrast) -> Image.Image:
     """Both classes with their scores and colours, and the file's name."""
     shown = dict(zip(prediction.scores, display_names(list(prediction.scores)), strict=True))
     width = WIDTH - 2 * MARGIN
     image = Image.new("RGB", (width, 96), "white")
     draw = ImageDraw.Draw(image)
-    rows = (("A", told.first, FIRST, 34, 0), ("B", told.second, SECOND, 24, 52))
+    rows = (("A", comparison.first, FIRST, 34, 0), ("B", comparison.second, SECOND, 24, 52))
     for letter, name, colour, size, y in rows:
         side = size + 8
         draw.rectangle((0, y, side, y + side), fill=colour)
@@ -86,13 +97,13 @@ def file_name(path: str) -> str:
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
-def votes(prediction: wingbar.prediction.Prediction, told: Contrast) -> Image.Image:
+def votes(prediction: wingbar.prediction.Prediction, comparison: Contrast) -> Image.Image:
     """What each stream says, and which streams and parts decided."""
     scores = [("together", prediction.scores), *prediction.streams.items()]
-    bars = [(name, [own[told.first], own[told.second]]) for name, own in scores]
-    streams = [("together", told.fused), *told.streams.items()]
+    bars = [(name, [row[comparison.first], row[comparison.second]]) for name, row in scores]
+    streams = [("together", comparison.fused), *comparison.streams.items()]
     names = part_names([part.cluster for part in prediction.parts])
-    parts = sorted(zip([f"part {name}" for name in names], told.parts, strict=True), key=lambda row: -row[1])
+    parts = sorted(zip([f"part {name}" for name in names], comparison.parts, strict=True), key=lambda row: -row[1])
     blocks = [
         heading("What each stream says"),
         score_bars(bars, [FIRST, SECOND], COLUMN),
@@ -114,12 +125,12 @@ def where_text(prediction: wingbar.prediction.Prediction) -> str:
     return "White: the object. Numbers: the parts; one number is what the model takes for the same place."
 
 
-def sum_text(told: Contrast) -> str:
+def sum_text(comparison: Contrast) -> str:
     """What the map adds up to, and what the net adds to it before it looks."""
-    seen = float(told.evidence.mean())
+    places = float(comparison.evidence.mean())
     return (
-        f"Logits for A less those for B: {seen:+.2f} from the places together, and {told.leaning:+.2f} whatever the "
-        f"picture shows: {seen + told.leaning:+.2f}."
+        f"Logits for A less those for B: {places:+.2f} from the places together, and {comparison.leaning:+.2f} "
+        f"whatever the picture shows: {places + comparison.leaning:+.2f}."
     )
 
 

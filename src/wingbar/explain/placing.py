@@ -26,7 +26,7 @@ def place_labels(
         places = beside(anchor, size)
         if anywhere:
             places = [*places, *sorted(_raster(size, canvas), key=lambda box: _distance(box, anchor))]
-        free = (box for box in places if _inside(box, canvas) and not any(overlap(box, other) for other in taken))
+        free = (box for box in places if _inside(box, canvas) and not any(overlap(box, occupied) for occupied in taken))
         box = next(free, None)
         placed.append(box)
         if box is not None:

@@ -56,11 +56,11 @@ def embed(rows: Float[ndarray, "classes features"]) -> Float[ndarray, "classes 2
     """The first two principal components; each points where its largest entry is positive."""
     centred = rows - rows.mean(0)
     left, strength, _ = np.linalg.svd(centred, full_matrices=False)
-    found = np.zeros((len(rows), 2))
+    points = np.zeros((len(rows), 2))
     count = min(2, len(strength))
-    found[:, :count] = left[:, :count] * strength[:count]
-    largest = np.take_along_axis(found, np.abs(found).argmax(0)[None], 0)
-    return found * np.where(largest < 0, -1, 1)
+    points[:, :count] = left[:, :count] * strength[:count]
+    largest = np.take_along_axis(points, np.abs(points).argmax(0)[None], 0)
+    return points * np.where(largest < 0, -1, 1)
 
 
 def ems(text: str) -> float:

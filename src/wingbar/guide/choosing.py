@@ -57,12 +57,12 @@ def pairs_to_compare(
     """
     errors = confused + confused.T
     np.fill_diagonal(errors, 0)
-    found = set()
-    for own in range(len(errors)):
-        others = [other for other in best(errors[own].astype(float), PARTNERS) if errors[own, other]]
-        for other in others or [int(alike[own].argmax())]:
-            found.add((min(own, other), max(own, other)))
-    return sorted(found, key=lambda pair: (-errors[pair], -alike[pair], pair))
+    pairs = set()
+    for label in range(len(errors)):
+        partners = [partner for partner in best(errors[label].astype(float), PARTNERS) if errors[label, partner]]
+        for partner in partners or [int(alike[label].argmax())]:
+            pairs.add((min(label, partner), max(label, partner)))
+    return sorted(pairs, key=lambda pair: (-errors[pair], -alike[pair], pair))
 
 
 def share_interval(right: int, count: int) -> tuple[float, float]:

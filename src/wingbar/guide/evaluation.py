@@ -29,7 +29,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class EvaluationResults:
     """An `evaluation.json`, as far as the guide shows it."""
 
     record: dict[str, Any]
@@ -42,13 +42,13 @@ class Judged:
 
     def mark(self, cluster: int) -> tuple[str, float] | None:
         """The keypoint that a cluster's parts hold most often, and in which share of the test pictures."""
-        for own in (self.record.get("parts") or {}).get("clusters", ()):
-            if own["cluster"] == cluster and own["best"]:
-                return own["best"], own["holds"][own["best"]]
+        for row in (self.record.get("parts") or {}).get("clusters", ()):
+            if row["cluster"] == cluster and row["best"]:
+                return row["best"], row["holds"][row["best"]]
         return None
 
 
-def read_evaluation(run: Path, card: Card) -> Judged | None:
+def read_evaluation(run: Path, card: Card) -> EvaluationResults | None:
     """The evaluation of the run's model; None if it was never evaluated.
 
     Raises RunError for a file that no evaluation wrote, or that is damaged, or judges another model.
@@ -63,36 +63,36 @@ def read_evaluation(run: Path, card: Card) -> Judged | None:
     if record.get("model", card.digest()) != card.digest():
         raise RunError(f"{path}: judges another model than this run's; run `wingbar evaluate` again.")
     try:
-        return _judged(record, card.classes)
+        return _results(record, card.classes)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path}: lacks or misstates {error}; run `wingbar evaluate` again.") from None
 
 
-def _judged(record: Any, classes: tuple[str, ...]) -> Judged:
+def _results(record: Any, classes: tuple[str, ...]) -> EvaluationResults:
     number = {name: label for label, name in enumerate(classes)}
-    if tuple(own["name"] for own in record["classification"]["per_class"]) != classes:
+    if tuple(row["name"] for row in record["classification"]["per_class"]) != classes:
         raise ValueError("the model's classes")
     if "pictures" not in record:
         table = np.zeros((len(classes), len(classes)), np.int64)
         for pair in record["classification"]["confused"]:
             a, b = number[pair["first"]], number[pair["second"]]
             table[a, b], table[b, a] = pair["first_as_second"], pair["second_as_first"]
-        return Judged(record, table, (), False)
+        return EvaluationResults(record, table, (), False)
     named = [
-        Mistake(str(own["key"]), number[own["label"]], number[own["predicted"]], float(own["score"]))
-        for own in record["pictures"]
+        Mistake(str(row["key"]), number[row["label"]], number[row["predicted"]], float(row["score"]))
+        for row in record["pictures"]
     ]
-    table = confusion([own.label for own in named], [own.predicted for own in named], len(classes))
-    wrong = sorted((own for own in named if own.label != own.predicted), key=lambda own: (-own.score, own.key))
-    return Judged(record, table, tuple(wrong), True)
+    table = confusion([picture.label for picture in named], [picture.predicted for picture in named], len(classes))
+    wrong = sorted((p for p in named if p.label != p.predicted), key=lambda p: (-p.score, p.key))
+    return EvaluationResults(record, table, tuple(wrong), True)
 
 
-def find_pictures(judged: Judged | None, training: Dataset) -> dict[str, Path]:
-    """Where the judged test pictures lie, by key; none where their data set has gone.
+def find_pictures(results: EvaluationResults | None, training: Dataset) -> dict[str, Path]:
+    """Where the evaluated test pictures lie, by key; none where their data set has gone.
 
     A key is looked up among the data set's own pictures, never joined to a path.
     """
-    source = judged.record.get("source") if judged and judged.mistakes else None
+    source = results.record.get("source") if results and results.mistakes else None
     if source is None:
         return {}
     try:

@@ -1,14 +1,12 @@
 """What the recogniser says of training pictures: a bounded number of each class, kept class by class.
 
 Only the recogniser's own boxes and scores are used, never an annotated box. What is said of a class is kept in
-``RUN/guide-cache`` under a key of the model and the pictures: the next guide reads it, and a crash loses one class.
+the guide's cache under a key of the model and the pictures: the next guide reads it, and a crash loses one class.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -27,7 +25,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Answers(StepResult):
+class ClassPredictions(StepResult):
     """What the recogniser says of the pictures of one class that it could read; ``classes`` in its order."""
 
     read: Int32[ndarray, "n"]
@@ -48,60 +46,34 @@ class Answers(StepResult):
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
+class ClassExamples:
     """Training pictures of one class, and what the recogniser says of them."""
 
     samples: tuple[Sample, ...]
-    """The readable ones, in the order of the answers."""
-    answers: Answers
+    """The readable ones, in the order of the predictions."""
+    predictions: ClassPredictions
 
 
-def look_at_classes(
+def predict_examples(
     recognizer: Recognizer, dataset: Dataset, store: Store, reporter: Reporter, *, per_class: int, batch_size: int
-) -> list[Examples]:
-    """At most ``per_class`` training pictures of each class, in the order of the classes."""
+) -> list[ClassExamples]:
+    """At most ``per_class`` training pictures of each class, predicted, in the order of the classes."""
     training = dataset.split("train")
     chosen = [evenly([s for s in training if s.label == label], per_class) for label in range(len(dataset.classes))]
-    clock = Clock(sum(map(len, chosen)), reporter)
-    reporter.say(f"looking at {clock.left} of {len(training)} training pictures; what is known already is kept")
+    count = sum(map(len, chosen))
+    reporter.say(f"predicting {count} of {len(training)} training pictures; what is known already is kept")
     model = replace(recognizer.card, data=TrainedOn("", "")).digest()
-    examples = []
-    for label, samples in enumerate(chosen):
-        content = replace(dataset, samples=tuple(samples)).fingerprint()
 
-        def compute(samples: Sequence[Sample] = samples) -> Answers:
-            with clock.timed(len(samples)):
-                paths = [sample.path for sample in samples]
-                return answers_of(list(recognizer.predict_many(paths, batch_size)), recognizer.classes)
+    def predicted(label: int, samples: Sequence[Sample]) -> ClassExamples:
+        def compute() -> ClassPredictions:
+            paths = [sample.path for sample in samples]
+            return tabulated(list(recognizer.predict_many(paths, batch_size)), recognizer.classes)
 
-        answers = store.step(f"class-{label + 1:04d}", Answers, [model, content], [], compute)
-        clock.passed(len(samples))
-        examples.append(Examples(tuple(samples[place] for place in answers.read), answers))
-    return examples
+        key = [model, replace(dataset, samples=tuple(samples)).fingerprint()]
+        predictions = store.step(f"class-{label + 1:04d}", ClassPredictions, key, [], compute)
+        return ClassExamples(tuple(samples[place] for place in predictions.read), predictions)
 
-
-class Clock:
-    """Tells how long the pictures that are left will take: after the first class, then once a minute."""
-
-    def __init__(self, left: int, reporter: Reporter) -> None:
-        self.left, self.reporter = left, reporter
-        self.seconds, self.pictures, self.told_at = 0.0, 0, -60.0
-
-    @contextmanager
-    def timed(self, pictures: int) -> Iterator[None]:
-        """Measure how long these pictures take."""
-        begun = time.monotonic()
-        yield
-        self.seconds += time.monotonic() - begun
-        self.pictures += pictures
-
-    def passed(self, pictures: int) -> None:
-        """These pictures are done, or were known."""
-        self.left -= pictures
-        if self.pictures and self.left and self.seconds - self.told_at >= 60:
-            minutes = self.left * self.seconds / self.pictures / 60
-            self.reporter.say(f"  about {max(minutes, 0.1):.1f} min for the other {self.left} pictures")
-            self.told_at = self.seconds
+    return list(reporter.watched((predicted(label, samples) for label, samples in enumerate(chosen)), len(chosen)))
 
 
 def evenly(items: Sequence[Item], count: int) -> list[Item]:
@@ -110,7 +82,7 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
     return [items[place] for place in places]
 
 
-def answers_of(predictions: Sequence[Prediction], classes: Sequence[str]) -> Answers:
+def tabulated(predictions: Sequence[Prediction], classes: Sequence[str]) -> ClassPredictions:
     """Predictions as arrays, those of unreadable pictures left out."""
     good = [(place, prediction) for place, prediction in enumerate(predictions) if prediction.error is None]
     parts = [(owner, part) for owner, (_, prediction) in enumerate(good) for part in prediction.parts]
@@ -118,7 +90,7 @@ def answers_of(predictions: Sequence[Prediction], classes: Sequence[str]) -> Ans
     def table(rows: list[dict[str, float]]) -> ndarray:
         return np.array([[row[name] for name in classes] for row in rows], np.float32).reshape(-1, len(classes))
 
-    return Answers(
+    return ClassPredictions(
         read=np.array([place for place, _ in good], np.int32),
         scores=table([prediction.scores for _, prediction in good]),
         logits=np.array([p.evidence.mean((1, 2)) for _, p in good], np.float32).reshape(-1, len(classes)),

@@ -20,11 +20,11 @@ from numpy import ndarray
 
 from wingbar._system.files import write_bytes, write_text
 from wingbar._system.text import display_names, printable
-from wingbar.boxes import Box
+from wingbar.boxes import as_box
 from wingbar.guide.atlas import embed, layout
 from wingbar.guide.choosing import best, best_marks, confusion, likeness, pairs_to_compare, share_interval
-from wingbar.guide.evaluation import Judged, Mistake
-from wingbar.guide.examples import Examples
+from wingbar.guide.evaluation import EvaluationResults, Mistake
+from wingbar.guide.examples import ClassExamples
 from wingbar.guide.thumbnails import Thumbnail, Thumbnails
 from wingbar.model.card import Card
 
@@ -40,9 +40,9 @@ class Guide:
 
     card: Card
     settings: Mapping[str, str]
-    examples: Sequence[Examples]
+    examples: Sequence[ClassExamples]
     """Of each class."""
-    judged: Judged | None
+    results: EvaluationResults | None
     test_paths: Mapping[str, Path]
 
     @cached_property
@@ -58,7 +58,7 @@ class Guide:
     @cached_property
     def confused(self) -> ndarray:
         """Test errors, [true, named]; all zero without an evaluation."""
-        return self.judged.confused if self.judged else confusion([], [], len(self.names))
+        return self.results.confused if self.results else confusion([], [], len(self.names))
 
     @cached_property
     def pairs(self) -> list[tuple[int, int]]:
@@ -73,12 +73,12 @@ class Guide:
     @property
     def marks(self) -> list[int]:
         """The object, and the clusters of parts that there are."""
-        found = {int(cluster) for one in self.examples for cluster in one.answers.clusters}
-        return [OBJECT, *sorted(found)]
+        clusters = {int(cluster) for examples in self.examples for cluster in examples.predictions.clusters}
+        return [OBJECT, *sorted(clusters)]
 
     def _means(self, what: str) -> Float[ndarray, "classes classes"]:
         # A class without a readable picture looks like nothing: zeros.
-        rows = [getattr(one.answers, what) for one in self.examples]
+        rows = [getattr(examples.predictions, what) for examples in self.examples]
         return np.stack([row.mean(0) if len(row) else np.zeros(len(self.names)) for row in rows]).astype(np.float64)
 
 
@@ -100,18 +100,18 @@ def write_pages(guide: Guide, folder: Path) -> Path:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.globals |= {
-        "names": guide.names, "run": guide.card, "judged": guide.judged, "percent": percent,
+        "names": guide.names, "run": guide.card, "results": guide.results, "percent": percent,
         "class_page": class_page, "pair_page": pair_page, "has_page": set(guide.pairs), "mark_name": mark_name,
     }  # fmt: skip
     for name in ("style.css", "guide.js"):
         write_bytes(folder / name, files("wingbar.guide").joinpath(name).read_bytes())
-    kept = set()
+    written = set()
     for name, template, values in pages(guide, thumbnails):
         root = "../" if "/" in name else ""
         write_text(folder / name, environment.get_template(template).render(root=root, **values))
-        kept.add(name)
+        written.add(name)
     for file in [*folder.glob("classes/*.html"), *folder.glob("pairs/*.html")]:
-        if file.relative_to(folder).as_posix() not in kept:
+        if file.relative_to(folder).as_posix() not in written:
             file.unlink()
     thumbnails.sweep()
     return folder / "index.html"
@@ -131,9 +131,10 @@ def pages(guide: Guide, thumbnails: Thumbnails) -> Iterator[tuple[str, str, dict
 def class_values(guide: Guide, thumbnails: Thumbnails, label: int) -> dict[str, Any]:
     """One class: examples, field marks, what it is taken for, what went wrong."""
     examples, name = guide.examples[label], guide.names[label]
-    wrong = [own for own in guide.judged.mistakes if own.label == label] if guide.judged else []
+    wrong = [mistake for mistake in guide.results.mistakes if mistake.label == label] if guide.results else []
     shown = [
-        example(examples, place, label, name, thumbnails) for place in best(examples.answers.scores[:, label], EXAMPLES)
+        example(examples, place, label, name, thumbnails)
+        for place in best(examples.predictions.scores[:, label], EXAMPLES)
     ]
     return {
         "label": label,
@@ -150,19 +151,20 @@ def class_values(guide: Guide, thumbnails: Thumbnails, label: int) -> dict[str, 
 
 def pair_values(guide: Guide, thumbnails: Thumbnails, a: int, b: int) -> dict[str, Any]:
     """Two classes side by side: the parts that tell each from the other, and the pictures that went wrong."""
-    told = guide.judged.mistakes if guide.judged else ()
+    known = guide.results.mistakes if guide.results else ()
     sides = [
-        (own, other, [m for m in told if (m.label, m.predicted) == (own, other)]) for own, other in ((a, b), (b, a))
+        (label, other, [m for m in known if (m.label, m.predicted) == (label, other)])
+        for label, other in ((a, b), (b, a))
     ]
     return {
         "a": a,
         "b": b,
         "errors": (int(guide.confused[a, b]), int(guide.confused[b, a])),
         "marks": [
-            (mark, [(own, crops(guide, thumbnails, own, mark, other, COMPARED)) for own, other, _ in sides])
+            (mark, [(label, crops(guide, thumbnails, label, mark, other, COMPARED)) for label, other, _ in sides])
             for mark in guide.marks
         ],
-        "sides": [(own, other, mistakes(guide, thumbnails, wrong[:MISTAKES])) for own, other, wrong in sides],
+        "sides": [(label, other, mistakes(guide, thumbnails, wrong[:MISTAKES])) for label, other, wrong in sides],
     }
 
 
@@ -170,7 +172,7 @@ def index_values(guide: Guide, thumbnails: Thumbnails) -> dict[str, Any]:
     """All classes with a picture each, and the pairs that are confused most."""
     covers = []
     for label, examples in enumerate(guide.examples):
-        place = best(examples.answers.scores[:, label], 1)
+        place = best(examples.predictions.scores[:, label], 1)
         covers.append(
             example(examples, place[0], label, guide.names[label], thumbnails, boxes=False) if place else None
         )
@@ -190,13 +192,13 @@ def map_values(guide: Guide) -> dict[str, Any]:
 
 
 def facts(guide: Guide, label: int) -> dict[str, Any] | None:
-    """How well a class is found, with Wilson's 95 % interval; None where no test picture of it was judged."""
-    own = guide.judged.record["classification"]["per_class"][label] if guide.judged else None
-    if own is None or not own["count"]:
+    """How well a class is found, with Wilson's 95 % interval; None where no test picture of it was evaluated."""
+    row = guide.results.record["classification"]["per_class"][label] if guide.results else None
+    if row is None or not row["count"]:
         return None
-    right = round(own["recall"] * own["count"])
-    low, high = share_interval(right, own["count"])
-    return {**own, "right": right, "low": low, "high": high}
+    right = round(row["recall"] * row["count"])
+    low, high = share_interval(right, row["count"])
+    return {**row, "right": right, "low": low, "high": high}
 
 
 def counted(row: ndarray, label: int) -> list[tuple[int, int]]:
@@ -205,19 +207,19 @@ def counted(row: ndarray, label: int) -> list[tuple[int, int]]:
 
 
 def example(
-    examples: Examples, place: int, label: int, name: str, thumbnails: Thumbnails, *, boxes: bool = True
+    examples: ClassExamples, place: int, label: int, name: str, thumbnails: Thumbnails, *, boxes: bool = True
 ) -> Figure | None:
     """A training picture with the recogniser's own boxes; None if its file has gone."""
     thumbnail = thumbnails.whole(examples.samples[place].path)
     if thumbnail is None:
         return None
-    own = np.flatnonzero(examples.answers.owners == place)
+    parts = np.flatnonzero(examples.predictions.owners == place)
     marks = [
-        (examples.answers.objects[place], OBJECT),
-        *((examples.answers.parts[i], int(examples.answers.clusters[i])) for i in own),
+        (examples.predictions.objects[place], OBJECT),
+        *((examples.predictions.parts[i], int(examples.predictions.clusters[i])) for i in parts),
     ]
-    score = percent(examples.answers.scores[place, label])
-    size = examples.answers.sizes[place]
+    score = percent(examples.predictions.scores[place, label])
+    size = examples.predictions.sizes[place]
     drawn = tuple(share_box(box, size, mark) for box, mark in marks) if boxes else ()
     return Figure(thumbnail, f"{name}, a training picture", score, drawn)
 
@@ -231,37 +233,31 @@ def share_box(box: ndarray, size: ndarray, mark: int) -> tuple[float, float, flo
 def crops(guide: Guide, thumbnails: Thumbnails, label: int, mark: int, against: int | None, count: int) -> list[Figure]:
     """A class's objects, or parts of one cluster, that score best for it; with ``against``, for it less the other."""
     examples, name = guide.examples[label], guide.names[label]
-    scores = examples.answers.scores if mark == OBJECT else examples.answers.part_scores
-    boxes = examples.answers.objects if mark == OBJECT else examples.answers.parts
-    owners = np.arange(len(examples.samples)) if mark == OBJECT else examples.answers.owners
-    clusters = np.full(len(owners), OBJECT) if mark == OBJECT else examples.answers.clusters
-    told = scores[:, label] - (scores[:, against] if against is not None else 0)
-    made = []
-    for place in best_marks(told, clusters, owners, mark, count):
+    scores = examples.predictions.scores if mark == OBJECT else examples.predictions.part_scores
+    boxes = examples.predictions.objects if mark == OBJECT else examples.predictions.parts
+    owners = np.arange(len(examples.samples)) if mark == OBJECT else examples.predictions.owners
+    clusters = np.full(len(owners), OBJECT) if mark == OBJECT else examples.predictions.clusters
+    margins = scores[:, label] - (scores[:, against] if against is not None else 0)
+    figures = []
+    for place in best_marks(margins, clusters, owners, mark, count):
         thumbnail = thumbnails.crop(examples.samples[owners[place]].path, as_box(boxes[place]))
         if thumbnail:
-            made.append(Figure(thumbnail, f"{mark_name(mark)} of {name}", percent(scores[place, label])))
-    return made
+            figures.append(Figure(thumbnail, f"{mark_name(mark)} of {name}", percent(scores[place, label])))
+    return figures
 
 
 def mistakes(
     guide: Guide, thumbnails: Thumbnails, wrong: Sequence[Mistake]
 ) -> list[tuple[Mistake, str, Figure | None]]:
     """Test pictures that went wrong, with their file's name; no figure where the file has gone."""
-    found = []
-    for own in wrong:
-        path = guide.test_paths.get(own.key)
+    rows = []
+    for mistake in wrong:
+        path = guide.test_paths.get(mistake.key)
         thumbnail = thumbnails.whole(path) if path else None
-        alt = f"{guide.names[own.label]}, a test picture called {guide.names[own.predicted]}"
-        file = printable(own.key.rpartition("/")[2], 60)
-        found.append((own, file, Figure(thumbnail, alt) if thumbnail else None))
-    return found
-
-
-def as_box(row: ndarray) -> Box:
-    """A row of an array as a box."""
-    x1, y1, x2, y2 = (int(value) for value in row)
-    return x1, y1, x2, y2
+        alt = f"{guide.names[mistake.label]}, a test picture called {guide.names[mistake.predicted]}"
+        file = printable(mistake.key.rpartition("/")[2], 60)
+        rows.append((mistake, file, Figure(thumbnail, alt) if thumbnail else None))
+    return rows
 
 
 def mark_name(mark: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from PIL import Image
 from wingbar._system.files import digest, write_bytes
 from wingbar.boxes import Box, rescale, with_context
 from wingbar.errors import PictureError
-from wingbar.images import Picture, read_picture
+from wingbar.images import Picture, read_picture, small_jpeg
 
 SIDE = 320
 """Longer side of a thumbnail at most, in pixels."""
@@ -76,12 +75,8 @@ class Thumbnails:
 
 def encoded(picture: Picture, box: Box | None) -> bytes:
     """A JPEG of the picture, or of a box of it in pixels of the original."""
-    image = Image.fromarray(picture.pixels)
-    limit = (SIDE, SIDE)
-    if box is not None:
-        x1, y1, x2, y2 = rescale(np.array(with_context(box, picture.size, 0.1)), picture.size, image.size).tolist()
-        image, limit = image.crop((x1, y1, x2, y2)), (CROP, CROP)
-    image.thumbnail(limit, Image.Resampling.LANCZOS)
-    content = BytesIO()
-    image.save(content, "JPEG", quality=84, optimize=True, progressive=True)
-    return content.getvalue()
+    if box is None:
+        return small_jpeg(picture, SIDE)
+    height, width = picture.pixels.shape[:2]
+    x1, y1, x2, y2 = rescale(np.array(with_context(box, picture.size, 0.1)), picture.size, (width, height)).tolist()
+    return small_jpeg(Picture(picture.pixels[y1:y2, x1:x2], (x2 - x1, y2 - y1)), CROP)
