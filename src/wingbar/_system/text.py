@@ -32,6 +32,30 @@ def escaped(letter: str) -> str:
     return ascii(letter)[1:-1]
 
 
+def nfc(text: str) -> str:
+    """The one spelling that names are kept and compared in: Unicode's NFC. macOS may write ``ä`` as two letters."""
+    return unicodedata.normalize("NFC", text)
+
+
+def folded(name: str) -> str:
+    """What is left of a name when everything is taken away that one hardly sees: case, spaces, invisible letters.
+
+    Two names with the same result look alike, or nearly so. Unicode's canonical caseless matching (definition D145).
+    """
+    letters = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+    return nfc(" ".join("".join(x for x in letters if unicodedata.category(x) != "Cf").split()))
+
+
+def same_name(a: str, b: str) -> bool:
+    """Whether two names are equal but for case, spaces, invisible letters and the way accents are written."""
+    return folded(a) == folded(b)
+
+
+def spelt_out(name: str) -> str:
+    """A name in ASCII, quoted, so that names that look the same are told apart: ``'cr\\xe2ne '``."""
+    return ascii(name)
+
+
 def display_names(classes: Sequence[str]) -> list[str]:
     """Class names for people: ``001.Black_footed_Albatross`` as ``Black footed Albatross``.
 
