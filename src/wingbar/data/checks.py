@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from wingbar.data.folders import why_hidden
 from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.errors import DataError, PictureError, suggestion
 from wingbar.images import picture_size
@@ -38,15 +39,10 @@ def named(items: Iterable[object], limit: int = 5) -> str:
     return ", ".join(texts[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def is_hidden(path: Path) -> bool:
-    """Files that systems leave behind: dot files, and the folder macOS adds to its archives."""
-    return path.name.startswith(".") or path.name == "__MACOSX"
-
-
 def why_no_picture(path: Path) -> str | None:
     """None if name and header are those of a picture, else the reason. Nothing is decoded."""
-    if is_hidden(path):
-        return "hidden file"
+    if (reason := why_hidden(path.name)) is not None:
+        return reason
     if path.suffix.lower() not in EXTENSIONS:
         return f"not a picture's extension: {path.suffix!r}"
     try:
@@ -58,14 +54,14 @@ def why_no_picture(path: Path) -> str | None:
 
 def only_pictures(samples: Iterable[Sample]) -> tuple[tuple[Sample, ...], tuple[Skipped, ...]]:
     """Samples whose file is a picture, and the others as ``Skipped``."""
-    kept, skipped = [], []
+    pictures, skipped = [], []
     for sample in samples:
         reason = why_no_picture(sample.path)
         if reason is None:
-            kept.append(sample)
+            pictures.append(sample)
         else:
             skipped.append(Skipped(sample.path, reason))
-    return tuple(kept), tuple(skipped)
+    return tuple(pictures), tuple(skipped)
 
 
 def listed_key(text: str) -> str:
