@@ -21,6 +21,8 @@ class Train:
     """Run folder; steps already in it are not done again."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """TOML file of settings; options given here win over it."""
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder that the paths of a table start at; by default the table's own."""
     from_step: Annotated[str | None, tyro.conf.arg(name="from", metavar="STEP")] = None
     """Step to redo, with all after it; the steps are listed when training begins."""
     quiet: bool = False
@@ -33,7 +35,10 @@ class Train:
     def run(self) -> int:
         from wingbar.pipeline import train
 
-        train(self.data, self.out, self.settings, redo_from=self.from_step, quiet=self.quiet)
+        train(
+            self.data, self.out, self.settings,
+            images_root=self.images_root, redo_from=self.from_step, quiet=self.quiet,
+        )  # fmt: skip
         print(f"model: {self.out / 'model'}; judge it: wingbar evaluate {shlex.quote(str(self.out))}", file=sys.stderr)
         return 0
 
@@ -60,6 +65,8 @@ class Evaluate:
     """Run folder."""
     data: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DATA")] = None
     """Data set with a test split; by default the one that the run was trained on."""
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder that the paths of the table DATA start at; by default the table's own."""
     batch_size: int = 16
     """Pictures at a time."""
     runtime: Literal["torch", "onnx"] = "torch"
@@ -68,9 +75,11 @@ class Evaluate:
     """Show the traceback of an error."""
 
     def run(self) -> int:
+        from wingbar.data import load
         from wingbar.evaluation.evaluate import evaluate, table
 
-        print(table(evaluate(self.run_folder, self.data, batch_size=self.batch_size, runtime=self.runtime)))
+        given = self.data if self.data is None or self.images_root is None else load(self.data, self.images_root)
+        print(table(evaluate(self.run_folder, given, batch_size=self.batch_size, runtime=self.runtime)))
         return 0
 
 

@@ -14,7 +14,7 @@ import csv
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
@@ -29,6 +29,8 @@ TABLES = (".csv", ".tsv")
 SEPARATORS = (",", ";", "\t", "|")
 MAX_HEADER = 1 << 17
 """Letters in the line of column names."""
+MAX_PARTS = 64
+"""Folders of a path that are tried as the beginning that it should lose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,10 @@ class Places:
     def place(self, text: str) -> tuple[str, Path]:
         """A path as written -> its key (relative to the root, forward slashes, NFC) and the file.
 
-        Raises PathProblem for what leads out of the root or is no path.
+        Raises PathProblem for what leads out of the root, and ValueError for what is no path.
         """
         if not text or "\0" in text:
-            raise PathProblem(text, "is no path")
+            raise ValueError(f"{quoted(text)} is no path")
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
             raise PathProblem(text, "is a web address, and Wingbar fetches no pictures")
         outside = f"is not inside the folder {str(self.root)!r}"
@@ -163,42 +165,45 @@ class Places:
             try:
                 key, path = self.place(row.values["path"])
             except PathProblem as problem:
-                raise self._refusal(row, problem, rows if number == 0 else ()) from None
+                whole = self._refusal(row, problem, rows) if number == 0 else None
+                raise (whole or line_error(self.file, row.line, problem)) from None
+            except ValueError as error:
+                raise line_error(self.file, row.line, error) from None
             yield row, key, path
 
-    def _refusal(self, first: Row, problem: PathProblem, others: Iterable[Row]) -> DataError:
-        """The error for a path; for the table, where none of the ``others`` can be read either."""
-        count, common, whole = 1, problem.target and problem.target.parent, False
+    def _refusal(self, first: Row, problem: PathProblem, others: Iterator[Row]) -> DataError | None:
+        """The error for a table none of whose paths can be read; None where one of the ``others`` can."""
+        count, folder = 1, problem.target and problem.target.parent
         for row in others:
             try:
                 self.place(row.values["path"])
-            except PathProblem as other:
-                if (other.target is None) != (problem.target is None):
-                    break
-                count += 1
-                if common is not None and other.target is not None:
-                    common = PurePosixPath(os.path.commonpath([common, other.target.parent]))
+            except PathProblem as another:
+                count, folder = count + 1, _common(folder, another.target and another.target.parent)
+            except ValueError:
+                return None
             else:
-                break
-        else:
-            whole = count > 1
-        if not whole:
-            return line_error(self.file, first.line, problem)
-        return DataError(
-            f"{str(self.file)!r}: none of the {count} paths can be read; in line {first.line}, {problem}. "
-            f"{self._remedy(problem, common)}"
-        )
+                return None
+        paths = f"none of its {count} paths can be read: " if count > 1 else ""
+        return DataError(f"{str(self.file)!r}, line {first.line}: {paths}{problem}. {self._remedy(problem, folder)}")
 
-    def _remedy(self, problem: PathProblem, common: PurePosixPath | None) -> str:
-        """What helps all rows of a table alike; ``common`` is the folder that their pictures lie in."""
+    def _remedy(self, problem: PathProblem, folder: PurePosixPath | None) -> str:
+        """What helps all rows of a table alike; ``folder`` is the one that all their pictures lie in."""
         if problem.target is None:
             return "Download the pictures, and write the paths of their files."
-        for start in range(1, len(problem.target.parts)):
+        written = problem.text.replace("\\", "/")
+        for start in range(1, min(len(problem.target.parts), MAX_PARTS)):
             tail = "/".join(problem.target.parts[start:])
-            if problem.text.replace("\\", "/").endswith(tail) and os.path.lexists(self.root / tail):
-                beginning = problem.text[: -len(tail)][-200:]
-                return f"Take the beginning '{visible(beginning)}' off all paths: they start at that folder."
-        if common is not None and len(common.parts) > 2 and Path(common).is_dir():
-            folder = shlex.quote(str(common))
-            return f"Name the folder that the pictures lie in: --images-root {folder} (in Python, root=...)."
-        return f"Write all paths so that they start at that folder, or name another: --images-root FOLDER."
+            if written.endswith(tail) and os.path.lexists(self.root / tail):
+                beginning = visible(problem.text[: -len(tail)][-200:])
+                return f"Take the beginning '{beginning}' off all paths: they start at that folder."
+        if folder is not None and len(folder.parts) > 2 and Path(folder).is_dir():
+            option = f"--images-root {shlex.quote(str(folder))}"
+            return f"Name the folder that the pictures lie in: {option} (in Python, root=...)."
+        return "Write all paths so that they start at that folder, or name another: --images-root FOLDER."
+
+
+def _common(a: PurePosixPath | None, b: PurePosixPath | None) -> PurePosixPath | None:
+    """The folder that both folders are or lie in; None where there is none."""
+    if a is None or b is None or a.is_absolute() != b.is_absolute():
+        return None
+    return PurePosixPath(os.path.commonpath([a, b]))

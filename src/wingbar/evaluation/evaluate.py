@@ -171,7 +171,8 @@ def _dataset(recognizer: Recognizer, data: Path | str | Dataset | None) -> Datas
     source = data or recognizer.card.data.source
     if not source:
         raise DataError("this model does not say where its pictures are: give the data set to judge it on.")
-    dataset = source if isinstance(source, Dataset) else load_data(Path(source))
+    root = None if data else recognizer.card.data.images_root or None
+    dataset = source if isinstance(source, Dataset) else load_data(Path(source), root)
     return _with_tests(matching(_with_tests(dataset), recognizer))
 
 

@@ -35,7 +35,8 @@ def write_guide(
     run = Path(run)
     recognizer, reporter, store = load(run), Reporter(run, quiet), Store(run / "guide-cache")
     judged = read_evaluation(run, recognizer.card)
-    dataset = matching(load_data(data or recognizer.card.data.source), recognizer)
+    root = None if data else recognizer.card.data.images_root or None
+    dataset = matching(load_data(data or recognizer.card.data.source, root), recognizer)
     with locked(store.folder):
         examples = look_at_classes(recognizer, dataset, store, reporter, per_class=per_class, batch_size=batch_size)
         guide = Guide(recognizer.card, settings_of(recognizer.card), examples, judged, find_pictures(judged, dataset))

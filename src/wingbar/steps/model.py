@@ -69,7 +69,10 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
         rule=Rule.parse(found.map_boxes.rule if found else "cam otsu"),
         margin=config.localization.margin,
         pretrained=Pretrained(learned.picture.weights, learned.picture.licence),
-        data=TrainedOn(dataset.name, str(dataset.source), len(job.training), len(job.validation), job.pictures.key),
+        data=TrainedOn(
+            dataset.name, str(dataset.source), len(job.training), len(job.validation),
+            str(dataset.images_root or ""), job.pictures.key,
+        ),  # fmt: skip
         sha256=checksums(contents),
         proposals=config.proposals,
         parts=config.parts,
