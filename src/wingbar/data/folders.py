@@ -85,7 +85,8 @@ class Walk:
 
         Raises DataError where the folder cannot be listed.
         """
-        folders, files = [], []
+        folders: list[str] = []
+        files: list[str] = []
         try:
             with os.scandir(folder) as entries:
                 for entry in sorted(entries, key=lambda entry: name_order(entry.name)):

@@ -41,10 +41,10 @@ class TrainedOn:
     """Pictures that its nets were trained on."""
     validation: int = 0
     """Pictures that its choices were made on."""
-    images_root: str = ""
-    """Folder that the table's paths start at, where one was named; empty in an export."""
     key: str = ""
     """Of the pictures' contents and labels, and of the cut: see `steps.data`."""
+    images_root: str = ""
+    """Folder that the table's paths start at, where one was named; empty in an export."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ class Examples:
 def find_examples(classes: Sequence[str], data: Path, root: str | None = None) -> Examples:
     """Evenly spread training pictures of each class of the data set at ``data``.
 
-    A table's paths start at ``root``, or else at its folder. Raises DataError if there is no such data set, or if it knows none of the classes.
+    A table's paths start at ``root``, or else at its folder. Raises DataError if there is no such data set, or if it
+    knows none of the classes.
     """
     dataset = load_data(data, root)
     own: dict[str, list[Path]] = {name: [] for name in classes}

@@ -70,9 +70,13 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
         margin=config.localization.margin,
         pretrained=Pretrained(learned.picture.weights, learned.picture.licence),
         data=TrainedOn(
-            dataset.name, str(dataset.source), len(job.training), len(job.validation),
-            str(dataset.images_root or ""), job.pictures.key,
-        ),  # fmt: skip
+            name=dataset.name,
+            source=str(dataset.source),
+            training=len(job.training),
+            validation=len(job.validation),
+            key=job.pictures.key,
+            images_root=str(dataset.images_root or ""),
+        ),
         sha256=checksums(contents),
         proposals=config.proposals,
         parts=config.parts,
