@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from wingbar._system.files import write_bytes, write_text
 from wingbar._system.text import display_names, printable
-from wingbar.boxes import Box
+from wingbar.boxes import as_box
 from wingbar.guide.atlas import embed, layout
 from wingbar.guide.choosing import best, best_marks, confusion, likeness, pairs_to_compare, share_interval
 from wingbar.guide.evaluation import Judged, Mistake
@@ -256,12 +256,6 @@ def mistakes(
         file = printable(own.key.rpartition("/")[2], 60)
         found.append((own, file, Figure(thumbnail, alt) if thumbnail else None))
     return found
-
-
-def as_box(row: ndarray) -> Box:
-    """A row of an array as a box."""
-    x1, y1, x2, y2 = (int(value) for value in row)
-    return x1, y1, x2, y2
 
 
 def mark_name(mark: int) -> str:

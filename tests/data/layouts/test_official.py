@@ -13,9 +13,10 @@ from published import cells, structs
 from scipy.io import savemat
 from torchvision import datasets
 
+from wingbar.boxes import box_of_mask
 from wingbar.data import Dataset, load
 from wingbar.data.layouts import _matlab_child, matlab
-from wingbar.data.layouts.annotations import box_of, with_boxes, xml_boxes
+from wingbar.data.layouts.annotations import with_boxes, xml_boxes
 from wingbar.data.layouts.official import Published, assemble
 from wingbar.data.sample import Keypoint
 from wingbar.errors import DataError
@@ -179,9 +180,9 @@ def eval_sizes_are_held_against_the_published_ones(tmp_path: Path, sizes: tuple[
 
 
 def published_as(sample, dataset):
-    from wingbar.data.layouts.official import Listed
+    from wingbar.data.layouts.official import ListedPicture
 
-    return Listed(sample.key, sample.label, sample.split)
+    return ListedPicture(sample.key, sample.label, sample.split)
 
 
 def test_the_published_sizes() -> None:
@@ -401,4 +402,4 @@ def test_a_picture_that_is_no_trimap_is_named(tmp_path: Path, mode: str) -> None
 
 
 def test_an_empty_mask_has_no_box() -> None:
-    assert box_of(np.zeros((4, 5), bool)) is None
+    assert box_of_mask(np.zeros((4, 5), bool)) is None

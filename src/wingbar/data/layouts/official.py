@@ -25,7 +25,7 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedPicture:
     """A picture as a list names it."""
 
     key: str
@@ -40,7 +40,7 @@ class Listed:
 def assemble(
     root: Path,
     published: Published,
-    listed: list[Listed],
+    listed: list[ListedPicture],
     names: Mapping[int, str],
     *,
     keypoint_names: tuple[str, ...] = (),
@@ -56,7 +56,7 @@ def assemble(
     where = f"data set {str(root)!r} ({published.layout})"
     _check(where, listed, names)
     finder = Finder(root)
-    there: list[tuple[Listed, Path]] = []
+    there: list[tuple[ListedPicture, Path]] = []
     missing: list[str] = []
     for picture in listed:
         path = finder.path(picture.key)
@@ -78,7 +78,7 @@ def assemble(
     return replace(checked(dataset), note="; ".join(_notes(dataset, published, missing, remark)))
 
 
-def _check(where: str, listed: list[Listed], names: Mapping[int, str]) -> None:
+def _check(where: str, listed: list[ListedPicture], names: Mapping[int, str]) -> None:
     if not listed:
         raise DataError(f"{where}: its lists name no picture. Restore them.")
     keys: set[str] = set()
