@@ -5,8 +5,10 @@ from __future__ import annotations
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from wingbar._system.text import folded, spelt_out
 from wingbar.data.folders import why_hidden
 from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.errors import DataError, PictureError, suggestion
@@ -81,7 +83,7 @@ def listed_key(text: str) -> str:
 
 
 def checked(dataset: Dataset) -> Dataset:
-    """The data set itself, if a recogniser can be trained on it; else a ``DataError``."""
+    """The data set, its note telling of class names that look alike. Raises ``DataError`` where it cannot be learnt."""
     where = f"data set {str(dataset.root)!r} ({dataset.layout})"
     skipped = _skipped_note(dataset.skipped)
     if not dataset.samples:
@@ -92,7 +94,19 @@ def checked(dataset: Dataset) -> Dataset:
             "Give each class a folder, or a label, of its own."
         )
     _check_counts(dataset, where, skipped)
-    return dataset
+    alike = [
+        f"CLASSES LOOK ALIKE: {' and '.join(map(spelt_out, names))}; if they are one, give them one name"
+        for names in names_alike(dataset.classes)
+    ]
+    return replace(dataset, note="; ".join(filter(None, [dataset.note, *alike]))) if alike else dataset
+
+
+def names_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Groups of names that look the same, or nearly so: see `wingbar._system.text.same_name`."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(folded(name), []).append(name)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def _check_counts(dataset: Dataset, where: str, skipped: str) -> None:

@@ -166,7 +166,7 @@ def read_tree(root: Path, pass_over: PassOver) -> Folder:
         folders, files = walk.entries(folder.path)
         folder.folders = [Folder(folder.path / name) for name in folders]
         folder.files = [folder.path / name for name in files]
-        waiting += [(inner, depth + 1) for inner in folder.folders]
+        waiting += [(inner, depth + 1) for inner in reversed(folder.folders)]
     return tree
 
 

@@ -55,7 +55,7 @@ def read_rows(file: Path, needed: tuple[str, ...], optional: tuple[str, ...] = (
     try:
         with file.open(encoding=_encoding(file), newline="") as stream:
             columns, separator, header = _header(file, stream, needed, optional)
-            reader = csv.reader(stream, delimiter=separator, strict=True)
+            reader = csv.reader(stream, delimiter=separator, strict=True, skipinitialspace=True)
             for fields in reader:
                 line = header + reader.line_num
                 if not any(field.strip() for field in fields):
@@ -70,8 +70,7 @@ def read_rows(file: Path, needed: tuple[str, ...], optional: tuple[str, ...] = (
         where = f"{str(file)!r}, line {header + reader.line_num}"
         raise DataError(f"{where}: {error}. Save it as plain comma-separated text.") from None
     except UnicodeError as error:
-        where = f"{str(file)!r}, after line {header + reader.line_num}"
-        raise DataError(f"{where}: no UTF-8 text ({error}). Save it as comma-separated UTF-8.") from None
+        raise DataError(f"{str(file)!r}: no UTF-8 text ({error}). Save it as comma-separated UTF-8.") from None
     except OSError as error:
         raise DataError(f"{str(file)!r} cannot be read ({error.strerror}). Check its permissions.") from None
 
@@ -90,7 +89,7 @@ def _header(
     if match := re.fullmatch(r'"?sep=([,;\t|])"?,?', text.strip(), re.IGNORECASE):  # as Excel writes and reads it
         separators, text, line = (match[1],), stream.readline(MAX_HEADER), 2
     where, known = f"{str(file)!r}, line {line}", (*needed, *optional)
-    begin = f"Begin the file with the line {','.join(needed)!r}" + (f" or {','.join(known)!r}." if optional else ".")
+    begin = f"Begin the table with the line {','.join(needed)!r}" + (f" or {','.join(known)!r}." if optional else ".")
     if len(text) >= MAX_HEADER:
         raise DataError(f"{where}: longer than any header. {begin}")
     headers = {mark: columns for mark in separators if (columns := _columns(text, mark)) is not None}
@@ -108,13 +107,14 @@ def _header(
         if column not in known and (hint := suggestion(column, missing)):
             raise DataError(f"{where}: unknown column {quoted(column)}.{hint} Rename it.")
     if lacking := [name for name in missing if name in needed]:
-        raise DataError(f"{where}: no column {lacking[0]!r} among {named(columns)}. Rename one, or: {begin}")
+        raise DataError(f"{where}: no column {lacking[0]!r} among {named(columns)}. Rename one of them. {begin}")
     return columns, separator, line
 
 
 def _columns(text: str, separator: str) -> list[str] | None:
+    reader = csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True)
     try:
-        return [column.strip().lower() for column in next(csv.reader([text], delimiter=separator, strict=True), [])]
+        return [column.strip().lower() for column in next(reader, [])]
     except csv.Error:
         return None
 

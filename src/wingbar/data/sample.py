@@ -127,7 +127,7 @@ class Dataset:
     def describe(self) -> str:
         """One line for people: name, layout, classes, pictures per split, what was skipped, whether it is complete."""
         train, test = len(self.split("train")), len(self.split("test"))
-        skipped = f", {len(self.skipped)} files skipped" if self.skipped else ""
+        skipped = f", {count} file{'s' * (count > 1)} skipped" if (count := len(self.skipped)) else ""
         return (
             f"{self.name} ({self.layout}): {len(self.classes)} classes, "
             f"{train} training and {test} test pictures{skipped}" + (f"; {self.note}" if self.note else "")

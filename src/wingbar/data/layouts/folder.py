@@ -45,8 +45,9 @@ def read(root: Path) -> Dataset:
     tree = read_tree(root, lambda path, reason: skipped.append(Skipped(path, reason)))
     where = f"data set {str(root)!r}"
     if not tree.folders and not tree.files:
+        empty = "has nothing that could be read" if skipped else "is empty"
         raise DataError(
-            f"the folder {str(root)!r} is empty.{_first(skipped)} Give a folder with one sub-folder per class."
+            f"the folder {str(root)!r} {empty}.{_first(skipped)} Give a folder with one sub-folder per class."
         )
     names = split_folders(root)
     splits = {name: folder for folder in tree.folders for name, path in names.items() if folder.path == path}
