@@ -102,9 +102,7 @@ def test_paths_that_lead_elsewhere_are_refused_with_one_remedy(root: Path, kind:
             read(file)
 
 
-@pytest.mark.parametrize(
-    "path", ["../../secret.png", "/etc/secret.png", "images/../../secret.png", "..\\..\\secret.png"]
-)
+@pytest.mark.parametrize("path", ["../../x.png", "/etc/x.png", "images/../../x.png", "..\\..\\x.png"])
 def test_one_path_that_leads_elsewhere_is_a_line_to_correct(root: Path, path: str) -> None:
     file = table(root, text() + f"{path},wren\n")
     for read in (load, lambda file: list(listed(file))):
