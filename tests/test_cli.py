@@ -83,7 +83,8 @@ def test_explanations_have_safe_names_and_bad_pictures_are_counted(run, birds, t
     bad.write_text("no picture")
     assert wingbar("explain", run, hostile[0], bad, *hostile[1:], "--out", tmp_path / "out") == 1
     out, err = capsys.readouterr()
-    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["0001-x.png", "0003-x.png", "0004-rf-b.png"]
+    drawn = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
+    assert drawn == ["0001-x.png", "0003-x.png", "0004-rf-b.png"]
     assert "notes.txt" in err and "1 of 4 pictures could not be read" in err
     assert len(out.splitlines()) == 3 and all("rather than" in line for line in out.splitlines())
     with Image.open(tmp_path / "out" / "0001-x.png") as sheet:

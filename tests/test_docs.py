@@ -94,6 +94,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
         rows.append((own.as_posix(), own.parts[2], sample.split))
     with (folder / "photos.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("path", "label", "split"), *rows])
+    (folder / "tables").mkdir()
+    with (folder / "tables" / "photos.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label", "split"), *((f"../{path}", *rest) for path, *rest in rows)])
     shutil.copy(folder / rows[0][0], folder / "some_picture.jpg")
     (folder / "more_pictures").mkdir()
     shutil.copy(folder / rows[-1][0], folder / "more_pictures" / "one.jpg")

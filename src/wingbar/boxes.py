@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Bool, Float, Int, Real
 from numpy import ndarray
 
 Box = tuple[int, int, int, int]
@@ -19,6 +19,14 @@ def as_box(corners: Box | Real[ndarray, "4"]) -> Box:
     """Four corners as a box of plain integers."""
     x1, y1, x2, y2 = (int(value) for value in corners)
     return (x1, y1, x2, y2)
+
+
+def box_of_mask(mask: Bool[ndarray, "h w"]) -> Box | None:
+    """The smallest box that holds all true pixels of a mask; None where none is."""
+    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+    if not len(columns):
+        return None
+    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
 def whole(size: tuple[int, int]) -> Box:

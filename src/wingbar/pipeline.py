@@ -12,6 +12,7 @@ from wingbar._system.locks import locked
 from wingbar._system.settings import fill
 from wingbar.config import Config
 from wingbar.data import load as load_data
+from wingbar.data.folders import skipped_lines
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.hardware import open_hardware, threads_for
@@ -34,12 +35,14 @@ def train(
     out: Path | str,
     config: Config | None = None,
     *,
+    images_root: Path | str | None = None,
     redo_from: str | None = None,
     quiet: bool = False,
     **settings: Any,
 ) -> Recognizer:
     """Learn the classes of a data set and keep everything in the run folder ``out``.
 
+    Paths of a table start at the folder ``images_root``, by default at the table's own.
     ``settings`` are fields of `Config`, over ``config``. Steps that are already in the folder and whose
     inputs and settings are unchanged are not done again; ``redo_from`` names the step to start anew from.
     Under torchrun all its processes share the work, and the first of them alone needs ``out``.
@@ -47,7 +50,7 @@ def train(
     """
     with opened() as world:
         world.first(lambda: refuse_model_folder(Path(out)))
-        dataset = data if isinstance(data, Dataset) else world.first(lambda: load_data(Path(data)))
+        dataset = data if isinstance(data, Dataset) else world.first(lambda: load_data(Path(data), images_root))
         config, names = world.each(lambda: planned(config or Config(), settings, redo_from))
         reporter = Reporter(Path(out), quiet, idle=world.rank > 0)
         _train(dataset, config, names, Store(Path(out), redo_from, reporter.say, world), reporter)
@@ -68,8 +71,8 @@ def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Stor
     world = store.world
     with locked(store.folder, world):
         samples, pictures, skipped = steps.read_pictures(dataset, config, store, reporter)
-        for one in (*dataset.skipped, *skipped):
-            reporter.say(f"skipped {str(one.path)!r}: {one.reason}")
+        for line in (*skipped_lines(dataset.skipped), *skipped_lines(skipped, len(skipped))):
+            reporter.say(line)
         hardware = world.each(lambda: open_hardware(config, world))
         plan = training_plan(config, len(samples), len(pictures.validation))
         job = steps.Job(config, dataset.classes, samples, pictures, store, hardware, reporter, plan)

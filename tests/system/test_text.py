@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wingbar._system.text import display_names, printable, slug
+from wingbar._system.text import display_names, folded, nfc, printable, same_name, slug, spelt_out
 from wingbar.errors import DataError
 
 
@@ -55,3 +55,29 @@ def test_a_slug_is_safe_in_a_path(text: str) -> None:
 
 def test_slugs() -> None:
     assert slug("../../etc/Pässword\x00") == "etc-password" and slug("鳥") == ""
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("Zwergs\u00e4ger", "Zwergsa\u0308ger"),
+        ("Crane", "crane"),
+        ("crane", "crane "),
+        ("house  sparrow", "House sparrow"),
+        ("cra\u200bne", "\ufeffcrane"),
+        ("STRASSE", "stra\u00dfe"),
+        ("\u0130bis", "i\u0307bis"),
+    ],
+)
+def test_names_that_look_the_same_are_the_same(a: str, b: str) -> None:
+    assert same_name(a, b) and a != b and spelt_out(a) != spelt_out(b)
+    assert spelt_out(a).isascii()
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_folding_and_composing_end(name: str) -> None:
+    assert nfc(nfc(name)) == nfc(name) and same_name(name, nfc(name)) and folded(folded(name)) == folded(name)
+
+
+def test_other_names_are_others() -> None:
+    assert not same_name("crane", "cranes") and not same_name("tern", "t\u00e9rn")

@@ -18,14 +18,40 @@ from typing import Any
 from wingbar.errors import RunError
 
 PARTIAL = ".partial"
+OUTPUT_MARK = ".wingbar-output"
+"""A file of this name says that Wingbar wrote the folder that it lies in."""
+_MARK_TEXT = "Wingbar wrote this folder, and looks for no pictures in it. Remove this file if it should.\n"
+_OUTPUT_FILES = (OUTPUT_MARK, "recognizer.json")
+"""The mark, and the file that a model folder has wherever it is moved to."""
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for results, before they are computed. Raises RunError where it cannot be made."""
+    """Make a folder for results, before they are computed, and mark it. Raises RunError where it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: no folder can be made there ({error.strerror}); choose another --out.") from None
+    mark_output(folder)
+
+
+def mark_output(folder: Path) -> None:
+    """Mark a folder as written by Wingbar, so that no data set takes it for pictures; for each door that writes one.
+
+    A folder that had files before, other than ours or plain logs, stays unmarked: it may be the user's pictures.
+    """
+    with suppress(OSError):
+        if not any(_is_the_users(path) for path in folder.iterdir()):
+            with (folder / OUTPUT_MARK).open("x", encoding="utf-8") as file:
+                file.write(_MARK_TEXT)
+
+
+def is_output(folder: Path) -> bool:
+    """Whether Wingbar wrote a folder: a run, a model, drawings, a check's sheet, an export, or answers."""
+    return any((folder / name).is_file() for name in _OUTPUT_FILES)
+
+
+def _is_the_users(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() not in ("", ".log", ".txt", PARTIAL)
 
 
 @contextmanager

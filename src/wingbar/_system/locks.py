@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from wingbar._system.distributed import ALONE, World
-from wingbar._system.files import sweep, writing
+from wingbar._system.files import mark_output, sweep, writing
 from wingbar._system.text import visible
 from wingbar.errors import RunError
 
@@ -32,6 +32,7 @@ def locked(folder: Path, world: World = ALONE) -> Iterator[None]:
     """Keep others out of a run's folder while the ranks of one job are in it, the first for all. Raises RunError."""
     with ExitStack() as stack:
         world.first(lambda: stack.enter_context(_locked(folder)))
+        world.first(lambda: mark_output(folder))
         yield
 
 

@@ -18,6 +18,7 @@ from wingbar._system.files import digest, write_bytes
 from wingbar._system.locks import locked
 from wingbar.bulk.answers import Format, encode, errors, require
 from wingbar.bulk.chunks import Shard, cut, shard, strangers
+from wingbar.data.folders import PassOver, Tally
 from wingbar.data.listing import Listed, listed
 from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.prediction import Prediction
@@ -28,9 +29,16 @@ class Job:
     """Pictures to be predicted into the shards of a folder. Making one lists them, and finds the shards there are."""
 
     def __init__(
-        self, recognizer: Recognizer, source: Path, out: Path, form: Format = "jsonl", size: int = 1000, top: int = 5
+        self,
+        recognizer: Recognizer,
+        source: Path,
+        out: Path,
+        form: Format = "jsonl",
+        size: int = 1000,
+        top: int = 5,
+        images_root: Path | None = None,
     ) -> None:
-        """``size`` pictures a shard, of each the ``top`` likeliest classes.
+        """``size`` pictures a shard, of each the ``top`` likeliest classes; a table's paths start at ``images_root``.
 
         Raises DataError where the pictures cannot be listed, RunError where ``out`` has shards of another job,
         ConfigError for an impossible setting.
@@ -41,8 +49,11 @@ class Job:
         self.recognizer, self.source, self.out, self.form, self.size, self.top = (
             recognizer, source, out, form, size, top,
         )  # fmt: skip
+        self.images_root = images_root
+        self.passed_over = Tally()
+        """What was left out when the pictures were listed."""
         self.key = digest(recognizer.card.digest(), top)
-        self.plan = tuple(one for one, _ in self._shards())
+        self.plan = tuple(one for one, _ in self._shards(self.passed_over))
         if not self.plan:
             raise DataError(f"{str(source)!r}: no pictures in it.")
         self._refuse_strangers()
@@ -74,8 +85,8 @@ class Job:
                 if one not in self.unreadable:
                     yield from self._predicted(one, items, batch_size)
 
-    def _shards(self) -> Iterator[tuple[Shard, list[Listed]]]:
-        for number, items in enumerate(cut(listed(self.source), self.size)):
+    def _shards(self, pass_over: PassOver | None = None) -> Iterator[tuple[Shard, list[Listed]]]:
+        for number, items in enumerate(cut(listed(self.source, self.images_root, pass_over), self.size)):
             yield shard(number, [item.name for item in items], self.key, self.form), items
 
     def _predicted(self, one: Shard, items: list[Listed], batch_size: int) -> Iterator[Prediction]:

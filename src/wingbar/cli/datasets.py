@@ -19,6 +19,8 @@ class Check:
 
     data: tyro.conf.Positional[Path]
     """The pictures, in any layout that `train` reads."""
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder that the paths of a table start at; by default the table's own."""
     run_folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="RUN")] = None
     """A run on these pictures, to doubt the labels of those that it has not seen."""
     out: Path = Path("data-check")
@@ -33,7 +35,7 @@ class Check:
         from wingbar.data import load
         from wingbar.evaluation.tables import render
 
-        dataset = load(self.data)
+        dataset = load(self.data, self.images_root)
         make_folder(self.out)
         doubts: tuple[Finding, ...] = ()
         if self.run_folder is not None:  # first: a run that cannot judge is told before all pictures are compared

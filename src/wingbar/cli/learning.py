@@ -21,6 +21,8 @@ class Train:
     """Run folder; steps already in it are not done again."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """TOML file of settings; options given here win over it."""
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder that the paths of a table start at; by default the table's own."""
     from_step: Annotated[str | None, tyro.conf.arg(name="from", metavar="STEP")] = None
     """Step to redo, with all after it; the steps are listed when training begins."""
     quiet: bool = False
@@ -33,7 +35,10 @@ class Train:
     def run(self) -> int:
         from wingbar.pipeline import train
 
-        train(self.data, self.out, self.settings, redo_from=self.from_step, quiet=self.quiet)
+        train(
+            self.data, self.out, self.settings,
+            images_root=self.images_root, redo_from=self.from_step, quiet=self.quiet,
+        )  # fmt: skip
         print(f"model: {self.out / 'model'}; judge it: wingbar evaluate {shlex.quote(str(self.out))}", file=sys.stderr)
         return 0
 
@@ -60,6 +65,8 @@ class Evaluate:
     """Run folder."""
     data: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DATA")] = None
     """Labelled pictures in any layout; their test split, if they have one. By default the data set it was trained on."""
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder that the paths of the table DATA start at; by default the table's own."""
     out: Path | None = None
     """Folder for evaluation.json, by default RUN; needed where RUN is a model's folder without its run."""
     batch_size: int = 16
@@ -73,8 +80,9 @@ class Evaluate:
         from wingbar.evaluation.evaluate import evaluate, table
 
         evaluation = evaluate(
-            self.run_folder, self.data, out=self.out, batch_size=self.batch_size, runtime=self.runtime
-        )
+            self.run_folder, self.data, images_root=self.images_root, out=self.out, batch_size=self.batch_size,
+            runtime=self.runtime,
+        )  # fmt: skip
         print(table(evaluation))
         return 0
 

@@ -28,6 +28,8 @@ class PredictMany:
     """A folder, with pictures or .tar archives at any depth; a .csv with a column `path`; or one .tar."""
     out: Path
     """Folder for the answers: numbered files, each complete or not there."""
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder that the paths of a table start at; by default the table's own."""
     format: Literal["jsonl", "parquet"] = "jsonl"
     """JSON Lines, or Parquet (needs wingbar[parquet])."""
     shard_size: int = 1000
@@ -46,7 +48,9 @@ class PredictMany:
         from wingbar.recognizer import load
 
         recognizer = load(self.run_folder, runtime=self.runtime)
-        job = Job(recognizer, self.pictures, self.out, self.format, self.shard_size, self.top)
+        job = Job(recognizer, self.pictures, self.out, self.format, self.shard_size, self.top, self.images_root)
+        for line in job.passed_over.lines():
+            print(line, file=sys.stderr)
         failed = sum(job.unreadable.values())
         with progress(job.kept, job.total) as (advance, say):
             for prediction in job.run(self.batch_size):

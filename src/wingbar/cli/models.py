@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -186,20 +185,30 @@ class Serve:
         return 0
 
 
-def expand(paths: tuple[Path, ...]) -> Iterator[Path]:
-    """The files given, and the pictures in the folders given; a path that is not there fails as a picture."""
+def expand(paths: tuple[Path, ...]) -> list[Path]:
+    """The files given, and the pictures in the folders given; a path that is not there fails as a picture.
+
+    Says what it passes over. Raises DataError where a folder cannot be listed, or has no pictures.
+    """
     from wingbar.data.checks import EXTENSIONS
+    from wingbar.data.folders import Tally
+    from wingbar.data.listing import pictures_in
 
     if not paths:
         raise DataError("name at least one picture, or a folder of pictures.")
+    pictures: list[Path] = []
+    passed_over = Tally()
     for path in paths:
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
-            if not found:
-                raise DataError(f"{path}: no pictures in this folder ({', '.join(sorted(EXTENSIONS))}).")
-            yield from found
-        else:
-            yield path
+        in_folder = list(pictures_in(path, passed_over)) if path.is_dir() else [path]
+        if not in_folder:
+            raise DataError(
+                f"{path}: no pictures in this folder ({', '.join(sorted(EXTENSIONS))}). "
+                + " ".join(f"{line}." for line in passed_over.lines())
+            )
+        pictures += in_folder
+    for line in passed_over.lines():
+        print(printable(line, 4096), file=sys.stderr)
+    return pictures
 
 
 def described(prediction: Prediction, top: int) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from wingbar.data.judging import JUDGED_ONLY
+from wingbar._system.text import folded, spelt_out
+from wingbar.data.folders import why_hidden
 from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.errors import DataError, PictureError, suggestion
 from wingbar.images import picture_size
@@ -42,15 +44,10 @@ def named(items: Iterable[object], limit: int = 5) -> str:
     return ", ".join(texts[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def is_hidden(path: Path) -> bool:
-    """Files that systems leave behind: dot files, and the folder macOS adds to its archives."""
-    return path.name.startswith(".") or path.name == "__MACOSX"
-
-
 def why_no_picture(path: Path) -> str | None:
     """None if name and header are those of a picture, else the reason. Nothing is decoded."""
-    if is_hidden(path):
-        return "hidden file"
+    if (reason := why_hidden(path.name)) is not None:
+        return reason
     if path.suffix.lower() not in EXTENSIONS:
         return f"not a picture's extension: {path.suffix!r}"
     try:
@@ -62,14 +59,14 @@ def why_no_picture(path: Path) -> str | None:
 
 def only_pictures(samples: Iterable[Sample]) -> tuple[tuple[Sample, ...], tuple[Skipped, ...]]:
     """Samples whose file is a picture, and the others as ``Skipped``."""
-    kept, skipped = [], []
+    pictures, skipped = [], []
     for sample in samples:
         reason = why_no_picture(sample.path)
         if reason is None:
-            kept.append(sample)
+            pictures.append(sample)
         else:
             skipped.append(Skipped(sample.path, reason))
-    return tuple(kept), tuple(skipped)
+    return tuple(pictures), tuple(skipped)
 
 
 def listed_key(text: str) -> str:
@@ -88,21 +85,41 @@ def listed_key(text: str) -> str:
     return path.as_posix()
 
 
-def checked(dataset: Dataset) -> Dataset:
-    """The data set itself, if a recogniser can be trained on it; else a ``DataError``."""
-    where = f"data set {str(dataset.root)!r} ({dataset.layout})"
-    skipped = _skipped_note(dataset.skipped)
+def not_empty(dataset: Dataset) -> Dataset:
+    """The data set. Raises ``DataError`` where it has no picture."""
     if not dataset.samples:
-        raise DataError(f"{where}: no picture found.{skipped} Check the path and the layout.")
-    if JUDGED_ONLY.get():
-        return dataset
+        skipped = _skipped_note(dataset.skipped)
+        raise DataError(f"{_where(dataset)}: no picture found.{skipped} Check the path and the layout.")
+    return dataset
+
+
+def learnable(dataset: Dataset) -> Dataset:
+    """The data set, its note telling of class names that look alike. Raises ``DataError`` where it cannot be learnt."""
+    not_empty(dataset)
+    where, skipped = _where(dataset), _skipped_note(dataset.skipped)
     if len(dataset.classes) < 2:
         raise DataError(
             f"{where}: only one class, {named(dataset.classes)}; at least two are needed.{skipped} "
             "Give each class a folder, or a label, of its own."
         )
     _check_counts(dataset, where, skipped)
-    return dataset
+    alike = [
+        f"CLASSES LOOK ALIKE: {' and '.join(map(spelt_out, names))}; if they are one, give them one name"
+        for names in names_alike(dataset.classes)
+    ]
+    return replace(dataset, note="; ".join(filter(None, [dataset.note, *alike]))) if alike else dataset
+
+
+def _where(dataset: Dataset) -> str:
+    return f"data set {str(dataset.root)!r} ({dataset.layout})"
+
+
+def names_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Groups of names that look the same, or nearly so: see `wingbar._system.text.same_name`."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(folded(name), []).append(name)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def _check_counts(dataset: Dataset, where: str, skipped: str) -> None:

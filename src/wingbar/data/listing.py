@@ -1,8 +1,8 @@
 """Pictures without labels, listed one after the other however many they are: a table, a folder's tree, tar archives.
 
-``pictures.csv``  UTF-8 with a column ``path``; paths are relative to the table's folder and stay inside it
-``folder/``       pictures and ``.tar`` archives in it at any depth, in the order of their names; links to folders are
-                  not followed, hidden files and folders are left out
+``pictures.csv``  with a column ``path``: see `wingbar.data.rows`
+``folder/``       pictures and ``.tar`` archives in it at any depth, in the order of their names; what is passed over
+                  in folders is told in `wingbar.data.folders`
 ``pictures.tar``  its regular members that are named like pictures; nothing is unpacked, so names and links in it lead
                   nowhere. Compressed archives are refused: a stopped job could not go on in their middle
 
@@ -11,22 +11,21 @@ Listing again gives the same order. What is held in memory is the names in one f
 
 from __future__ import annotations
 
-import csv
 import io
-import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from wingbar.data.checks import EXTENSIONS, is_hidden, listed_key, named
+from wingbar.data.checks import EXTENSIONS, named
+from wingbar.data.folders import PassOver, Tally, Walk, name_order, why_hidden
+from wingbar.data.rows import TABLES, Places, read_rows
 from wingbar.errors import DataError
 from wingbar.images import Member
 
 MAX_HEADER_BYTES = 1 << 20
 """Of one header in a tar archive: long names and attributes."""
-COUNTED = EXTENSIONS | {".tar"}
 PACKED = (".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".zip", ".7z")
 
 
@@ -35,23 +34,41 @@ class Listed:
     """A picture found."""
 
     name: str
-    """Relative to the folder that was given, or that the given file lies in; with forward slashes."""
+    """Relative to the folder that was given, or that the paths of the given table start at; with forward slashes."""
     source: Path | Member
 
 
-def listed(source: Path) -> Iterator[Listed]:
-    """The pictures of a table, a folder or a tar archive. Raises ``DataError`` where it cannot be listed whole."""
+def listed(source: Path, root: Path | None = None, pass_over: PassOver | None = None) -> Iterator[Listed]:
+    """The pictures of a table, a folder or a tar archive.
+
+    Paths of a table start at ``root``, or else at the table's folder. ``pass_over`` hears of each file and folder in
+    a folder that is left out. Raises ``DataError`` where the source cannot be listed whole.
+    """
     if source.is_dir():
-        yield from _tree(source)
-    elif source.suffix.lower() == ".csv":
-        yield from _table(source)
+        yield from _tree(source, pass_over or Tally())
+    elif source.suffix.lower() in TABLES:
+        places = Places(source, root)
+        for _, key, path in places.rows(read_rows(source, ("path",))):
+            yield Listed(key, path)
     elif source.suffix.lower() == ".tar":
-        yield from _archive(source, source.parent)
+        yield from _archive(source, source.name)
     elif not source.exists():
         raise DataError(f"{str(source)!r}: no such file or folder.")
     else:
         packed = " Unpack it to a .tar or to a folder." if source.suffix.lower() in PACKED else ""
-        raise DataError(f"{str(source)!r} lists no pictures.{packed} Give a folder, a .csv or a .tar.")
+        raise DataError(f"{str(source)!r} lists no pictures.{packed} Give a folder, a .csv or .tsv table, or a .tar.")
+
+
+def pictures_in(folder: Path, pass_over: PassOver) -> Iterator[Path]:
+    """The files in a folder, at any depth, that are named like pictures, in the order of their names.
+
+    ``pass_over`` hears of all that is left out. Raises ``DataError`` where a folder cannot be listed.
+    """
+    for path in _files(folder, pass_over):
+        if path.suffix.lower() in EXTENSIONS:
+            yield path
+        else:
+            pass_over(path, f"not a picture's extension: {path.suffix!r}")
 
 
 def _text(name: str) -> str:
@@ -59,61 +76,37 @@ def _text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _tree(root: Path) -> Iterator[Listed]:
-    open_folders = [(root, iter(_names(root)))]
+def _tree(root: Path, pass_over: PassOver) -> Iterator[Listed]:
+    for path in _files(root, pass_over):
+        name, ending = path.relative_to(root).as_posix(), path.suffix.lower()
+        if ending == ".tar":
+            yield from _archive(path, name)
+        elif ending in EXTENSIONS:
+            yield Listed(_text(name), path)
+        else:
+            pass_over(path, f"not a picture's extension: {path.suffix!r}")
+
+
+def _files(root: Path, pass_over: PassOver) -> Iterator[Path]:
+    """All files in a folder at any depth; a folder's own files and folders in one order of names."""
+    walk = Walk(root, pass_over)
+    open_folders = [(root, _names(walk, root))]
     while open_folders:
         folder, names = open_folders[-1]
         name = next(names, None)
         if name is None:
             open_folders.pop()
         elif name.endswith("/"):
-            open_folders.append((folder / name, iter(_names(folder / name))))
-        elif name.lower().endswith(".tar"):
-            yield from _archive(folder / name, root)
+            inner = folder / name
+            open_folders.append((inner, _names(walk, inner)))
         else:
-            yield Listed(_text((folder / name).relative_to(root).as_posix()), folder / name)
+            yield folder / name
 
 
-def _names(folder: Path) -> list[str]:
-    """What counts in a folder, sorted; names of folders end with a slash."""
-    try:
-        with os.scandir(folder) as entries:
-            found = [entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in entries if _shown(entry.name)]
-    except OSError as error:
-        raise DataError(f"{str(folder)!r} cannot be listed ({error.strerror}); make it readable or move it.") from None
-    return sorted(name for name in found if name.endswith("/") or PurePosixPath(name).suffix.lower() in COUNTED)
-
-
-def _shown(name: str) -> bool:
-    return not any(is_hidden(Path(part)) for part in PurePosixPath(name).parts)
-
-
-def _table(file: Path) -> Iterator[Listed]:
-    line = 1
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            columns = [column.strip().lower() for column in next(reader, [])]
-            if columns.count("path") != 1:
-                raise ValueError(f"one column must be called 'path', but there are {named(columns) or 'none'}")
-            place = columns.index("path")
-            for fields in reader:
-                line = reader.line_num
-                if not fields:
-                    continue
-                if len(fields) != len(columns):
-                    raise ValueError(f"{len(fields)} fields, but {len(columns)} columns (quote values with commas)")
-                key = listed_key(fields[place].strip())
-                yield Listed(key, file.parent / key)
-    except UnicodeDecodeError:
-        raise DataError(f"{str(file)!r}, after line {line}: no UTF-8. Save it as comma-separated UTF-8.") from None
-    except csv.Error as error:
-        where = f"{str(file)!r}, after line {line}"
-        raise DataError(f"{where}: {error}. Save it as plain comma-separated text.") from None
-    except ValueError as error:
-        raise DataError(f"{str(file)!r}, line {line}: {error}. Correct or remove that line.") from None
-    except OSError as error:
-        raise DataError(f"{str(file)!r} cannot be read ({error.strerror}).") from None
+def _names(walk: Walk, folder: Path) -> Iterator[str]:
+    """What is in a folder, in order; names of folders end with a slash."""
+    folders, files = walk.entries(folder)
+    return iter(sorted([*(name + "/" for name in folders), *files], key=name_order))
 
 
 class _Bounded:
@@ -134,12 +127,12 @@ def _open_tar(file: io.BufferedIOBase) -> tarfile.TarFile:
     return tarfile.open(fileobj=bounded, mode="r:")
 
 
-def _archive(path: Path, root: Path) -> Iterator[Listed]:
-    base = path.relative_to(root).as_posix()
+def _archive(path: Path, base: str) -> Iterator[Listed]:
+    """The pictures in an archive; their names begin with ``base``."""
     try:
         with path.open("rb") as file, _open_tar(file) as archive:
             while (info := _next(archive)) is not None:
-                picture = PurePosixPath(info.name).suffix.lower() in EXTENSIONS and _shown(info.name)
+                picture = PurePosixPath(info.name).suffix.lower() in EXTENSIONS and _visible(info.name)
                 if picture and info.isreg() and not info.issparse():
                     yield Listed(_text(f"{base}/{info.name}"), Member(path, info.name, info.offset_data, info.size))
             file.seek(archive.offset)
@@ -160,3 +153,7 @@ def _next(archive: Any) -> tarfile.TarInfo | None:
     if info is not None and (info.size < 0 or archive.offset <= before):
         raise tarfile.ReadError("a member of negative size")
     return info
+
+
+def _visible(name: str) -> bool:
+    return not any(why_hidden(part) for part in PurePosixPath(name).parts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -73,12 +74,16 @@ class Dataset:
     file: Path | None = None
     """The file that the data set was read from, where it was not its folder."""
     note: str = ""
-    """How the set compares with the published one, where its layout is that of one."""
+    """How the set compares with the published one, where its layout is that of one; of a tree, what its classes are."""
+    images_root: Path | None = None
+    """The folder that a table's paths start at, where one was named."""
+    taxonomy: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    """In a tree of folders: of each class the names of the folders that it lies in, the outermost first."""
 
     @property
     def source(self) -> Path:
-        """What `wingbar.data.load` reads it from again: the file, or the folder."""
-        return (self.file or self.root).resolve()
+        """What `wingbar.data.load` reads it from again: the file, or the folder. A link to a file stays itself."""
+        return self.root.resolve() if self.file is None else self.file.parent.resolve() / self.file.name
 
     def split(self, name: Split) -> tuple[Sample, ...]:
         """The samples of one split, in the data set's order."""
@@ -93,8 +98,8 @@ class Dataset:
         """
         if not 2 <= count <= len(self.classes):
             raise DataError(f"cannot take the first {count} classes of {self.name!r}: give 2 to {len(self.classes)}")
-        kept = tuple(sample for sample in self.samples if sample.label < count)
-        return replace(self, classes=self.classes[:count], samples=kept)
+        samples = tuple(sample for sample in self.samples if sample.label < count)
+        return replace(self, classes=self.classes[:count], samples=samples)
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of classes, keys, labels, splits and file contents.
@@ -122,7 +127,7 @@ class Dataset:
     def describe(self) -> str:
         """One line for people: name, layout, classes, pictures per split, what was skipped, whether it is complete."""
         train, test = len(self.split("train")), len(self.split("test"))
-        skipped = f", {len(self.skipped)} files skipped" if self.skipped else ""
+        skipped = f", {count} file{'s' * (count > 1)} skipped" if (count := len(self.skipped)) else ""
         return (
             f"{self.name} ({self.layout}): {len(self.classes)} classes, "
             f"{train} training and {test} test pictures{skipped}" + (f"; {self.note}" if self.note else "")

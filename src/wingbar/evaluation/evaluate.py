@@ -94,6 +94,7 @@ def evaluate(
     run: Path | str,
     data: Path | str | Dataset | None = None,
     *,
+    images_root: Path | str | None = None,
     out: Path | str | None = None,
     batch_size: int = 16,
     seed: int = 0,
@@ -103,7 +104,8 @@ def evaluate(
     """Judge a model on labelled pictures: ``data``, by default the test split of the data set it was trained on.
 
     ``data`` may be in any layout, with training pictures or without. Where it has a test split, that is judged, else
-    all of it. Classes are found by their names; those that are absent or unknown to the model are told.
+    all of it. Paths of a table start at ``images_root``, by default at the table's folder. Classes are found by their
+    names; those that are absent or unknown to the model are told.
 
     The result is written to ``evaluation.json`` in the folder ``out``, by default RUN, and every reading of a test
     split is noted in ``test-split-read.log`` there and in RUN. A model's folder without its run needs ``out``, for
@@ -114,7 +116,7 @@ def evaluate(
     with opened() as world:
         recognizer = load_together(run, world, device, runtime)
         folder, logs = world.first(lambda: _folders(Path(run), None if out is None else Path(out)))
-        labelled = world.first(lambda: _with_boxes(labelled_pictures(recognizer.card, data)))
+        labelled = world.first(lambda: _with_boxes(labelled_pictures(recognizer.card, data, images_root)))
         with ExitStack() as stack:
             if folder is not None:
                 stack.enter_context(locked(folder, world))

@@ -10,7 +10,6 @@ from pathlib import Path
 from wingbar._system.text import folded
 from wingbar.data import load as load_data
 from wingbar.data.checks import named
-from wingbar.data.judging import judged_only
 from wingbar.data.layouts.folder import split_folders
 from wingbar.data.sample import Dataset
 from wingbar.errors import DataError
@@ -32,13 +31,13 @@ class Labelled:
     """Whether all of the data set's pictures are judged, because it has no test split."""
 
 
-def labelled_pictures(card: Card, data: Path | str | Dataset | None) -> Labelled:
-    """What to judge a model on: ``data``, by default the data set that it was trained on.
+def labelled_pictures(card: Card, data: Path | str | Dataset | None, root: Path | str | None = None) -> Labelled:
+    """What to judge a model on: ``data``, by default the data set that it was trained on; ``root`` as in `data.load`.
 
     Of a data set with a test split the test pictures, of any other all pictures, unless they are those that the model
     was trained on. Raises DataError where there are none, or none of a class that the model knows.
     """
-    dataset = data if isinstance(data, Dataset) else _loaded(card, data)
+    dataset = data if isinstance(data, Dataset) else _loaded(card, data, root)
     whole = not dataset.split("test")
     if whole:
         if _trained_on(card, dataset):
@@ -80,9 +79,9 @@ def labels_by_name(names: Sequence[str], classes: Sequence[str]) -> dict[int, in
     return {number: target for number, target in targets.items() if target is not None}
 
 
-def _loaded(card: Card, data: Path | str | None) -> Dataset:
+def _loaded(card: Card, data: Path | str | None, root: Path | str | None) -> Dataset:
     if data is not None:
-        return _read(Path(data))
+        return _read(Path(data), root)
     if not card.data.source:
         raise DataError("this model does not say where its pictures are: give the data set to judge it on.")
     if not Path(card.data.source).exists():
@@ -90,19 +89,18 @@ def _loaded(card: Card, data: Path | str | None) -> Dataset:
             f"the data set that the model was trained on is no longer at {card.data.source!r}: "
             "give labelled pictures, or its new place, as DATA."
         )
-    return _read(Path(card.data.source))
+    return _read(Path(card.data.source), card.data.images_root or None)
 
 
-def _read(path: Path) -> Dataset:
+def _read(path: Path, root: Path | str | None) -> Dataset:
     """A data set in any layout; the test folder alone where the training pictures beside it cannot be read."""
-    with judged_only():
-        try:
-            return load_data(path)
-        except DataError:
-            tests = split_folders(path).get("test") if path.is_dir() else None
-            if tests is None:
-                raise
-            return load_data(tests)
+    try:
+        return load_data(path, root, to_learn=False)
+    except DataError:
+        tests = split_folders(path).get("test") if path.is_dir() else None
+        if tests is None:
+            raise
+        return load_data(tests, to_learn=False)
 
 
 def _trained_on(card: Card, dataset: Dataset) -> bool:

@@ -45,7 +45,8 @@ def write_guide(
     folder, cache = _folders(run, None if out is None else Path(out))
     recognizer, reporter, store = load(run), Reporter(run, quiet), Store(cache)
     results = read_evaluation(run, recognizer.card)
-    dataset = matching(load_data(data or recognizer.card.data.source), recognizer)
+    root = None if data else recognizer.card.data.images_root or None
+    dataset = matching(load_data(data or recognizer.card.data.source, root), recognizer)
     with locked(store.folder):
         examples = predict_examples(recognizer, dataset, store, reporter, per_class=per_class, batch_size=batch_size)
         guide = Guide(recognizer.card, settings_of(recognizer.card), examples, results, find_pictures(results, dataset))

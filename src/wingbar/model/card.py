@@ -43,6 +43,8 @@ class TrainedOn:
     """Pictures that its choices were made on."""
     key: str = ""
     """Of the pictures' contents and labels, and of the cut: see `steps.data`."""
+    images_root: str = ""
+    """Folder that the table's paths start at, where one was named; empty in an export."""
 
 
 @dataclass(frozen=True)

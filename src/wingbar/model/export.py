@@ -89,7 +89,7 @@ def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Expo
         shutil.copyfile(model.folder / "alignment.safetensors", out / "alignment.safetensors")
     write_json(out / "export.json", {"int8": int8, "nets": [asdict(one) for one in written.values()]})
     # Where the training pictures lie is for a run on this machine, not for whoever gets the export.
-    data = replace(card.data, source="")
+    data = replace(card.data, source="", images_root="")
     replace(card, data=data, onnx={name: one.sha256 for name, one in written.items()}).write(out)
     return list(written.values())
 

@@ -42,12 +42,13 @@ class Examples:
         return out.getvalue()
 
 
-def find_examples(classes: Sequence[str], data: Path) -> Examples:
+def find_examples(classes: Sequence[str], data: Path, root: str | None = None) -> Examples:
     """Evenly spread training pictures of each class of the data set at ``data``.
 
-    Raises DataError if there is no such data set, or if it knows none of the classes.
+    A table's paths start at ``root``, or else at its folder. Raises DataError if there is no such data set, or if it
+    knows none of the classes.
     """
-    dataset = load_data(data)
+    dataset = load_data(data, root)
     own: dict[str, list[Path]] = {name: [] for name in classes}
     for sample in dataset.split("train"):
         if (name := dataset.classes[sample.label]) in own:

@@ -93,8 +93,9 @@ def find(run: Path, recognizer: Recognizer, data: Path | None) -> Examples:
         return find_examples(recognizer.classes, data)
     if not (run / "config.toml").is_file():
         return none
+    data_card = recognizer.card.data
     try:
-        return find_examples(recognizer.classes, Path(recognizer.card.data.source))
+        return find_examples(recognizer.classes, Path(data_card.source), data_card.images_root or None)
     except DataError as error:
         say(f"no examples to compare with: {error}")
         return none

@@ -60,7 +60,7 @@ def test_trains_may_be_a_class(tmp_path: Path) -> None:
 
 
 def test_what_is_no_picture_is_skipped_counted_and_named(tmp_path: Path) -> None:
-    fill(tmp_path, {"a": 2, "b": 2, ".git": 0, "__MACOSX": 0, "a/deeper": 1})
+    fill(tmp_path, {"a": 2, "b": 2, ".git": 0, "__MACOSX": 0, "a/deeper": 0})
     (tmp_path / "README.txt").write_text("hello")
     (tmp_path / "a" / "notes.txt").write_text("hello")
     (tmp_path / "a" / ".hidden.jpg").write_text("hello")
@@ -71,10 +71,10 @@ def test_what_is_no_picture_is_skipped_counted_and_named(tmp_path: Path) -> None
     dataset = load(tmp_path)
     assert len(dataset.samples) == 4
     assert {s.path.name: s.reason.split(" (")[0] for s in dataset.skipped} == {
-        ".git": "not in a class folder",
-        "__MACOSX": "not in a class folder",
+        ".git": "hidden file",
+        "__MACOSX": "written by the system",
         "README.txt": "not in a class folder",
-        "deeper": "a folder inside a class folder",
+        "deeper": "a folder without pictures",
         "notes.txt": "not a picture's extension: '.txt'",
         ".hidden.jpg": "hidden file",
         "fake.jpg": "not a picture of a known format",
@@ -161,10 +161,14 @@ def test_a_table_beside_the_pictures_is_pointed_at(tmp_path: Path) -> None:
 def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, {"a": 2, "b": 2})
 
-    def refuse(path: Path) -> None:  # the tests may run as a user whom no permission stops
-        raise PermissionError(13, "Permission denied", str(path))
+    scandir = os.scandir
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    def refuse(path: Path) -> object:  # the tests may run as a user whom no permission stops
+        if path.name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError, match="cannot be read: Permission denied"):
         load(tmp_path)
 
@@ -172,7 +176,7 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pyt
 def test_the_path_itself(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         load(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"neither a folder nor a \.csv file"):
+    with pytest.raises(DataError, match=r"neither a folder nor a \.csv or \.tsv file"):
         load(draw(tmp_path / "a.jpg"))
     with pytest.raises(DataError, match="cannot open"):
         load("a\0b")

@@ -44,19 +44,19 @@ def download(
         if done.is_file():
             say(f"{remote.name}: there already")
             continue
-        own = folder / remote.name
-        if own.is_file():
-            check(own, remote.md5, str(own))
+        file = folder / remote.name
+        if file.is_file():
+            check(file, remote.md5, str(file))
             origin = "put there by hand"
-            if is_archive(own):
-                unpack(own, folder)
+            if is_archive(file):
+                unpack(file, folder)
         else:
-            own = folder / KEPT / remote.name
-            origin = _get(remote, source, folder, own, mirrors, say, patience)
-            if is_archive(own):
-                unpack(own, folder)
+            file = folder / KEPT / remote.name
+            origin = _get(remote, source, folder, file, mirrors, say, patience)
+            if is_archive(file):
+                unpack(file, folder)
             else:
-                own.replace(folder / remote.name)
+                file.replace(folder / remote.name)
         known = f"MD5 {remote.md5}" if remote.md5 else "no checksum is known"
         write_text(done, f"{origin}\n{known}\n")
         (folder / KEPT / remote.name).unlink(missing_ok=True)

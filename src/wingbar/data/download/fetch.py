@@ -79,12 +79,12 @@ def check(file: Path, md5: str, origin: str) -> None:
     if not md5:
         return
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != md5:
+        measured = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if measured != md5:
         if file.suffix == ".partial":
             file.unlink()
             _mark(file).unlink(missing_ok=True)
-        raise DataError(f"{origin}: the MD5 checksum is {found}, but {md5} is the published file's. Not used.")
+        raise DataError(f"{origin}: the MD5 checksum is {measured}, but {md5} is the published file's. Not used.")
 
 
 def _receive(url: str, partial: Path, checked: bool, say: Callable[[str], None], timeout: float) -> None:
@@ -149,8 +149,8 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _start(answer: http.client.HTTPResponse) -> int:
-    found = re.fullmatch(r"bytes (\d+)-\d+/(?:\d+|\*)", answer.headers.get("Content-Range", ""))
-    return int(found[1]) if found else -1
+    match = re.fullmatch(r"bytes (\d+)-\d+/(?:\d+|\*)", answer.headers.get("Content-Range", ""))
+    return int(match[1]) if match else -1
 
 
 def _mark(partial: Path) -> Path:

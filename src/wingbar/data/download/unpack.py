@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from wingbar._system.text import printable
 from wingbar.data.checks import listed_key
 from wingbar.errors import DataError
 
@@ -81,8 +82,8 @@ def _named(archive: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        reason = "".join(letter if letter.isprintable() else "?" for letter in str(error) or type(error).__name__)
-        raise DataError(f"{str(archive)!r} cannot be unpacked: {reason[:300]}. Get it again, from its owner.") from None
+        reason = printable(str(error) or type(error).__name__, 300)
+        raise DataError(f"{str(archive)!r} cannot be unpacked: {reason}. Get it again, from its owner.") from None
 
 
 def _look_through(archive: Path, limits: Limits) -> int:

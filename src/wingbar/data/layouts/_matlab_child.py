@@ -51,8 +51,8 @@ def variables(file: str, names: list[str]) -> dict[str, list[Any]]:
     for name in names:
         if np.prod(shapes.get(name, ()), dtype=float) > MAX_ITEMS:
             raise ValueError(f"{name!r} has more than {MAX_ITEMS:,} entries")
-    found = io.loadmat(file, variable_names=names, squeeze_me=True)
-    return {name: rows(found[name]) for name in names if name in found}
+    variables = io.loadmat(file, variable_names=names, squeeze_me=True)
+    return {name: rows(variables[name]) for name in names if name in variables}
 
 
 if __name__ == "__main__":

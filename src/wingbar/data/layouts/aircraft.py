@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wingbar.data.layouts.lists import Line, read_lines
-from wingbar.data.layouts.official import Listed, Published, assemble
+from wingbar.data.layouts.official import ListedPicture, Published, assemble
 from wingbar.data.sample import Dataset, Split
 
 LEVELS = {
@@ -50,12 +50,12 @@ def read(path: Path) -> Dataset:
     return assemble(root, published, listed, dict(enumerate(classes)), file=file, remark=remark)
 
 
-def _listed(line: Line, folder: Path, ids: dict[str, int], split: Split, boxes: dict[str, Line]) -> Listed:
+def _listed(line: Line, folder: Path, ids: dict[str, int], split: Split, boxes: dict[str, Line]) -> ListedPicture:
     name = line.fields[1]
     if name not in ids:
         raise line.error(f"{name!r} is not among the names of the classes")
     key = (folder / "images" / f"{line.key(0)}.jpg").as_posix()
-    return Listed(key, ids[name], split, _box(boxes[line.fields[0]]) if line.fields[0] in boxes else None)
+    return ListedPicture(key, ids[name], split, _box(boxes[line.fields[0]]) if line.fields[0] in boxes else None)
 
 
 def _boxes(file: Path) -> dict[str, Line]:

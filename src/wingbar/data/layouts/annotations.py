@@ -17,10 +17,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from jaxtyping import Bool
 from numpy import ndarray
 from PIL import Image
 
+from wingbar.boxes import box_of_mask
 from wingbar.data.sample import Annotation, Dataset, Keypoint, Sample
 from wingbar.errors import DataError
 from wingbar.images import MAX_PIXELS, read_picture
@@ -53,20 +53,12 @@ def _annotated(sample: Sample) -> Sample:
 def _box(annotation: Annotation) -> Rectangle | None:
     match annotation.kind:
         case "trimap":
-            return box_of(_numbers(annotation.path) != 2)
+            return box_of_mask(_numbers(annotation.path) != 2)
         case "cut-out":
             pixels = read_picture(annotation.path).pixels.astype(np.int16)
-            return box_of((np.abs(pixels - BLUE) > BLUE_TOLERANCE).any(2))
+            return box_of_mask((np.abs(pixels - BLUE) > BLUE_TOLERANCE).any(2))
         case _:
             return max(xml_boxes(annotation.path), key=_area, default=None)
-
-
-def box_of(mask: Bool[ndarray, "height width"]) -> Rectangle | None:
-    """The smallest box that holds all of a mask; None for an empty one."""
-    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    if not len(columns):
-        return None
-    return float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1
 
 
 def xml_boxes(file: Path) -> list[Rectangle]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from wingbar.data.checks import listed_key
 from wingbar.data.layouts.matlab import read_matlab, records, text, texts, whole_number
-from wingbar.data.layouts.official import Listed, Published, assemble
+from wingbar.data.layouts.official import ListedPicture, Published, assemble
 from wingbar.data.sample import Dataset, Split
 from wingbar.errors import DataError
 
@@ -24,40 +24,40 @@ _LISTS = ("cars_train_annos.mat", "cars_annos.mat")
 
 def recognised(root: Path) -> bool:
     """Whether one of the lists that only this data set has is there."""
-    return any(_found(root, name) for name in _LISTS)
+    return any(_list(root, name) for name in _LISTS)
 
 
 def read(root: Path) -> Dataset:
     """Read the folder. Raises DataError where a list is missing or damaged."""
-    joint, train = _found(root, "cars_annos.mat"), _found(root, "cars_train_annos.mat")
+    joint, train = _list(root, "cars_annos.mat"), _list(root, "cars_train_annos.mat")
     if train is None or (joint is not None and (root / "car_ims").is_dir()):
         assert joint is not None
         return assemble(root, PUBLISHED, _joint(joint), _names(root))
     listed = _separate(train, "cars_train", "train")
-    test = _found(root, "cars_test_annos_withlabels.mat")
+    test = _list(root, "cars_test_annos_withlabels.mat")
     if test is not None:
         return assemble(root, PUBLISHED, listed + _separate(test, "cars_test", "test"), _names(root))
     remark = "no test labels: put cars_test_annos_withlabels.mat into this folder to judge by the test pictures"
     return assemble(root, PUBLISHED, listed, _names(root), remark=remark)
 
 
-def _found(root: Path, name: str) -> Path | None:
+def _list(root: Path, name: str) -> Path | None:
     return next((file for file in (root / "devkit" / name, root / name) if file.is_file()), None)
 
 
 def _names(root: Path) -> dict[int, str]:
-    found = _found(root, "cars_meta.mat") or _found(root, "cars_annos.mat")
-    if found:
-        return dict(enumerate(texts(found, "class_names", read_matlab(found, "class_names")["class_names"]), start=1))
+    file = _list(root, "cars_meta.mat") or _list(root, "cars_annos.mat")
+    if file:
+        return dict(enumerate(texts(file, "class_names", read_matlab(file, "class_names")["class_names"]), start=1))
     raise DataError(f"{str(root / 'devkit/cars_meta.mat')!r} is missing, which holds the class names. Restore it.")
 
 
-def _separate(file: Path, folder: str, split: Split) -> list[Listed]:
+def _separate(file: Path, folder: str, split: Split) -> list[ListedPicture]:
     rows = records(file, "annotations", ("fname", "class", *_SIDES))
     return [_listed(where, record, f"{folder}/", record["fname"], split) for where, record in rows]
 
 
-def _joint(file: Path) -> list[Listed]:
+def _joint(file: Path) -> list[ListedPicture]:
     listed = []
     for where, record in records(file, "annotations", ("relative_im_path", "class", "test", *_SIDES)):
         split: Split = "test" if whole_number(record["test"], where) else "train"
@@ -65,7 +65,7 @@ def _joint(file: Path) -> list[Listed]:
     return listed
 
 
-def _listed(where: str, record: dict[str, Any], folder: str, name: object, split: Split) -> Listed:
+def _listed(where: str, record: dict[str, Any], folder: str, name: object, split: Split) -> ListedPicture:
     x1, y1, x2, y2 = (whole_number(record[side], where) for side in _SIDES)
     file = text(name, where)
     try:
@@ -73,6 +73,6 @@ def _listed(where: str, record: dict[str, Any], folder: str, name: object, split
     except ValueError as error:
         raise DataError(f"{where}: {error}. Restore the file.") from None
     box = (float(max(x1 - 1, 0)), float(max(y1 - 1, 0)), float(x2), float(y2))
-    return Listed(
+    return ListedPicture(
         key, whole_number(record["class"], where), split, box if box[0] < box[2] and box[1] < box[3] else None
     )

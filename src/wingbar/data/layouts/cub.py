@@ -23,7 +23,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wingbar.data.checks import checked, named, only_pictures, quoted
+from wingbar.data.checks import named, only_pictures, quoted
+from wingbar.data.folders import Finder
 from wingbar.data.layouts.folder import split_folders
 from wingbar.data.layouts.lists import Line, read_lines
 from wingbar.data.sample import Dataset, Keypoint, Sample, Split
@@ -44,25 +45,26 @@ def read(root: Path) -> Dataset:
 
     Raises ``DataError``, with file and line, if a list is missing, damaged or contradicts another.
     """
-    others = split_folders(root)
-    if others:
+    splits_there = split_folders(root)
+    if splits_there:
         raise DataError(
             f"data set {str(root)!r}: two layouts at once, the lists of CUB-200-2011 next to "
-            f"{named(folder.name for folder in others.values())}. Move one of them away."
+            f"{named(path.name for path in splits_there.values())}. Move one of them away."
         )
     images = _by_id(root / "images.txt", 2)
     labels, classes = _labels(root, images)
     splits = _required(_by_id(root / "train_test_split.txt", 2), images, "train_test_split.txt")
     boxes = _boxes(root / "bounding_boxes.txt", images)
     keypoints, keypoint_names = _keypoints(root / "parts")
-    samples = []
+    samples, finder = [], Finder(root)
     for image, key in _keys(images).items():
         split = _SPLITS.get(splits[image].fields[1])
         if split is None:
             raise splits[image].error(f"{quoted(splits[image].fields[1])} is neither 1 (training) nor 0 (test)")
-        samples.append(Sample(root / key, key, labels[image], split, boxes.get(image), tuple(keypoints.get(image, ()))))
-    kept, skipped = only_pictures(samples)
-    return checked(Dataset(root, root.name, LAYOUT, classes, kept, skipped, keypoint_names))
+        points = tuple(keypoints.get(image, ()))
+        samples.append(Sample(finder.path(key), key, labels[image], split, boxes.get(image), points))
+    pictures, skipped = only_pictures(samples)
+    return Dataset(root, root.name, LAYOUT, classes, pictures, skipped, keypoint_names)
 
 
 def _lines(file: Path, fields: int) -> Iterator[Line]:
@@ -92,11 +94,11 @@ def _required(lines: dict[int, Line], images: dict[int, Line], file: str) -> dic
 def _keys(images: dict[int, Line]) -> dict[int, str]:
     """Image id -> key; two ids for one picture would let it be in training and test at once."""
     keys: dict[int, str] = {}
-    seen: dict[str, int] = {}
+    ids: dict[str, int] = {}
     for image, line in images.items():
         key = "images/" + line.key(1)
-        if seen.setdefault(key, image) != image:
-            raise line.error(f"the picture {quoted(line.fields[1])} has the id {seen[key]} already")
+        if ids.setdefault(key, image) != image:
+            raise line.error(f"the picture {quoted(line.fields[1])} has the id {ids[key]} already")
         keys[image] = key
     return keys
 
@@ -135,16 +137,17 @@ def _keypoints(folder: Path) -> tuple[dict[int, list[Keypoint]], tuple[str, ...]
     if not (folder / "part_locs.txt").exists():
         return {}, ()
     names = {part: line.fields[1] for part, line in _by_id(folder / "parts.txt", 2).items()}
-    found: dict[int, dict[int, Keypoint]] = {}
-    seen: dict[tuple[int, int], int] = {}
+    points: dict[int, dict[int, Keypoint]] = {}
+    first_line: dict[tuple[int, int], int] = {}
     for line in _lines(folder / "part_locs.txt", 5):
         image, part = line.whole(0), line.whole(1)
         if part not in names:
             raise line.error(f"part id {part} is not in parts.txt")
-        if seen.setdefault((image, part), line.number) != line.number:
-            raise line.error(f"part {part} of image {image} was given already in line {seen[image, part]}")
+        if first_line.setdefault((image, part), line.number) != line.number:
+            raise line.error(f"part {part} of image {image} was given already in line {first_line[image, part]}")
         if line.fields[4] not in ("0", "1"):
             raise line.error(f"{quoted(line.fields[4])} is neither 1 (visible) nor 0")
         if line.fields[4] == "1":
-            found.setdefault(image, {})[part] = Keypoint(names[part], line.real(2), line.real(3))
-    return {image: [own[part] for part in sorted(own)] for image, own in found.items()}, tuple(names.values())
+            points.setdefault(image, {})[part] = Keypoint(names[part], line.real(2), line.real(3))
+    in_order = {image: [of_parts[part] for part in sorted(of_parts)] for image, of_parts in points.items()}
+    return in_order, tuple(names.values())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wingbar.data.checks import listed_key
 from wingbar.data.layouts.matlab import read_matlab, texts, whole_numbers
-from wingbar.data.layouts.official import Listed, Published, assemble
+from wingbar.data.layouts.official import ListedPicture, Published, assemble
 from wingbar.data.sample import Annotation, Dataset, Split
 from wingbar.errors import DataError
 
@@ -26,22 +26,22 @@ def recognised(root: Path) -> bool:
 
 def read(root: Path) -> Dataset:
     """Read the folder. Raises DataError where a list is missing, damaged or contradicts itself."""
-    listed: list[Listed] = []
+    listed: list[ListedPicture] = []
     names: dict[int, str] = {}
     for split in _SPLITS:
         file = _list(root, split)
         if file is None:
             raise DataError(f"{str(root / f'{split}_list.mat')!r} is missing. Restore it.")
-        found = read_matlab(file, "file_list", "labels")
-        keys = texts(file, "file_list", found["file_list"])
-        labels = whole_numbers(file, "labels", found["labels"])
+        variables = read_matlab(file, "file_list", "labels")
+        keys = texts(file, "file_list", variables["file_list"])
+        labels = whole_numbers(file, "labels", variables["labels"])
         if len(keys) != len(labels):
             raise DataError(f"{str(file)!r}: {len(keys)} files, but {len(labels)} labels. Restore it.")
         for row, (name, label) in enumerate(zip(keys, labels, strict=True), 1):
             breed, key = _key(f"{str(file)!r}, file {row}", name)
             if names.setdefault(label, breed) != breed:
                 raise DataError(f"{str(file)!r}, file {row}: class {label} is {names[label]!r} already. Restore it.")
-            listed.append(Listed(f"Images/{key}", label, split, annotations=_annotations(root, key)))
+            listed.append(ListedPicture(f"Images/{key}", label, split, annotations=_annotations(root, key)))
     return assemble(root, PUBLISHED, listed, names)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wingbar.data.layouts.matlab import read_matlab, whole_numbers
-from wingbar.data.layouts.official import Listed, Published, assemble
+from wingbar.data.layouts.official import ListedPicture, Published, assemble
 from wingbar.data.sample import Annotation, Dataset, Split
 from wingbar.errors import DataError
 
@@ -44,9 +44,9 @@ def _names() -> list[str]:
     return list(Flowers102.classes)
 
 
-def _listed(root: Path, number: int, labels: list[int], split: Split) -> Listed:
+def _listed(root: Path, number: int, labels: list[int], split: Split) -> ListedPicture:
     if not 1 <= number <= len(labels):
         raise DataError(f"{str(root / 'setid.mat')!r}: picture {number} has no label. Restore both .mat files.")
     mask = root / "segmim" / f"segmim_{number:05d}.jpg"
     annotations = (Annotation(mask, "cut-out"),) if mask.is_file() else ()
-    return Listed(f"jpg/image_{number:05d}.jpg", labels[number - 1], split, annotations=annotations)
+    return ListedPicture(f"jpg/image_{number:05d}.jpg", labels[number - 1], split, annotations=annotations)

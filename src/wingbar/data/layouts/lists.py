@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from wingbar._system.text import nfc
 from wingbar.data.checks import listed_key, quoted
 from wingbar.errors import DataError
 
@@ -56,13 +57,13 @@ def read_lines(file: Path, fields: int, layout: str, remedy: str = "") -> Iterat
     if not file.is_file():
         raise DataError(f"{str(file)!r} is missing, which the layout of {layout} needs. Restore it{remedy}.")
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = nfc(file.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{str(file)!r} cannot be read as UTF-8 text: {error}. Restore the file.") from error
     for number, line in enumerate(text.split("\n"), start=1):
         parts = line.strip(" \t\r").split(maxsplit=fields - 1)
         if parts and not parts[0].startswith("#"):
-            found = Line(file, number, parts)
+            cut = Line(file, number, parts)
             if len(parts) < fields:
-                raise found.error(f"{fields} fields expected, found {len(parts)}")
-            yield found
+                raise cut.error(f"{fields} fields expected, found {len(parts)}")
+            yield cut

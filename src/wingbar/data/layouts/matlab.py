@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from wingbar._system.text import printable
 from wingbar.errors import DataError
 
 MAX_BYTES = 32 << 20
@@ -26,15 +27,15 @@ def read_matlab(file: Path, *names: str) -> dict[str, list[Any]]:
     if file.stat().st_size > MAX_BYTES:
         raise DataError(f"{str(file)!r} is larger than {MAX_BYTES >> 20} MiB: not the published file. Restore it.")
     try:
-        found = _in_a_child(file, names)
+        variables = _in_a_child(file, names)
     except ValueError as error:
-        told = "".join(letter if letter.isprintable() else " " for letter in str(error).strip()[-200:])
-        raise DataError(f"{str(file)!r} cannot be read as a MATLAB file ({told}). Restore it.") from None
+        reason = printable(str(error)[-200:])
+        raise DataError(f"{str(file)!r} cannot be read as a MATLAB file ({reason}). Restore it.") from None
     for name in names:
-        if not found.get(name):
-            problem = "is empty" if name in found else "is not in it"
+        if not variables.get(name):
+            problem = "is empty" if name in variables else "is not in it"
             raise DataError(f"{str(file)!r}: the variable {name!r} {problem}: not the published file. Restore it.")
-    return found
+    return variables
 
 
 def _in_a_child(file: Path, names: tuple[str, ...]) -> dict[str, list[Any]]:
@@ -47,8 +48,8 @@ def _in_a_child(file: Path, names: tuple[str, ...]) -> dict[str, list[Any]]:
         raise ValueError(f"not read within {PATIENCE} s") from None
     if done.returncode:
         raise ValueError(done.stderr.decode(errors="replace") if done.returncode > 0 else "its reader crashed")
-    found: dict[str, list[Any]] = json.loads(done.stdout)
-    return found
+    variables: dict[str, list[Any]] = json.loads(done.stdout)
+    return variables
 
 
 def whole_number(value: Any, where: str) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wingbar.data.checks import checked, named, only_pictures
+from wingbar.data.checks import named, only_pictures
+from wingbar.data.folders import Finder
 from wingbar.data.sample import Annotation, Dataset, Sample, Split
 from wingbar.errors import DataError
 
@@ -24,11 +25,11 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedPicture:
     """A picture as a list names it."""
 
     key: str
-    """Path below the data set's folder, checked by `listed_key`."""
+    """Path below the data set's folder by `listed_key`."""
     class_id: int
     split: Split
     box: tuple[float, float, float, float] | None = None
@@ -39,7 +40,7 @@ class Listed:
 def assemble(
     root: Path,
     published: Published,
-    listed: list[Listed],
+    listed: list[ListedPicture],
     names: Mapping[int, str],
     *,
     keypoint_names: tuple[str, ...] = (),
@@ -54,36 +55,39 @@ def assemble(
     """
     where = f"data set {str(root)!r} ({published.layout})"
     _check(where, listed, names)
-    there: list[Listed] = []
+    finder = Finder(root)
+    there: list[tuple[ListedPicture, Path]] = []
     missing: list[str] = []
-    for one in listed:
-        if (root / one.key).exists():
-            there.append(one)
+    for picture in listed:
+        path = finder.path(picture.key)
+        if path.exists():
+            there.append((picture, path))
         else:
-            missing.append(one.key)
+            missing.append(picture.key)
     if not there:
         raise DataError(f"{where}: none of the {len(listed)} listed pictures is there, first {listed[0].key!r}.")
-    label = {class_id: number for number, class_id in enumerate(sorted({one.class_id for one in there}))}
+    used = sorted({picture.class_id for picture, _ in there})
+    label = {class_id: number for number, class_id in enumerate(used)}
     samples = [
-        Sample(root / one.key, one.key, label[one.class_id], one.split, one.box, annotations=one.annotations)
-        for one in there
+        Sample(path, item.key, label[item.class_id], item.split, item.box, annotations=item.annotations)
+        for item, path in there
     ]
-    kept, skipped = only_pictures(samples)
+    pictures, skipped = only_pictures(samples)
     classes = tuple(names[class_id] for class_id in label)
-    dataset = Dataset(root, root.name, published.layout, classes, kept, skipped, keypoint_names, file)
-    return replace(checked(dataset), note="; ".join(_notes(dataset, published, missing, remark)))
+    dataset = Dataset(root, root.name, published.layout, classes, pictures, skipped, keypoint_names, file)
+    return replace(dataset, note="; ".join(_notes(dataset, published, missing, remark)))
 
 
-def _check(where: str, listed: list[Listed], names: Mapping[int, str]) -> None:
+def _check(where: str, listed: list[ListedPicture], names: Mapping[int, str]) -> None:
     if not listed:
         raise DataError(f"{where}: its lists name no picture. Restore them.")
-    seen: set[str] = set()
-    for one in listed:
-        if one.key in seen:
-            raise DataError(f"{where}: the picture {one.key!r} is listed twice. Restore the lists.")
-        seen.add(one.key)
-        if one.class_id not in names:
-            raise DataError(f"{where}: {one.key!r} has the class {one.class_id}, which has no name. Restore the lists.")
+    keys: set[str] = set()
+    for item in listed:
+        if item.key in keys:
+            raise DataError(f"{where}: the picture {item.key!r} is listed twice. Restore the lists.")
+        keys.add(item.key)
+        if item.class_id not in names:
+            raise DataError(f"{where}: class {item.class_id} of {item.key!r} has no name. Restore the lists.")
     twice = sorted(name for name in set(names.values()) if list(names.values()).count(name) > 1)
     if twice:
         raise DataError(f"{where}: class names are used twice: {named(twice)}. Restore the lists.")
@@ -92,13 +96,13 @@ def _check(where: str, listed: list[Listed], names: Mapping[int, str]) -> None:
 def _notes(dataset: Dataset, published: Published, missing: list[str], remark: str) -> Iterator[str]:
     have = (len(dataset.classes), len(dataset.split("train")), len(dataset.split("test")))
     stated = (published.classes, published.train, published.test)
-    told = f"{stated[1]:,} training and {stated[2]:,} test pictures of {stated[0]} classes"
+    paper = f"{stated[1]:,} training and {stated[2]:,} test pictures of {stated[0]} classes"
     if have == stated:
-        yield f"complete, as published: {told}"
-    elif all(own <= whole for own, whole in zip(have, stated, strict=True)):
-        yield f"a subset: published are {told}"
+        yield f"complete, as published: {paper}"
+    elif all(count <= whole for count, whole in zip(have, stated, strict=True)):
+        yield f"a subset: published are {paper}"
     else:
-        yield f"NOT as published, which is {told}: do not compare results with papers"
+        yield f"NOT as published, which is {paper}: do not compare results with papers"
     if missing:
         yield f"{len(missing):,} listed pictures are not there, first {missing[0]!r}"
     if remark:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wingbar.data.layouts.lists import Line, read_lines
-from wingbar.data.layouts.official import Listed, Published, assemble
+from wingbar.data.layouts.official import ListedPicture, Published, assemble
 from wingbar.data.sample import Annotation, Dataset, Split
 
 PUBLISHED = Published("Oxford-IIIT Pet", 37, 3680, 3669)
@@ -25,7 +25,7 @@ def recognised(root: Path) -> bool:
 
 def read(root: Path) -> Dataset:
     """Read the folder. Raises DataError, with file and line, where a list is missing or damaged."""
-    listed: list[Listed] = []
+    listed: list[ListedPicture] = []
     names: dict[int, str] = {}
     for file, split in _SPLITS:
         for line in read_lines(root / "annotations" / file, 4, PUBLISHED.layout):
@@ -38,11 +38,11 @@ def read(root: Path) -> Dataset:
     return assemble(root, PUBLISHED, listed, names, keypoint_names=("head",))
 
 
-def _listed(root: Path, line: Line, split: Split) -> Listed:
+def _listed(root: Path, line: Line, split: Split) -> ListedPicture:
     name, notes = line.key(0), root / "annotations"
     files = (
         Annotation(notes / "trimaps" / f"{name}.png", "trimap"),
         Annotation(notes / "xmls" / f"{name}.xml", "head"),
     )
-    there = tuple(one for one in files if one.path.is_file())
-    return Listed(f"images/{name}.jpg", line.whole(1), split, annotations=there)
+    there = tuple(annotation for annotation in files if annotation.path.is_file())
+    return ListedPicture(f"images/{name}.jpg", line.whole(1), split, annotations=there)

@@ -20,7 +20,7 @@ from jaxtyping import Bool, UInt8
 from numpy import ndarray
 from PIL import Image, ImageFilter
 
-from wingbar.boxes import Box
+from wingbar.boxes import Box, box_of_mask
 from wingbar.data.synthetic._drawing import GOLD, LONG_BILL, SCARLET, WHITE, Marks, keypoints, paint, random_bird
 from wingbar.data.synthetic._scenery import backdrop
 from wingbar.errors import DataError
@@ -86,7 +86,9 @@ def draw_bird(label: int, seed: int, size: tuple[int, int] = (240, 180), classes
     cover = layer[..., 3:].astype(np.float32) / 255
     pixels = _photograph(scene * (1 - cover) + layer[..., :3] * cover, rng)
     mask = layer[..., 3] >= 128
-    return Drawing(pixels, _tight_box(mask), keypoints(bird, marks), mask)
+    box = box_of_mask(mask)
+    assert box is not None  # the bird is larger than the scenery before it
+    return Drawing(pixels, box, keypoints(bird, marks), mask)
 
 
 def _photograph(scene: ndarray, rng: np.random.Generator) -> UInt8[ndarray, "height width 3"]:
@@ -103,11 +105,6 @@ def _photograph(scene: ndarray, rng: np.random.Generator) -> UInt8[ndarray, "hei
     )
     grain = rng.integers(-6, 7, (height, width, 1), dtype=np.int16)
     return np.clip(np.asarray(blurred) + grain, 0, 255).astype(np.uint8)
-
-
-def _tight_box(mask: ndarray) -> Box:
-    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
 def _check(classes: int, size: tuple[int, int]) -> None:

@@ -214,13 +214,13 @@ def keypoints(bird: Bird, marks: Marks) -> dict[str, tuple[float, float]]:
         "throat": (0.26, 0.36),
     }
     body = {"back": (-0.25, -0.5), "belly": (0.05, 0.5), "breast": (0.66, 0.2)}
-    found = {name: bird.head([point])[0] for name, point in head.items()}
-    found |= {name: bird.body([point])[0] for name, point in body.items()}
-    found["tail"] = bird.tail([(-0.95, 0.0)])[0]
-    found[f"{near} wing"] = bird.wing([_wing_point(0.42, 0.0)])[0]
-    found[f"{near} leg"] = bird.world([(-0.1, bird.legs - 0.1)])[0]
-    found[f"{far} leg"] = bird.world([(0.24, bird.legs - 0.1)])[0]
-    return {name: (float(x), float(y)) for name, (x, y) in sorted(found.items())}
+    points = {name: bird.head([point])[0] for name, point in head.items()}
+    points |= {name: bird.body([point])[0] for name, point in body.items()}
+    points["tail"] = bird.tail([(-0.95, 0.0)])[0]
+    points[f"{near} wing"] = bird.wing([_wing_point(0.42, 0.0)])[0]
+    points[f"{near} leg"] = bird.world([(-0.1, bird.legs - 0.1)])[0]
+    points[f"{far} leg"] = bird.world([(0.24, bird.legs - 0.1)])[0]
+    return {name: (float(x), float(y)) for name, (x, y) in sorted(points.items())}
 
 
 def paint(bird: Bird, marks: Marks, size: tuple[int, int]) -> UInt8[ndarray, "height width 4"]:
