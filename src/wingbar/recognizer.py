@@ -257,7 +257,13 @@ def _in_batches(told: Iterable[Prediction], size: int) -> Iterator[list[Predicti
         yield batch
 
 
-def load(run: Path | str, runtime: Literal["torch", "onnx"] = "torch", *, world: World = ALONE) -> Recognizer:
+def load(
+    run: Path | str,
+    runtime: Literal["torch", "onnx"] = "torch",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    *,
+    world: World = ALONE,
+) -> Recognizer:
     """The recogniser of a run folder, or of its ``model`` folder moved elsewhere. Raises RunError.
 
     With ``onnx`` the folder is an export (`wingbar export`), and torch is not imported.
@@ -266,17 +272,17 @@ def load(run: Path | str, runtime: Literal["torch", "onnx"] = "torch", *, world:
     ``world`` the first alone reads the folder.
     """
     model = world.first(lambda: read_model(run) if world.size == 1 else read_model(run).whole())
-    return world.each(lambda: _of(model, runtime))
+    return world.each(lambda: _of(model, runtime, device))
 
 
-def _of(model: Model, runtime: str) -> Recognizer:
+def _of(model: Model, runtime: str, device: str) -> Recognizer:
     with misstated(model.card_file):
         if runtime == "onnx":
             recognizer = Recognizer(model, OnnxRuntime(model))
         else:
             from wingbar.model.torch_runtime import torch_runtime  # torch only where it is wanted
 
-            recognizer = Recognizer(model, torch_runtime(model))
+            recognizer = Recognizer(model, torch_runtime(model, device))
         recognizer.try_out()
     return recognizer
 

@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -36,16 +38,19 @@ from wingbar.steps.store import Store
 FOLDS = 5
 
 
-def doubtful_labels(run: Path, dataset: Dataset, batch_size: int = 16) -> tuple[Finding, ...]:
+def doubtful_labels(
+    run: Path, dataset: Dataset, batch_size: int = 16, device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+) -> tuple[Finding, ...]:
     """The labels in doubt among all pictures that the run, or the net it started from, can judge honestly.
 
     Raises RunError for a run on other training pictures, and DataError for other classes or nothing to judge.
     """
-    recognizer = load(run)
+    recognizer = load(run, device=device)
     dataset = matching(dataset, recognizer)
     if not (run / "steps").is_dir():
         raise RunError(f"{run}: a model without its run; give the run folder, which knows what was held out.")
     config, trained_on = origin(recognizer.card, run)
+    config = config if device == "auto" else replace(config, device=device)
     training, validation = held_out(dataset, config, Store(run), trained_on)
     test, findings = dataset.split("test"), []
     if config.weights != "none":

@@ -81,6 +81,7 @@ def evaluate(
     batch_size: int = 16,
     seed: int = 0,
     runtime: Literal["torch", "onnx"] = "torch",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> Evaluation:
     """Judge the run's model on the test split of ``data`` (by default the data set it was trained on).
 
@@ -89,7 +90,7 @@ def evaluate(
     RUN. Raises RunError, also where a training is under way in RUN, or DataError.
     """
     with opened() as world:
-        recognizer = load(run, runtime, world=world)
+        recognizer = load(run, runtime, device, world=world)
         dataset = world.first(lambda: with_boxes(_dataset(recognizer, data)))
         with locked(Path(run), world):
             world.first(lambda: note_reading(Path(run), dataset))

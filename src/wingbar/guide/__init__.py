@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from wingbar._system.locks import locked
 from wingbar.data import load as load_data
@@ -22,7 +22,13 @@ __all__ = ["write_guide"]
 
 
 def write_guide(
-    run: Path | str, data: Path | str | None = None, *, per_class: int = 24, batch_size: int = 16, quiet: bool = False
+    run: Path | str,
+    data: Path | str | None = None,
+    *,
+    per_class: int = 24,
+    batch_size: int = 16,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    quiet: bool = False,
 ) -> Path:
     """Write ``RUN/guide`` and return its ``index.html``.
 
@@ -33,7 +39,7 @@ def write_guide(
     if per_class < 1:
         raise ConfigError(f"per_class is {per_class}; at least 1 picture of each class is needed.")
     run = Path(run)
-    recognizer, reporter, store = load(run), Reporter(run, quiet), Store(run / "guide-cache")
+    recognizer, reporter, store = load(run, device=device), Reporter(run, quiet), Store(run / "guide-cache")
     judged = read_evaluation(run, recognizer.card)
     dataset = matching(load_data(data or recognizer.card.data.source), recognizer)
     with locked(store.folder):

@@ -107,7 +107,13 @@ def boxes_of(model: Model) -> BoxHead | None:
     return BoxHead(torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"]))
 
 
-def torch_runtime(model: Model) -> TorchRuntime:
-    """The model's nets in torch; the process keeps the memory that they free. Raises RunError."""
+def torch_runtime(model: Model, device: str = "auto") -> TorchRuntime:
+    """The model's nets in torch, on ``device``; the process keeps the memory that they free.
+
+    Raises RunError, or ConfigError for a device that is not there.
+    """
     keep_freed_memory()
-    return TorchRuntime(nets_of(model), boxes_of(model), model.card.neuron_layer)
+    if device not in ("auto", "cpu") and not getattr(torch, device).is_available():
+        raise ConfigError(f"device {device!r} is not there, or torch was built without it; give --device cpu.")
+    place = None if device == "auto" else torch.device(device)
+    return TorchRuntime(nets_of(model), boxes_of(model), model.card.neuron_layer, place)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h11
 import numpy as np
@@ -43,16 +43,14 @@ def serve(
     port: int,
     data: Path | None = None,
     names: Sequence[str] = (),
-    megabytes: int = 20,
+    limits: Limits | None = None,
     places: int = 32,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> None:
     """Serve the run's model until SIGINT or SIGTERM. Raises RunError, DataError or ConfigError."""
-    if megabytes < 1 or places < 1:
-        raise ConfigError("--max-megabytes and --queue must be at least 1.")
-    limits = Limits(size=megabytes << 20)
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     with listen(host, port) as listener:
-        recognizer = load(run)
+        recognizer = load(run, device=device)
         recognizer.predict(np.full((64, 64, 3), 127, np.uint8))  # compiles what the first visitor would wait for
         site = build_site(run, recognizer, find(run, recognizer, data), limits, places)
         hosts = (*LOCAL_NAMES, host, *names) if names or is_local(host) else ()
