@@ -6,7 +6,6 @@ import io
 import locale
 import os
 import sys
-from typing import IO
 
 
 def in_utf8_mode() -> None:
@@ -19,7 +18,7 @@ def in_utf8_mode() -> None:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
-def show_all_letters(*streams: IO[str]) -> None:
+def show_all_letters(*streams: object) -> None:
     """Make streams write ``\\xf6`` for a letter that they have not, where they would break off.
 
     In UTF-8 mode a terminal is told in its locale's encoding all the same, files and pipes are UTF-8.
