@@ -13,7 +13,7 @@ from serving import make_site, png, seen, served
 
 from wingbar.data import load as load_data
 from wingbar.recognizer import load
-from wingbar.serve.examples import Examples
+from wingbar.serve.examples import ExamplePictures
 from wingbar.serve.server import build_site, find
 
 PHONE = {"viewport": {"width": 375, "height": 720}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
@@ -197,7 +197,7 @@ def test_classes_are_compared_by_examples_and_a_link_to_the_guide(open_page: Ope
     (tmp_path / "classes").mkdir()
     (tmp_path / "index.html").write_text("<!doctype html><html lang=en><title>guide</title>")
     (tmp_path / "classes" / "0002.html").write_text("<!doctype html><html lang=en><title>robin's page</title>")
-    examples = Examples([[], paths[:2], []])
+    examples = ExamplePictures([[], paths[:2], []])
     with served(make_site(examples=examples, guide=tmp_path)) as address:
         page = open_page(address)
         assert page.wait_for_selector("#guide", state="visible").get_attribute("href") == "guide/"

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wingbar.serve.app import create_app, document
 from wingbar.serve.body import Limits
-from wingbar.serve.examples import PER_CLASS, Examples, find_examples
+from wingbar.serve.examples import PER_CLASS, ExamplePictures, find_examples
 
 OCTETS = {"content-type": "application/octet-stream"}
 SMALL = Limits(size=4000, pixels=10_000, seconds=5.0)
@@ -268,7 +268,7 @@ def test_examples_are_small_copies_without_metadata(tmp_path: Path) -> None:
     exif[0x010E] = "where I live"
     Image.new("RGB", (900, 600), "teal").save(tmp_path / "a.jpg", exif=exif)
     (tmp_path / "damaged.jpg").write_bytes(b"no picture any more")
-    examples = Examples([[], [tmp_path / "a.jpg", tmp_path / "damaged.jpg"], []])
+    examples = ExamplePictures([[], [tmp_path / "a.jpg", tmp_path / "damaged.jpg"], []])
     with TestClient(create_app(make_site(examples=examples))) as client:
         assert [one["examples"] for one in client.get("/api/classes").json()["classes"]] == [0, 2, 0]
         answer = client.get("/examples/1/0")

@@ -27,7 +27,7 @@ from wingbar.guide.pages import class_page
 from wingbar.prediction import Prediction
 from wingbar.serve.batching import Batcher, Full, Stopped
 from wingbar.serve.body import Limits, receive_picture, refused
-from wingbar.serve.examples import Examples
+from wingbar.serve.examples import ExamplePictures
 from wingbar.serve.guard import Guard
 from wingbar.serve.metrics import Measured, Metrics
 
@@ -48,7 +48,7 @@ class Site:
     classes: Sequence[str]
     batcher: Batcher[bytes, Prediction]
     metrics: Metrics
-    examples: Examples
+    examples: ExamplePictures
     limits: Limits = field(default_factory=Limits)
     guide: Path | None = None
     """Folder of the field guide."""

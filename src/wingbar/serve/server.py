@@ -24,7 +24,7 @@ from wingbar.recognizer import Recognizer, load
 from wingbar.serve.app import Site, create_app
 from wingbar.serve.batching import Batcher
 from wingbar.serve.body import Limits
-from wingbar.serve.examples import Examples, find_examples
+from wingbar.serve.examples import ExamplePictures, find_examples
 from wingbar.serve.metrics import Metrics
 
 BATCH = 8
@@ -61,7 +61,7 @@ def serve(
 
 
 def build_site(
-    run: Path, recognizer: Recognizer, examples: Examples, limits: Limits | None = None, places: int = 32
+    run: Path, recognizer: Recognizer, examples: ExamplePictures, limits: Limits | None = None, places: int = 32
 ) -> Site:
     """All that answers requests, around one model."""
     batcher: Batcher[bytes, Prediction] = Batcher(partial(look, recognizer), size=BATCH, places=places)
@@ -81,12 +81,12 @@ def look(recognizer: Recognizer, pictures: list[bytes]) -> list[Prediction]:
     return list(recognizer.predict_many(pictures, batch_size=len(pictures)))
 
 
-def find(run: Path, recognizer: Recognizer, data: Path | None) -> Examples:
-    """Examples from ``data``, else from the data set of a run trained on this machine, else none.
+def find(run: Path, recognizer: Recognizer, data: Path | None) -> ExamplePictures:
+    """ExamplePictures from ``data``, else from the data set of a run trained on this machine, else none.
 
     A model folder that came from elsewhere names a data set too, but does not get to choose what is shown here.
     """
-    none = Examples([()] * len(recognizer.classes))
+    none = ExamplePictures([()] * len(recognizer.classes))
     if data is not None:
         return find_examples(recognizer.classes, data)
     if not (run / "config.toml").is_file():
