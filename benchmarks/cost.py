@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 from _measure import Options, alternate, door, files, spread, table
 from torch.nn import functional as F
-from wingbar.steps.patches import CROPS_AT_ONCE
 
 from wingbar.config import Config, read_config
 from wingbar.data.layouts import cars, flowers, pets
@@ -29,6 +28,7 @@ from wingbar.learning.schedule import make_optimizer
 from wingbar.nets import MapNet, create
 from wingbar.opam.proposals import ProposalSettings, propose
 from wingbar.pipeline import open_hardware
+from wingbar.steps.filtering import CROPS_AT_ONCE
 from wingbar.steps.nets import MAP_SCALE
 from wingbar.steps.passes import AT_ONCE
 

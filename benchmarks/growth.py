@@ -20,12 +20,13 @@ from numpy import ndarray
 from wingbar.images import Picture, picture_size, read_picture
 from wingbar.learning.views import View, fixed_view
 from wingbar.nets import MapNet, create, for_inference
+from wingbar.nets.outputs import PictureNet
 from wingbar.nets.saliency_head import normalize
 from wingbar.opam.filtering import keep_patches, roi_confidences
 from wingbar.opam.localization import Rule, box_from_map
 from wingbar.opam.parts import PartSettings, choose_parts, select_parts
 from wingbar.opam.proposals import ProposalSettings, propose
-from wingbar.opam.saliency import saliency
+from wingbar.opam.saliency import saliency_maps
 from wingbar.steps.nets import MAP_SCALE
 
 SIZE = 160
@@ -69,7 +70,9 @@ class Steps:
 
     def look(self, number: int) -> ndarray:
         view = View(self.paths[number % len(self.paths)], 0)
-        return saliency(self.net, normalize(fixed_view(view, SIZE)[None], self.net))[0][0].numpy()
+        with torch.no_grad():
+            evidence, logits, *_ = PictureNet(self.net)(fixed_view(view, SIZE)[None])
+        return saliency_maps(evidence.numpy(), logits.numpy())[0]
 
     def choose(self, number: int) -> ndarray:
         size, side = self.read(number).size, self.proposals.side

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from wingbar.learning.views import View, fixed_view
 from wingbar.nets import MapNet, create, for_inference
+from wingbar.nets.outputs import PictureNet
 from wingbar.nets.saliency_head import normalize
 from wingbar.opam.maps import resize_map, stretch
-from wingbar.opam.saliency import saliency
+from wingbar.opam.saliency import saliency_maps
 
 NETS = {"mobilenetv2_100": "bn2", "res2net50_26w_4s": "layer4"}
 """Net -> the module of its backbone that gives the last feature map."""
@@ -38,10 +39,10 @@ except ImportError:
     GradCAM = None
 
 
-def plain_maps(net: MapNet, pixels: Tensor) -> ndarray:
-    """Our maps without the mirror."""
+def plain_maps(net: MapNet, squares: Tensor) -> ndarray:
+    """Our maps of uint8 squares without the mirror."""
     with torch.no_grad():
-        evidence = net.forward_evidence(net.forward_features(pixels))
+        evidence = net.forward_evidence(net.forward_features(normalize(squares, net)))
     best = (evidence.mean((2, 3)) + net.head.bias).argmax(1)
     return stretch(evidence[torch.arange(len(evidence)), best].numpy())
 
@@ -50,9 +51,16 @@ def enlarged(maps: ndarray) -> ndarray:
     return np.stack([resize_map(one, (SIDE, SIDE)) for one in maps])
 
 
-def ours(net: MapNet, pixels: Tensor, mirror: bool) -> ndarray:
-    """From pictures to maps of their size."""
-    return enlarged(saliency(net, pixels)[0].numpy() if mirror else plain_maps(net, pixels))
+def mirrored_maps(net: MapNet, squares: Tensor) -> ndarray:
+    """Our maps of uint8 squares, averaged with those of their mirrors."""
+    with torch.no_grad():
+        evidence, logits, *_ = PictureNet(net)(squares)
+    return saliency_maps(evidence.numpy(), logits.numpy())
+
+
+def ours(net: MapNet, squares: Tensor, mirror: bool) -> ndarray:
+    """From uint8 squares to maps of their size."""
+    return enlarged((mirrored_maps if mirror else plain_maps)(net, squares))
 
 
 def theirs(cam: Callable[..., ndarray], pixels: Tensor, mirror: bool) -> ndarray:
@@ -61,22 +69,23 @@ def theirs(cam: Callable[..., ndarray], pixels: Tensor, mirror: bool) -> ndarray
     return (maps + cam(input_tensor=pixels.flip(3), targets=None)[:, :, ::-1]) / 2 if mirror else maps
 
 
-def largest_difference(net: MapNet, quick: MapNet, layer: nn.Module, pixels: Tensor) -> float:
+def largest_difference(net: MapNet, quick: MapNet, layer: nn.Module, squares: Tensor) -> float:
     """Between the two sides' maps at the net's resolution, each stretched to [0, 1]."""
+    pixels = normalize(squares, net)
     with GradCAM(model=net, target_layers=[layer]) as cam:
         cam(input_tensor=pixels, targets=None)
         seen = cam.activations_and_grads
         raw = cam.get_cam_image(pixels, layer, None, seen.activations[0].numpy(), seen.gradients[0].numpy())
     low, high = raw.min((1, 2), keepdims=True), raw.max((1, 2), keepdims=True)
-    return float(np.abs((raw - low) / (high - low) - plain_maps(quick, pixels)).max())
+    return float(np.abs((raw - low) / (high - low) - plain_maps(quick, squares)).max())
 
 
-def batches(options: Options, net: MapNet, count: int) -> Iterator[Tensor]:
-    """Normalised pictures, the folder over and over if need be."""
+def batches(options: Options, count: int) -> Iterator[Tensor]:
+    """Uint8 squares, the folder over and over if need be."""
     paths = list(files(options.data).values())
     for start in range(0, count, BATCH):
         views = [View(paths[i % len(paths)], 0) for i in range(start, min(start + BATCH, count))]
-        yield normalize(torch.stack([fixed_view(view, SIDE) for view in views]), net)
+        yield torch.stack([fixed_view(view, SIDE) for view in views])
 
 
 def compare(name: str, options: Options) -> list[list[object]]:
@@ -86,14 +95,18 @@ def compare(name: str, options: Options) -> list[list[object]]:
     quick, layer = for_inference(net), net.backbone.get_submodule(NETS[name])
     paths = files(options.data)
     views = [View(paths[key], 0) for key in spread(list(paths), BATCH)]
-    pixels = normalize(torch.stack([fixed_view(view, SIDE) for view in views]), net)
-    difference = largest_difference(net, quick, layer, pixels[:4])
+    squares = torch.stack([fixed_view(view, SIDE) for view in views])
+    difference = largest_difference(net, quick, layer, squares[:4])
     found: list[list[object]] = []
     for batch in (1, BATCH):
-        own = pixels[:batch].contiguous(memory_format=torch.channels_last)
+        pictures = squares[:batch]
+        pixels = normalize(pictures, net).contiguous(memory_format=torch.channels_last)
         for mirror in (False, True):
             with GradCAM(model=net, target_layers=[layer]) as cam:
-                sides = {"ours": partial(ours, quick, own, mirror), "GradCAM": partial(theirs, cam, own, mirror)}
+                sides = {
+                    "ours": partial(ours, quick, pictures, mirror),
+                    "GradCAM": partial(theirs, cam, pixels, mirror),
+                }
                 timed = alternate(sides, options.number(7 if batch == 1 else 3, 1))
             rates = [batch / timed.median(side) for side in ("GradCAM", "ours")]
             told = ["with" if mirror else "without", batch, *rates, timed.ratio("GradCAM", "ours")]
@@ -105,9 +118,9 @@ def memory(options: Options) -> list[list[object]]:
     """What this process holds after so many pictures."""
     net = create("mobilenetv2_100", CLASSES).eval()
     quick, done, found = for_inference(net).to(memory_format=torch.channels_last), 0, []
-    for pixels in batches(options, net, options.number(2000, 64)):
-        ours(quick, pixels, mirror=True)
-        done += len(pixels)
+    for squares in batches(options, options.number(2000, 64)):
+        ours(quick, squares, mirror=True)
+        done += len(squares)
         if done % options.number(400, 32) == 0:
             found.append([done, resident()])
     return found

@@ -24,6 +24,7 @@ from wingbar.data.sample import Dataset
 from wingbar.evaluation import error_reduction, mean_interval
 from wingbar.evaluation.evaluate import evaluate
 from wingbar.evaluation.tables import percent, percent_interval, render
+from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.filtering import FilterSettings
 from wingbar.opam.parts import PartSettings
 
@@ -41,7 +42,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "without patch filtering": {"filtering": FilterSettings(enabled=False)},
     "without object constraint": {"parts": PartSettings(object_constraint=False)},
     "without part constraint": {"parts": PartSettings(part_constraint=False)},
-    "a head for each cluster": {"parts": PartSettings(heads="per-cluster")},
+    "a head for each cluster": {"alignment": AlignmentSettings(heads="per-cluster")},
     "plain at 256 px": {"method": "plain", "size": SAME_COMPUTE},
     "plain at 320 px": {"method": "plain", "size": MORE_COMPUTE},
 }

@@ -28,9 +28,9 @@ from wingbar.config import Config
 from wingbar.data import load as load_data
 from wingbar.opam.filtering import FilterSettings
 from wingbar.pipeline import open_hardware
-from wingbar.steps.nets import new_net
+from wingbar.steps.nets import TrainedNet, new_net
 from wingbar.steps.reporting import Reporter
-from wingbar.steps.store import Result, Store, digest
+from wingbar.steps.store import R, Store, digest
 
 SIZE = 160
 
@@ -48,7 +48,7 @@ class Steps:
         self.seconds: dict[str, float] = {}
         self.found: list[str] = []
 
-    def timed(self, name: str, step: Callable[[], Result]) -> Result:
+    def timed(self, name: str, step: Callable[[], R]) -> R:
         """The step's result; its time is that of the slowest rank, what is written included."""
         self.world.gather(int)
         began = time.perf_counter()
@@ -62,24 +62,20 @@ class Steps:
         """All of them on the training pictures of the first ``classes``."""
         reporter, store = Reporter(self.folder, quiet=True), Store(self.folder, world=self.world)
         dataset = load_data(data).first_classes(classes)
-        inspected = []
-
-        def reading() -> Result:
-            inspected.append(steps.inspect(dataset, self.config, store, reporter))
-            return inspected[0][1]
-
-        read = self.timed("reading", reading)
+        pictures = self.timed("reading", lambda: steps.read_pictures(dataset, self.config, store, reporter)[1])
         hardware = open_hardware(self.config, self.world)
-        job = steps.Job(self.config, dataset.classes, inspected[0][0], read, store, hardware, reporter)
-        net = Result({key: value.numpy() for key, value in new_net(job, None).state_dict().items()}, {}, "untrained")
+        samples = pictures.readable(dataset.split("train"))
+        job = steps.Job(self.config, dataset.classes, samples, pictures, store, hardware, reporter, {})
+        tensors = {key: value.numpy() for key, value in new_net(job, None).state_dict().items()}
+        net = TrainedNet(key="untrained", tensors=tensors, weights="none", licence=None, history={})
         timed = self.timed
         candidates = timed("selective search", lambda: steps.proposals(job))
-        timed("patch filtering", lambda: steps.patches(job, candidates, [(net, job.training)]))
-        maps = timed("saliency", lambda: steps.saliency_maps(job, net))
+        timed("patch filtering", lambda: steps.filter_patches(job, candidates, [(net, job.training)]))
+        maps = timed("saliency", lambda: steps.saliency(job, net))
         principal = timed("principal maps", lambda: steps.principal_maps(job, net))
         cut = timed("choice of the box rule", lambda: steps.map_boxes(job, net, maps, principal, candidates))
         objects = timed("object boxes", lambda: steps.object_boxes(job, net, cut, candidates))
-        parts = timed("parts", lambda: steps.part_choice(job, candidates, objects, maps))
+        parts = timed("parts", lambda: steps.parts(job, candidates, objects, maps))
         timed("alignment", lambda: steps.alignment(job, net, parts))
 
 

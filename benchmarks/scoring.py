@@ -16,7 +16,6 @@ import torch
 from _measure import Options, alternate, door, spread, table
 from numpy import ndarray
 from scipy.stats import spearmanr
-from wingbar.steps.patches import crop_scores, roi_scores
 
 import wingbar
 from wingbar.config import Config
@@ -30,6 +29,7 @@ from wingbar.model.torch_runtime import nets_of
 from wingbar.nets import MapNet
 from wingbar.opam.filtering import FilterSettings, keep_patches
 from wingbar.opam.proposals import ProposalSettings, propose
+from wingbar.steps.filtering import crop_scores, roi_scores
 from wingbar.steps.nets import MAP_SCALE
 
 PATCHES = 1000

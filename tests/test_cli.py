@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import re
+import os
 import shutil
+import subprocess
+import sys
+import warnings
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
+import tyro
 from PIL import Image
 from safetensors.numpy import load_file
 from safetensors.torch import save_model
 
-from wingbar.cli import main
+import wingbar as package
+from wingbar._system.settings import fill
+from wingbar.cli import COMMANDS, main, parse
+from wingbar.cli.datasets import Check, Download
 from wingbar.cli.models import described
+from wingbar.cli.settings import train_command
 from wingbar.data import load as load_data
+from wingbar.learning.recipe import Recipe
 from wingbar.nets import create
 from wingbar.prediction import Prediction
+
+ROOT = Path(__file__).parents[1]
 
 FAST = [
     "--net", "res2net_nano", "--weights", "none", "--size", "48", "--epochs", "1", "--follow-epochs", "1",
@@ -31,10 +44,9 @@ def wingbar(*arguments: object) -> int:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
-    folder = tmp_path_factory.mktemp("cli") / "run"
-    assert wingbar("train", birds, "--out", folder, "--quiet", *FAST) == 0
-    return folder
+def run(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
+    """A copy of the trained run, to be written to."""
+    return Path(shutil.copytree(small_run, tmp_path_factory.mktemp("cli") / "run"))
 
 
 def test_training_says_beforehand_what_it_does_and_how_long_it_takes(tmp_path, birds, capsys) -> None:
@@ -50,11 +62,11 @@ def test_json_is_one_object_a_picture_and_nothing_else(run, birds, capsys) -> No
     paths = [sample.path for sample in load_data(birds).split("test")[:3]]
     assert wingbar("predict", run, *paths, "--json", "--top", 2) == 0
     lines = capsys.readouterr().out.splitlines()
-    told = [json.loads(line) for line in lines]
-    assert [one["path"] for one in told] == [str(path) for path in paths]
-    for one in told:
-        assert len(one["scores"]) == 2 and next(iter(one["scores"])) == one["label"]
-        assert len(one["object_box"]) == 4 and len(one["parts"]) == 2
+    answers = [json.loads(line) for line in lines]
+    assert [answer["path"] for answer in answers] == [str(path) for path in paths]
+    for answer in answers:
+        assert len(answer["scores"]) == 2 and next(iter(answer["scores"])) == answer["label"]
+        assert len(answer["object_box"]) == 4 and len(answer["parts"]) == 2
 
 
 def test_bad_pictures_are_counted_and_named(run, birds, tmp_path, capsys) -> None:
@@ -139,23 +151,133 @@ def test_a_mistyped_option_suggests_the_right_one(capsys) -> None:
     assert "--epochs" in "".join(capsys.readouterr())
 
 
-def test_options_win_over_the_file(tmp_path, birds) -> None:
-    settings = tmp_path / "settings.toml"
-    settings.write_text('method = "plain"\nepochs = 7\nseed = 3\n')
-    assert wingbar("train", birds, "--out", tmp_path / "run", "--quiet", "--config", settings, *FAST) == 0
-    saved = (tmp_path / "run" / "config.toml").read_text()
-    assert 'method = "plain"' in saved and "seed = 3" in saved and "\nepochs = 1\n" in saved
+def settings_of(*options: object) -> package.Config:
+    """The settings that a training with these options would have."""
+    return parse(["train", "DATA", "--out", "RUN", *map(str, options)]).settings
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["train", "evaluate", "predict", "predict-many", "explain", "guide", "export", "serve", "demo", "backbones"],
-)
-def test_every_option_is_documented(command: str, capsys) -> None:
-    assert wingbar(command, "--help") == 0
-    text = capsys.readouterr().out
-    options = re.findall(r"^\W*--[a-z]", text, re.MULTILINE)
-    assert 0 < len(options) <= 26
+def test_options_win_over_the_file(tmp_path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        'method = "plain"\nepochs = 7\nseed = 3\nrefit = true\n'
+        "[parts]\ncount = 4\n[training]\nerase = 0.1\ndropout = 0.3\n"
+    )
+    settings = settings_of("--config", file, "--epochs", 1, "--no-refit", "--training.dropout", 0.5)
+    assert (settings.method, settings.seed, settings.epochs, settings.refit) == ("plain", 3, 1, False)
+    assert settings.parts.count == 4 and settings.training == {"erase": 0.1, "dropout": 0.5}
+
+
+def test_settings_of_sections_are_options() -> None:
+    options = [
+        "--parts.count", 3, "--filtering.no-enabled", "--training.no-frozen-norms", "--training.scale", 0.5, 0.9,
+        "--localization.rules", "cam otsu grown", "--localization.locating-size", 320, "--alignment.rule", "sum",
+    ]  # fmt: skip
+    given = {
+        "parts": {"count": 3}, "filtering": {"enabled": False}, "alignment": {"rule": "sum"},
+        "training": {"frozen_norms": False, "scale": (0.5, 0.9)},
+        "localization": {"rules": ["cam otsu grown"], "locating_size": 320},
+    }  # fmt: skip
+    settings = settings_of(*options)
+    assert settings == fill(package.Config(), given, "")
+    assert (settings.base_recipe().scale, settings.base_recipe().frozen_norms) == ((0.5, 0.9), False)
+
+
+def test_every_setting_is_an_option() -> None:
+    options = set(described_options(train_command(None)))
+    sections = {field.name: getattr(package.Config(), field.name) for field in fields(package.Config)}
+    sections["training"] = Recipe()
+    for name, value in sections.items():
+        keys = [f"{name}.{field.name}" for field in fields(value)] if is_dataclass(value) else [name]
+        assert {f"--{key}".replace("_", "-") for key in keys} <= options
+
+
+def test_an_impossible_value_of_a_section_is_told(capsys) -> None:
+    assert wingbar("train", "x", "--out", "y", "--filtering.cap", "-3") == 2
+    assert capsys.readouterr().err.startswith("wingbar: filtering.cap is -3; it must lie between")
+
+
+def described_options(kind: object) -> dict[str, str | None]:
+    """The options of a command, and the text of each in its help."""
+    with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):  # there is no other way to ask tyro
+        parser = tyro.extras.get_parser(kind)  # type: ignore[arg-type]
+    return {
+        word: action.help
+        for action in parser._actions
+        if not isinstance(action, argparse._HelpAction)
+        for word in action.option_strings or [str(action.metavar)]
+    }
+
+
+def test_every_option_is_documented() -> None:
+    commands = {**{name: kind for name, kind in COMMANDS.items() if name != "data"}, "check": Check}
+    for name, kind in {**commands, "download": Download, "train": train_command(None)}.items():
+        options = described_options(kind)
+        texts = {
+            option: (text or "").partition("(default")[0].partition("(required")[0] for option, text in options.items()
+        }
+        assert options and [option for option, text in texts.items() if len(text.split()) < 2] == [], name
+        assert {"--no-debug", "--no-quiet", "--no-json", "--no-int8"} & set(options) == set()
+
+
+def test_every_command_that_predicts_takes_a_device() -> None:
+    commands = [COMMANDS[name] for name in ("evaluate", "predict", "predict-many", "explain", "guide", "serve")]
+    assert [kind for kind in (*commands, Check) if "--device" not in described_options(kind)] == []
+
+
+def test_a_device_that_is_not_there_is_told(run, birds, capsys) -> None:
+    picture = load_data(birds).split("test")[0].path
+    assert wingbar("predict", run, picture, "--device", "cpu") == 0
+    assert capsys.readouterr().out.count(str(picture)) == 1
+    assert wingbar("predict", run, picture, "--device", "mps") == 2
+    assert "mps" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys) -> None:
+    assert wingbar("--version") == 0
+    assert capsys.readouterr().out == f"wingbar {package.__version__}\n"
+
+
+SURROUNDINGS = {
+    "C without UTF-8": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    "streams in ASCII": {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii"},
+    "streams in Latin-1": {"LC_ALL": "C", "PYTHONIOENCODING": "latin-1"},
+}
+
+
+@pytest.mark.parametrize("surroundings", SURROUNDINGS.values(), ids=SURROUNDINGS)
+def test_a_terminal_without_utf_8_reads_and_names_classes_all_the_same(surroundings: dict, tmp_path: Path) -> None:
+    for name, colours in {"Möwe": ("red", "blue"), "鳥": ("teal", "gold")}.items():
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for colour in colours:
+            Image.new("RGB", (40, 30), colour).save(tmp_path / "photos" / name / f"{colour}-ü.png")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "PYTHONUTF8"))}
+    env |= {"PYTHONPATH": str(ROOT / "src"), **surroundings}
+
+    def tell(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "wingbar", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, env=env)
+
+    helped = tell("predict", "--help")
+    assert (helped.returncode, helped.stderr) == (0, b"") and b"--device" in helped.stdout
+    checked = tell("data", "check", tmp_path / "photos", "--out", tmp_path / "found")
+    assert checked.returncode == 0 and b"Traceback" not in checked.stderr
+    assert "Möwe" in (tmp_path / "found" / "index.html").read_text(encoding="utf-8")
+    lost = tell("data", "check", tmp_path / "Möwen", "--out", tmp_path / "found")
+    assert lost.returncode == 2 and lost.stderr.startswith(b"wingbar: ") and lost.stderr.count(b"\n") == 1
+
+
+def test_a_folder_of_settings_and_a_file_for_a_folder_are_told(tmp_path: Path, capsys) -> None:
+    (tmp_path / "file").write_text("x")
+    assert wingbar("train", "x", "--out", "y", "--config", tmp_path) == 2
+    assert "give a TOML file to --config" in capsys.readouterr().err
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert wingbar("demo", "--out", out) == 2
+        assert "choose another --out" in capsys.readouterr().err
+
+
+def test_a_file_of_settings_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("seed = 3\n", encoding="utf-8-sig")
+    assert settings_of("--config", tmp_path / "settings.toml").seed == 3
 
 
 def test_a_data_check_ends_with_one_where_a_photograph_leaks(birds, tmp_path, capsys) -> None:

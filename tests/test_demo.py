@@ -12,10 +12,10 @@ from wingbar import demo as module
 
 def test_the_demo_ends_with_a_table_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DRAWN", {"classes": 3, "train": 8, "test": 3, "size": (96, 72)})
-    small = replace(module.SETTINGS, size=48, eval_size=0, epochs=1, follow_epochs=1, workers=0)
+    small = replace(module.SETTINGS, size=48, eval_size=None, epochs=1, follow_epochs=1, workers=0)
     monkeypatch.setattr(module, "SETTINGS", small)
-    told = module.demo(tmp_path / "demo")
-    assert "plain classifier" in told and "OPAM" in told and "centre box" in told and "fewer errors" in told
+    text = module.demo(tmp_path / "demo")
+    assert "plain classifier" in text and "OPAM" in text and "centre box" in text and "fewer errors" in text
     assert [path.name for path in sorted((tmp_path / "demo" / "pictures").iterdir())] == [
         "001.png",
         "002.png",
@@ -24,4 +24,4 @@ def test_the_demo_ends_with_a_table_and_pictures(tmp_path: Path, monkeypatch: py
     # The plain net is OPAM's FilterNet: trained once.
     filternets = [tmp_path / "demo" / run / "steps/filternet/result.safetensors" for run in ("plain", "opam")]
     assert filternets[0].read_bytes() == filternets[1].read_bytes()
-    assert module.demo(tmp_path / "demo") == told
+    assert module.demo(tmp_path / "demo") == text

@@ -111,8 +111,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
 def at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the reader's folder, with small defaults, and a server that goes home after one visitor."""
     monkeypatch.chdir(desk)
-    monkeypatch.setattr(cli, "Config", Small)
-    monkeypatch.setattr(cli, "read_config", lambda path: read_config(path, Small()))
+    monkeypatch.setattr("wingbar.cli.settings.Config", Small)
+    monkeypatch.setattr("wingbar.cli.settings.read_config", lambda path: read_config(path, Small()))
     monkeypatch.setattr("wingbar.serve.server.Server", VisitedOnce)
 
 
@@ -159,7 +159,7 @@ def test_what_is_not_run_is_understood_and_stands_in_the_pages(line: str, desk: 
 
 @pytest.mark.parametrize("line", shell_lines("torchrun "))
 def test_every_job_of_several_processes_is_understood(line: str, desk: Path, monkeypatch) -> None:
-    """tests/test_ranks.py runs such jobs."""
+    """tests/system/test_distributed.py runs such jobs."""
     monkeypatch.chdir(desk)
     job = parse_args(shlex.split(line)[1:])
     assert (job.module, job.training_script) == (True, "wingbar")

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tyro.conf import Suppress
-
 from wingbar._system.settings import fill, within
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.recipe import RECIPES, Recipe
@@ -69,14 +67,14 @@ class Config:
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """Of several processes each holds the whole training (ddp) or a part of its weights and optimiser (fsdp)."""
 
-    training: Suppress[dict[str, Any]] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
     """Any field of the recipe, over the preset."""
-    proposals: Suppress[ProposalSettings] = field(default_factory=ProposalSettings)
-    filtering: Suppress[FilterSettings] = field(default_factory=FilterSettings)
-    localization: Suppress[LocalizationSettings] = field(default_factory=LocalizationSettings)
-    marks: Suppress[MarkSettings] = field(default_factory=MarkSettings)
-    parts: Suppress[PartSettings] = field(default_factory=PartSettings)
-    alignment: Suppress[AlignmentSettings] = field(default_factory=AlignmentSettings)
+    proposals: ProposalSettings = field(default_factory=ProposalSettings)
+    filtering: FilterSettings = field(default_factory=FilterSettings)
+    localization: LocalizationSettings = field(default_factory=LocalizationSettings)
+    marks: MarkSettings = field(default_factory=MarkSettings)
+    parts: PartSettings = field(default_factory=PartSettings)
+    alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
 
     def __post_init__(self) -> None:
         if not 0 < self.validation < 1:
@@ -127,9 +125,11 @@ MACHINE = ("workers",)
 def read_config(path: Path, base: Config | None = None) -> Config:
     """The settings of a TOML file over ``base`` (the defaults). Raises ConfigError."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file.") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a TOML file to --config.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}.") from None
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wingbar._system.files import make_folder
 from wingbar.config import Config, LocalizationSettings, PartSettings
 from wingbar.data import load as load_data
 from wingbar.data.synthetic import write_dataset
@@ -36,7 +37,11 @@ PICTURES = 8
 
 
 def demo(out: Path) -> str:
-    """Everything from drawing to a table; steps already done in ``out`` are not done again."""
+    """Draw, learn twice, compare; the text to print. Steps already done in ``out`` are not done again.
+
+    Raises RunError where ``out`` cannot be a folder.
+    """
+    make_folder(out)
     birds = write_dataset(out / "birds", **DRAWN)
     train(birds, out / "plain", SETTINGS, method="plain")
     # OPAM's FilterNet is the plain net: the same step, so it is taken over instead of trained twice.

@@ -13,7 +13,7 @@ from serving import make_site, png, seen, served
 
 from wingbar.data import load as load_data
 from wingbar.recognizer import load
-from wingbar.serve.examples import Examples
+from wingbar.serve.examples import ExamplePictures
 from wingbar.serve.server import build_site, find
 
 PHONE = {"viewport": {"width": 375, "height": 720}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
@@ -142,9 +142,9 @@ def test_what_is_no_picture_is_told_in_words(open_page: Open, site: str, tmp_pat
 def test_a_picture_over_the_limit_is_not_even_sent(open_page: Open, site: str, tmp_path: Path, watched: Any) -> None:
     page = open_page(site)
     with (tmp_path / "big.png").open("wb") as file:
-        file.truncate((20 << 20) + 1)
+        file.truncate((32 << 20) + 1)
     page.set_input_files("#choose", tmp_path / "big.png")
-    page.wait_for_selector("#error:has-text('larger than 20 MiB')")
+    page.wait_for_selector("#error:has-text('larger than 32 MiB')")
     assert not any("predict" in url for url in watched.asked)
 
 
@@ -197,10 +197,10 @@ def test_classes_are_compared_by_examples_and_a_link_to_the_guide(open_page: Ope
     (tmp_path / "classes").mkdir()
     (tmp_path / "index.html").write_text("<!doctype html><html lang=en><title>guide</title>")
     (tmp_path / "classes" / "0002.html").write_text("<!doctype html><html lang=en><title>robin's page</title>")
-    examples = Examples([[], paths[:2], []])
+    examples = ExamplePictures([[], paths[:2], []])
     with served(make_site(examples=examples, guide=tmp_path)) as address:
         page = open_page(address)
-        assert page.wait_for_selector("#guide", state="visible").get_attribute("href") == "/guide/"
+        assert page.wait_for_selector("#guide", state="visible").get_attribute("href") == "guide/"
         ask(page, lambda: drop(page, png()))
         assert page.locator("#pictures img").count() == 0
         page.click("#names button:has-text('robin')")

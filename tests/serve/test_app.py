@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import urljoin
 
 import jsonschema
 import pytest
@@ -17,11 +18,11 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from serving import make_site, png, seen
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wingbar.serve.app import create_app, document
 from wingbar.serve.body import Limits
-from wingbar.serve.examples import PER_CLASS, Examples, find_examples
+from wingbar.serve.examples import PER_CLASS, ExamplePictures, find_examples
 
 OCTETS = {"content-type": "application/octet-stream"}
 SMALL = Limits(size=4000, pixels=10_000, seconds=5.0)
@@ -167,9 +168,43 @@ def test_every_answer_has_safe_headers(client: TestClient, method: str, path: st
 
 def test_the_page_has_nothing_inline_and_nothing_foreign(client: TestClient) -> None:
     page = client.get("/").text
-    assert not re.search(r"<script(?![^>]*\bsrc=\"/page/)|<style|\bstyle=|\bon\w+=|https?:", page)
+    assert not re.search(r"<script(?![^>]*\bsrc=\"page/)|<style|\bstyle=|\bon\w+=|https?:", page)
     script = client.get("/page/app.js").text
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|Function\(", script)
+
+
+def test_the_page_works_under_a_path_of_its_own(tmp_path: Path) -> None:
+    """Behind a front that serves it at /birds/: no address begins at the front's root, and each leads somewhere."""
+    (tmp_path / "classes").mkdir()
+    for name in ("index.html", "classes/0001.html"):
+        (tmp_path / name).write_text("<title>guide</title>")
+    app = create_app(make_site(guide=tmp_path))
+
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            assert scope["path"].startswith("/birds/"), scope["path"]
+            scope = scope | {"path": scope["path"].removeprefix("/birds"), "raw_path": None}
+        await app(scope, receive, send)
+
+    with TestClient(front, base_url="http://testserver/birds/") as client:
+        page, script = client.get("").text, client.get("page/app.js").text
+        addresses = re.findall(r'(?:src|href)="([^"#]+)"', page) + re.findall(r'fetch\("(api/classes)"', script)
+        assert {"page/app.js", "page/app.css", "guide/", "api/classes"} <= set(addresses)
+        classes = client.get("api/classes").json()
+        for address in (*addresses, classes["guide"], classes["classes"][0]["guide"]):
+            assert client.get(urljoin("http://testserver/birds/", address)).status_code == 200, address
+        assert client.get("guide").url.path == "/birds/guide/"
+    assert re.findall(r'(?:fetch\(|src: |href: )["`](/[^"`]*)', script) == []
+
+
+def test_a_picture_that_predict_reads_is_not_refused_by_its_size() -> None:
+    width, height = 12_000, 9_000  # 108 million pixels, as phones make them
+    with TestClient(create_app(make_site())) as client:
+        content = b"P4 %d %d\n" % (width, height)  # the header alone is looked at before the picture is taken
+        answer = client.post("/api/predict", content=content, headers=OCTETS)
+        assert answer.status_code == 400 and "cut short" in answer.json()["error"]
+        answer = client.post("/api/predict", content=b"P4 %d %d\n" % (width, 10_001), headers=OCTETS)
+        assert answer.status_code == 413 and "--max-megapixels" in answer.json()["error"]
 
 
 def test_a_fault_of_ours_is_told_without_its_details(caplog: pytest.LogCaptureFixture) -> None:
@@ -207,6 +242,8 @@ def test_a_local_server_goes_by_local_names_alone(host: str, status: int) -> Non
     with TestClient(create_app(make_site(), ("localhost", "127.0.0.1", "::1"))) as client:
         answer = client.get("/healthz", headers={"host": host})
     assert answer.status_code == status and answer.headers["x-frame-options"] == "DENY"
+    if host == "evil.example":
+        assert answer.json()["error"].endswith("If it should, start it with: --host-name evil.example")
 
 
 def test_the_guide_is_served_from_its_folder_alone(tmp_path: Path) -> None:
@@ -217,7 +254,9 @@ def test_the_guide_is_served_from_its_folder_alone(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("secret")
     (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
     with TestClient(create_app(make_site(guide=folder))) as client:
-        assert client.get("/api/classes").json()["guide"] == "/guide/"
+        classes = client.get("/api/classes").json()
+        assert classes["guide"] == "guide/" and classes["classes"][0]["guide"].startswith("guide/classes/")
+        assert client.get("/guide", follow_redirects=False).headers["location"] == "guide/"
         assert "guide" in client.get("/guide/").text and client.get("/guide/classes/a.html").text == "a"
         assert client.get("/guide/").headers["content-security-policy"]
         for path in ("classes/", "../secret.txt", "%2e%2e/secret.txt", "..%2fsecret.txt", "link.txt"):
@@ -229,7 +268,7 @@ def test_examples_are_small_copies_without_metadata(tmp_path: Path) -> None:
     exif[0x010E] = "where I live"
     Image.new("RGB", (900, 600), "teal").save(tmp_path / "a.jpg", exif=exif)
     (tmp_path / "damaged.jpg").write_bytes(b"no picture any more")
-    examples = Examples([[], [tmp_path / "a.jpg", tmp_path / "damaged.jpg"], []])
+    examples = ExamplePictures([[], [tmp_path / "a.jpg", tmp_path / "damaged.jpg"], []])
     with TestClient(create_app(make_site(examples=examples))) as client:
         assert [one["examples"] for one in client.get("/api/classes").json()["classes"]] == [0, 2, 0]
         answer = client.get("/examples/1/0")

@@ -17,7 +17,7 @@ from wingbar.prediction import Part, Prediction
 from wingbar.serve.app import Site, create_app
 from wingbar.serve.batching import Batcher
 from wingbar.serve.body import Limits
-from wingbar.serve.examples import Examples
+from wingbar.serve.examples import ExamplePictures
 from wingbar.serve.metrics import Metrics
 from wingbar.serve.server import Server, address, listen
 
@@ -54,14 +54,14 @@ def make_site(
     *,
     places: int = 4,
     limits: Limits | None = None,
-    examples: Examples | None = None,
+    examples: ExamplePictures | None = None,
     guide: Path | None = None,
 ) -> Site:
     """All that a page needs, without a model."""
     batcher: Batcher[bytes, Prediction] = Batcher(
         work or (lambda pictures: [seen(classes, picture) for picture in pictures]), size=2, places=places
     )
-    none = Examples([()] * len(classes))
+    none = ExamplePictures([()] * len(classes))
     return Site(classes, batcher, Metrics(lambda: batcher.taken), examples or none, limits or Limits(), guide)
 
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from wingbar.learning.probe import STRENGTH, features
 from wingbar.learning.views import View
 from wingbar.model.card import Card
 from wingbar.nets import create
-from wingbar.recognizer import Recognizer, load
+from wingbar.recognizer import Device, Recognizer, load
 from wingbar.steps import held_out
 from wingbar.steps.store import Store
 
@@ -38,18 +39,19 @@ FOLDS = 5
 
 
 def doubtful_labels(
-    run: Path, dataset: Dataset, batch_size: int = 16, *, out: Path | None = None
+    run: Path, dataset: Dataset, batch_size: int = 16, *, out: Path | None = None, device: Device = "auto"
 ) -> tuple[Finding, ...]:
     """The labels in doubt among all pictures that the run, or the net it started from, can judge honestly.
 
     That the test split is read is noted in the run, or, where that cannot be written to, in the folder ``out``.
     Raises RunError for a run on other training pictures, and DataError for other classes or nothing to judge.
     """
-    recognizer = load(run)
+    recognizer = load(run, device=device)
     dataset = matching(dataset, recognizer)
     if not (run / "steps").is_dir():
         raise RunError(f"{run}: a model without its run; give the run folder, which knows what was held out.")
     config, trained_on = origin(recognizer.card, run)
+    config = config if device == "auto" else replace(config, device=device)
     training, validation = held_out(dataset, config, Store(run), trained_on)
     test, findings = dataset.split("test"), []
     if config.weights != "none":

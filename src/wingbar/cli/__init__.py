@@ -15,16 +15,21 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
+import wingbar
 from wingbar._system.distributed import first_rank_here, number_of_ranks, this_rank
 from wingbar._system.memory import keep_freed_memory
 from wingbar.cli.backbones import Backbones
 from wingbar.cli.datasets import Data
-from wingbar.cli.learning import Demo, Evaluate, Train, with_settings
+from wingbar.cli.learning import Demo, Evaluate, Train
 from wingbar.cli.many import PredictMany
 from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
 from wingbar.cli.stops import starved, stopped
+from wingbar.cli.terminal import in_utf8_mode, show_all_letters
 from wingbar.errors import ConfigError, WingbarError, suggestion
 
+DESCRIPTION = """Learns to tell look-alikes apart from pictures with one label each.
+
+`wingbar COMMAND --help` explains a command, `wingbar --version` tells the version."""
 COMMANDS = {
     "evaluate": Evaluate, "predict": Predict, "predict-many": PredictMany, "explain": Explain, "guide": Guide,
     "export": Export, "backbones": Backbones, "data": Data, "demo": Demo, "serve": Serve,
@@ -39,7 +44,10 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Exit codes: 0 done, 1 some pictures unreadable, 2 a user's mistake or no room, 130 Ctrl-C."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        in_utf8_mode()
+        arguments = sys.argv[1:]
+    show_all_letters(sys.stdout, sys.stderr)
     debug, command = "--debug" in arguments, None
     try:
         with one_voice():
@@ -95,6 +103,9 @@ def one_voice() -> Iterator[None]:
 
 def asked_for(arguments: list[str]) -> Any:
     """`parse`, and whether the command can be shared out. Errors are told once on each machine."""
+    if arguments == ["--version"]:
+        print(f"wingbar {wingbar.__version__}")
+        leave(0)
     try:
         command = parse(arguments)
         if number_of_ranks() > 1 and not isinstance(command, SHARED_OUT):
@@ -108,20 +119,25 @@ def asked_for(arguments: list[str]) -> Any:
 
 
 def parse(arguments: list[str]) -> Any:
-    """The command that the arguments ask for; tyro prints help and mistakes, with the nearest option."""
-    train = with_settings(config_path(arguments)) if arguments[:1] == ["train"] else Train
+    """The command that the arguments ask for; tyro prints help and mistakes, with the nearest option.
+
+    Raises ConfigError.
+    """
+    train = Train
+    if arguments[:1] == ["train"]:
+        from wingbar.cli.settings import train_command  # imports torch
+
+        train = train_command(config_path(arguments))
     commands: dict[str, Any] = {"train": train, **COMMANDS}
     for name in arguments[:1]:
         if not name.startswith("-") and name not in commands:
             raise ConfigError(f"no command {name!r}.{suggestion(name, commands)} Commands: {', '.join(commands)}.")
     kinds = [Annotated[kind, tyro.conf.subcommand(name, prefix_name=False)] for name, kind in commands.items()]
     one_of_them: Any = reduce(or_, kinds)
-    return tyro.cli(
-        one_of_them,
-        prog="wingbar",
-        description="Learns to tell look-alikes apart from pictures with one label each.",
-        args=arguments,
-    )
+    command = tyro.cli(one_of_them, prog="wingbar", description=DESCRIPTION, args=arguments)
+    if isinstance(command, Train):
+        _ = command.settings  # raises now what it would raise once the command runs
+    return command
 
 
 def config_path(arguments: list[str]) -> Path | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wingbar.cli.options import Flag
+
 
 @dataclass
 class Backbones:
     """List the backbones that the tests take through the whole method, for `train --net`."""
 
-    measure: bool = False
+    measure: Flag = False
     """Measure each on this machine: pictures a second through the bare net, at 224 px, as in prediction. Minutes."""
-    debug: bool = False
+    debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
@@ -19,7 +21,7 @@ class Backbones:
         return 0
 
 
-def table(measure: bool = False) -> str:
+def table(measure: Flag = False) -> str:
     """One row a backbone."""
     from wingbar.evaluation.tables import render
     from wingbar.nets.backbones import all_facts, pictures_per_second

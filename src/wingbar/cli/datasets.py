@@ -9,6 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from wingbar.cli.options import NOT_GIVEN, Device, Flag
+
 LEAKING = 1
 """Exit code of a check that found a photograph in training and test."""
 
@@ -17,15 +19,17 @@ LEAKING = 1
 class Check:
     """Find what is wrong with a data set: damaged pictures, copies, leaks, doubtful labels. Exit code 1: leaks."""
 
-    data: tyro.conf.Positional[Path]
+    data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
     """The pictures, in any layout that `train` reads."""
-    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
     """Folder that the paths of a table start at; by default the table's own."""
-    run_folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="RUN")] = None
+    run_folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="RUN", help_behavior_hint=NOT_GIVEN)] = None
     """A run on these pictures, to doubt the labels of those that it has not seen."""
+    device: Device = "auto"
+    """What the run's nets run on; auto: as the run was trained, on a GPU where there is one."""
     out: Path = Path("data-check")
     """Folder for data-check.json, and for index.html with thumbnails."""
-    debug: bool = False
+    debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
@@ -41,7 +45,7 @@ class Check:
         if self.run_folder is not None:  # first: a run that cannot judge is told before all pictures are compared
             from wingbar.check.doubts import doubtful_labels
 
-            doubts = doubtful_labels(self.run_folder, dataset, out=self.out)
+            doubts = doubtful_labels(self.run_folder, dataset, out=self.out, device=self.device)
         findings = (*audit(dataset), *doubts)
         sheet = write(self.out, dataset, findings)
         print(dataset.describe(), render(["finding", "found", "first"], rows(findings)), sep="\n\n")
@@ -57,9 +61,9 @@ class Download:
     """cub, cars, pets, flowers, aircraft or dogs."""
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
     """Folder to put it into."""
-    mirror: Annotated[tuple[str, ...], tyro.conf.arg(metavar="URL ...")] = ()
+    mirror: Annotated[tuple[str, ...], tyro.conf.arg(metavar="URL ...", help_behavior_hint=NOT_GIVEN)] = ()
     """Web folders that hold the files under their owners' names; asked first."""
-    debug: bool = False
+    debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:

@@ -4,33 +4,48 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
+
+from wingbar.cli.options import NOT_GIVEN, Device, Flag
+
+if TYPE_CHECKING:
+    from wingbar.config import Config
 
 
 @dataclass
 class Train:
     """Learn from a folder of labelled pictures: CLASS/*.jpg, train/ and test/ folders, a CSV, or CUB's layout."""
 
-    data: tyro.conf.Positional[Path]
+    data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
     """The pictures."""
     out: Path
     """Run folder; steps already in it are not done again."""
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=NOT_GIVEN)] = None
     """TOML file of settings; options given here win over it."""
-    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
     """Folder that the paths of a table start at; by default the table's own."""
-    from_step: Annotated[str | None, tyro.conf.arg(name="from", metavar="STEP")] = None
+    from_step: Annotated[str | None, tyro.conf.arg(name="from", metavar="STEP", help_behavior_hint=NOT_GIVEN)] = None
     """Step to redo, with all after it; the steps are listed when training begins."""
-    quiet: bool = False
+    quiet: Flag = False
     """Say nothing but errors."""
-    debug: bool = False
+    debug: Flag = False
     """Show the traceback of an error."""
-    settings: ClassVar[Any]
-    """A `Config`; its options are added by `with_settings`, once this command is asked for."""
+    base: ClassVar[Any]
+    """A `Config`: the settings that hold where no option says otherwise."""
+    options: ClassVar[Any]
+    """What the options for settings say; they are added by `cli.settings`, once this command is asked for."""
+
+    @cached_property
+    def settings(self) -> Config:
+        """The settings of the run. Raises ConfigError."""
+        from wingbar.cli.settings import chosen_settings
+
+        return chosen_settings(self.base, self.options)
 
     def run(self) -> int:
         from wingbar.pipeline import train
@@ -43,37 +58,27 @@ class Train:
         return 0
 
 
-def with_settings(config: Path | None) -> type[Train]:
-    """The command with an option for each setting, whose defaults are those of the file ``config``.
-
-    Apart, because the settings stand beside the steps, whose libraries take seconds to import.
-    """
-    from wingbar.config import Config, read_config
-
-    settings = read_config(config) if config else Config()
-    options = ("settings", tyro.conf.OmitArgPrefixes[Config], field(default=settings))
-    train = make_dataclass("Train", [options], bases=(Train,))
-    train.__doc__ = Train.__doc__
-    return train
-
-
 @dataclass
 class Evaluate:
     """Judge a run on labelled pictures: accuracy, streams, object boxes, parts. Writes evaluation.json."""
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
-    data: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DATA")] = None
-    """Labelled pictures in any layout; their test split, if they have one. By default the data set it was trained on."""
-    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    data: Annotated[
+        tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[DATA]", help_behavior_hint=NOT_GIVEN)
+    ] = None
+    """Labelled pictures in any layout, of which the test split if there is one; by default those of the training."""
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
     """Folder that the paths of the table DATA start at; by default the table's own."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
     """Folder for evaluation.json, by default RUN; needed where RUN is a model's folder without its run."""
     batch_size: int = 16
     """Pictures at a time."""
     runtime: Literal["torch", "onnx"] = "torch"
     """What runs the nets; onnx: RUN is a folder made by `wingbar export`."""
-    debug: bool = False
+    device: Device = "auto"
+    """What the nets run on; auto: as the run was trained, on a GPU where there is one."""
+    debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
@@ -81,7 +86,7 @@ class Evaluate:
 
         evaluation = evaluate(
             self.run_folder, self.data, images_root=self.images_root, out=self.out, batch_size=self.batch_size,
-            runtime=self.runtime,
+            runtime=self.runtime, device=self.device,
         )  # fmt: skip
         print(table(evaluation))
         return 0
@@ -93,7 +98,7 @@ class Demo:
 
     out: Path = Path("demo")
     """Folder for the drawn birds, the two runs and the pictures."""
-    debug: bool = False
+    debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:

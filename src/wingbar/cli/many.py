@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from wingbar.cli.models import told_unreadable
+from wingbar.cli.options import Device, Flag
 
 EVERY = 30.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -24,7 +25,7 @@ class PredictMany:
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder, or its model folder alone."""
-    pictures: tyro.conf.Positional[Path]
+    pictures: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PICTURES")]
     """A folder, with pictures or .tar archives at any depth; a .csv with a column `path`; or one .tar."""
     out: Path
     """Folder for the answers: numbered files, each complete or not there."""
@@ -40,14 +41,16 @@ class PredictMany:
     """Pictures at a time."""
     runtime: Literal["torch", "onnx"] = "torch"
     """What runs the nets; onnx: RUN is a folder made by `wingbar export`, and torch is not needed."""
-    debug: bool = False
+    device: Device = "auto"
+    """What the nets run on; auto: as the run was trained, on a GPU where there is one."""
+    debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
         from wingbar.bulk.job import Job
         from wingbar.recognizer import load
 
-        recognizer = load(self.run_folder, runtime=self.runtime)
+        recognizer = load(self.run_folder, device=self.device, runtime=self.runtime)
         job = Job(recognizer, self.pictures, self.out, self.format, self.shard_size, self.top, self.images_root)
         for line in job.passed_over.lines():
             print(line, file=sys.stderr)

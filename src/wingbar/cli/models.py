@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from wingbar._system.text import printable
-from wingbar.errors import DataError
+from wingbar.cli.options import NOT_GIVEN, Device, Flag
+from wingbar.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from wingbar.prediction import Prediction
@@ -26,9 +27,11 @@ class Predict:
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder, or its model folder alone."""
-    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    pictures: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="PICTURE ...", help_behavior_hint=NOT_GIVEN)
+    ]
     """Picture files; the pictures of a folder."""
-    json: bool = False
+    json: Flag = False
     """One JSON object a picture, and nothing else, on standard output."""
     top: int = 5
     """Classes listed."""
@@ -36,7 +39,9 @@ class Predict:
     """Pictures at a time."""
     runtime: Literal["torch", "onnx"] = "torch"
     """What runs the nets; onnx: RUN is a folder made by `wingbar export`, and torch is not needed."""
-    debug: bool = False
+    device: Device = "auto"
+    """What the nets run on; auto: as the run was trained, on a GPU where there is one."""
+    debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
@@ -45,7 +50,7 @@ class Predict:
 
         failed = total = 0
         with opened() as world:
-            recognizer = load_together(self.run_folder, world, runtime=self.runtime)
+            recognizer = load_together(self.run_folder, world, device=self.device, runtime=self.runtime)
             for prediction in predict_together(recognizer, expand(self.pictures), self.batch_size, world):
                 failed, total = failed + (prediction.error is not None), total + 1
                 if self.json:
@@ -63,13 +68,17 @@ class Explain:
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder, or its model folder alone."""
-    pictures: tyro.conf.Positional[tuple[Path, ...]]
+    pictures: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="PICTURE ...", help_behavior_hint=NOT_GIVEN)
+    ]
     """Picture files; the pictures of a folder."""
     out: Path
     """Folder for the drawings; each is named by its number and the picture's name."""
     batch_size: int = 16
     """Pictures at a time."""
-    debug: bool = False
+    device: Device = "auto"
+    """What the nets run on; auto: as the run was trained, on a GPU where there is one."""
+    debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
@@ -77,7 +86,7 @@ class Explain:
         from wingbar.explain import draw_panels
         from wingbar.recognizer import load
 
-        recognizer = load(self.run_folder)
+        recognizer = load(self.run_folder, device=self.device)
         make_folder(self.out)
         failed = total = 0
         predictions = recognizer.predict_many(expand(self.pictures), self.batch_size)
@@ -96,7 +105,9 @@ class Guide:
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
-    data: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DATA")] = None
+    data: Annotated[
+        tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[DATA]", help_behavior_hint=NOT_GIVEN)
+    ] = None
     """Data set that the run was trained on, where it has moved."""
     out: Path | None = None
     """Folder for the guide; by default RUN/guide. Needed for a model folder alone, which stays as it is."""
@@ -104,14 +115,21 @@ class Guide:
     """Training pictures of each class that are looked at."""
     batch_size: int = 16
     """Pictures at a time."""
-    debug: bool = False
+    device: Device = "auto"
+    """What the nets run on; auto: as the run was trained, on a GPU where there is one."""
+    debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
         from wingbar.guide import write_guide
 
         index = write_guide(
-            self.run_folder, self.data, out=self.out, per_class=self.per_class, batch_size=self.batch_size
+            self.run_folder,
+            self.data,
+            out=self.out,
+            per_class=self.per_class,
+            batch_size=self.batch_size,
+            device=self.device,
         )
         print(index)
         return 0
@@ -125,9 +143,9 @@ class Export:
     """Run folder, or its model folder alone."""
     out: Path
     """Folder for the files."""
-    int8: bool = False
+    int8: Flag = False
     """Weights of a byte each: smaller files; measure what that costs before you use them."""
-    debug: bool = False
+    debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
@@ -156,22 +174,30 @@ class Serve:
     """Address to listen at: this machine's alone by default, 0.0.0.0 for all networks."""
     port: int = 8000
     """Port to listen at; 0 for any that is free."""
-    host_name: tuple[str, ...] = ()
+    host_name: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint=NOT_GIVEN)] = ()
     """Names that visitors may call the server by, beside localhost; needed behind a proxy that keeps them."""
-    data: Annotated[Path | None, tyro.conf.arg(metavar="DATA")] = None
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DATA", help_behavior_hint=NOT_GIVEN)] = None
     """Data set to show examples from; by default the one that the run was trained on, where it is there."""
-    max_megabytes: int = 20
+    max_megabytes: int = 32
     """Size of a picture's file at most."""
+    max_megapixels: int = 120
+    """Pixels of a picture at most, in millions."""
     queue: int = 32
     """Pictures received, waiting and looked at, at most; the next is told to come again."""
-    debug: bool = False
+    device: Device = "auto"
+    """What the nets run on; auto: as the run was trained, on a GPU where there is one."""
+    debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
         from wingbar.serve import require
 
         require()
+        from wingbar.serve.body import Limits
         from wingbar.serve.server import serve
+
+        if min(self.max_megabytes, self.max_megapixels, self.queue) < 1:
+            raise ConfigError("--max-megabytes, --max-megapixels and --queue must be at least 1.")
 
         serve(
             self.run_folder,
@@ -179,8 +205,9 @@ class Serve:
             port=self.port,
             data=self.data,
             names=self.host_name,
-            megabytes=self.max_megabytes,
+            limits=Limits(size=self.max_megabytes << 20, pixels=self.max_megapixels * 10**6),
             places=self.queue,
+            device=self.device,
         )
         return 0
 

@@ -15,7 +15,7 @@ from wingbar.guide.evaluation import find_pictures, read_evaluation
 from wingbar.guide.examples import predict_examples
 from wingbar.guide.pages import Guide, write_pages
 from wingbar.model.card import FILE, Card
-from wingbar.recognizer import load
+from wingbar.recognizer import Device, load
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import Store
 
@@ -29,6 +29,7 @@ def write_guide(
     out: Path | str | None = None,
     per_class: int = 24,
     batch_size: int = 16,
+    device: Device = "auto",
     quiet: bool = False,
 ) -> Path:
     """Write the field guide to the folder ``out``, by default ``RUN/guide``, and return its ``index.html``.
@@ -43,7 +44,7 @@ def write_guide(
         raise ConfigError(f"per_class is {per_class}; at least 1 picture of each class is needed.")
     run = Path(run)
     folder, cache = _folders(run, None if out is None else Path(out))
-    recognizer, reporter, store = load(run), Reporter(run, quiet), Store(cache)
+    recognizer, reporter, store = load(run, device), Reporter(run, quiet), Store(cache)
     results = read_evaluation(run, recognizer.card)
     root = None if data else recognizer.card.data.images_root or None
     dataset = matching(load_data(data or recognizer.card.data.source, root), recognizer)

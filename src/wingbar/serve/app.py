@@ -15,7 +15,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -27,7 +27,7 @@ from wingbar.guide.pages import class_page
 from wingbar.prediction import Prediction
 from wingbar.serve.batching import Batcher, Full, Stopped
 from wingbar.serve.body import Limits, receive_picture, refused
-from wingbar.serve.examples import Examples
+from wingbar.serve.examples import ExamplePictures
 from wingbar.serve.guard import Guard
 from wingbar.serve.metrics import Measured, Metrics
 
@@ -48,7 +48,7 @@ class Site:
     classes: Sequence[str]
     batcher: Batcher[bytes, Prediction]
     metrics: Metrics
-    examples: Examples
+    examples: ExamplePictures
     limits: Limits = field(default_factory=Limits)
     guide: Path | None = None
     """Folder of the field guide."""
@@ -84,14 +84,14 @@ class Site:
                 "name": name,
                 "shown": shown,
                 "examples": count,
-                "guide": f"/guide/{class_page(label)}" if self.guide else None,
+                "guide": f"guide/{class_page(label)}" if self.guide else None,
             }
             for label, (name, shown, count) in enumerate(
                 zip(self.classes, display_names(self.classes), self.examples.counts, strict=True)
             )
         ]
         limits = {"bytes": self.limits.size, "pixels": self.limits.pixels}
-        return JSONResponse({"classes": classes, "guide": "/guide/" if self.guide else None, "limits": limits})
+        return JSONResponse({"classes": classes, "guide": "guide/" if self.guide else None, "limits": limits})
 
     async def example(self, request: Request) -> Response:
         label, number = request.path_params["label"], request.path_params["number"]
@@ -102,6 +102,9 @@ class Site:
         except PictureError:
             raise HTTPException(404, "This example cannot be read any more.") from None
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    async def guide_index(self, request: Request) -> Response:
+        return RedirectResponse("guide/")  # relative: a front may serve this under a path of its own
 
     async def openapi(self, request: Request) -> Response:
         return JSONResponse(document())
@@ -127,6 +130,7 @@ def create_app(site: Site, hosts: Sequence[str] = ()) -> ASGIApp:
         Mount("/page", StaticFiles(directory=HERE / "page")),
     ]
     if site.guide:
+        routes.append(Route("/guide", site.guide_index))
         routes.append(Mount("/guide", StaticFiles(directory=site.guide, html=True)))
 
     @asynccontextmanager

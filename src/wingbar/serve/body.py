@@ -12,7 +12,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from wingbar.errors import PictureError, PictureTooLarge
-from wingbar.images import picture_size
+from wingbar.images import MAX_PIXELS, picture_size
 
 FORM, BYTES, PICTURE = "multipart/form-data", "application/octet-stream", "image/"
 FIELD = "picture"
@@ -22,9 +22,10 @@ FIELD = "picture"
 class Limits:
     """What one request may ask for."""
 
-    size: int = 20 << 20
+    size: int = 32 << 20
     """Bytes of the body."""
-    pixels: int = 50_000_000
+    pixels: int = MAX_PIXELS
+    """Width times height of the picture."""
     seconds: float = 60.0
     """From the first byte of the body to its last."""
 
@@ -99,7 +100,9 @@ def check_header(content: bytes, limits: Limits) -> None:
         raise refused(error) from None
     if width * height > limits.pixels:
         raise HTTPException(
-            413, f"The picture has {width} x {height} pixels; at most {limits.pixels // 10**6} million are looked at."
+            413,
+            f"The picture has {width} x {height} pixels; at most {limits.pixels // 10**6} million are taken. Send a "
+            "smaller one, or let whoever runs this server raise --max-megapixels.",
         )
 
 
@@ -111,4 +114,8 @@ def refused(error: PictureError | str) -> HTTPException:
 
 def too_large(limits: Limits) -> HTTPException:
     """The answer to a body over the limit."""
-    return HTTPException(413, f"The picture is larger than {limits.size / (1 << 20):g} MiB; send a smaller one.")
+    return HTTPException(
+        413,
+        f"The picture is larger than {limits.size / (1 << 20):g} MiB; send a smaller one, or let whoever runs this "
+        "server raise --max-megabytes.",
+    )

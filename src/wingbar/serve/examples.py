@@ -19,7 +19,7 @@ SIDE = 240
 CACHED = 512
 
 
-class Examples:
+class ExamplePictures:
     """A few pictures of each class. A request names a class and a number, never a file."""
 
     def __init__(self, paths: Sequence[Sequence[Path]]) -> None:
@@ -42,7 +42,7 @@ class Examples:
         return out.getvalue()
 
 
-def find_examples(classes: Sequence[str], data: Path, root: str | None = None) -> Examples:
+def find_examples(classes: Sequence[str], data: Path, root: str | None = None) -> ExamplePictures:
     """Evenly spread training pictures of each class of the data set at ``data``.
 
     A table's paths start at ``root``, or else at its folder. Raises DataError if there is no such data set, or if it
@@ -55,4 +55,4 @@ def find_examples(classes: Sequence[str], data: Path, root: str | None = None) -
             own[name].append(sample.path)
     if not any(own.values()):
         raise DataError(f"{str(data)!r}: has training pictures of none of the model's classes.")
-    return Examples([paths[:: max(1, len(paths) // PER_CLASS)][:PER_CLASS] for paths in own.values()])
+    return ExamplePictures([paths[:: max(1, len(paths) // PER_CLASS)][:PER_CLASS] for paths in own.values()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+HOST_NAME = re.compile(r"[a-z0-9_:.-]{1,253}")
 REST_BYTES, REST_SECONDS = 8 << 20, 3.0
 """How much of a refused body is read and dropped: a browser that is still sending does not hear the answer."""
 
@@ -48,9 +50,17 @@ class Guard:
                     headers["Connection"] = "close"
             await send(message)
 
-        known = not self.hosts or called(Headers(scope=scope).get("host", "")) in self.hosts
-        app = self.app if known else JSONResponse({"error": "This server does not go by that host name."}, 421)
+        host = called(Headers(scope=scope).get("host", ""))
+        known = not self.hosts or host in self.hosts
+        app = self.app if known else JSONResponse({"error": refusal(host)}, 421)
         await app(scope, body.receive, guarded)
+
+
+def refusal(host: str) -> str:
+    """What is said to whoever calls the server by a name that is not its own: how that name is allowed."""
+    if HOST_NAME.fullmatch(host) is None:
+        return "This server does not go by that host name."
+    return f"This server does not go by the host name {host}. If it should, start it with: --host-name {host}"
 
 
 class Body:

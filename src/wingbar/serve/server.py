@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h11
 import numpy as np
@@ -24,7 +24,7 @@ from wingbar.recognizer import Recognizer, load
 from wingbar.serve.app import Site, create_app
 from wingbar.serve.batching import Batcher
 from wingbar.serve.body import Limits
-from wingbar.serve.examples import Examples, find_examples
+from wingbar.serve.examples import ExamplePictures, find_examples
 from wingbar.serve.metrics import Metrics
 
 BATCH = 8
@@ -43,16 +43,14 @@ def serve(
     port: int,
     data: Path | None = None,
     names: Sequence[str] = (),
-    megabytes: int = 20,
+    limits: Limits | None = None,
     places: int = 32,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> None:
     """Serve the run's model until SIGINT or SIGTERM. Raises RunError, DataError or ConfigError."""
-    if megabytes < 1 or places < 1:
-        raise ConfigError("--max-megabytes and --queue must be at least 1.")
-    limits = Limits(size=megabytes << 20)
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     with listen(host, port) as listener:
-        recognizer = load(run)
+        recognizer = load(run, device=device)
         recognizer.predict(np.full((64, 64, 3), 127, np.uint8))  # compiles what the first visitor would wait for
         site = build_site(run, recognizer, find(run, recognizer, data), limits, places)
         hosts = (*LOCAL_NAMES, host, *names) if names or is_local(host) else ()
@@ -63,7 +61,7 @@ def serve(
 
 
 def build_site(
-    run: Path, recognizer: Recognizer, examples: Examples, limits: Limits | None = None, places: int = 32
+    run: Path, recognizer: Recognizer, examples: ExamplePictures, limits: Limits | None = None, places: int = 32
 ) -> Site:
     """All that answers requests, around one model."""
     batcher: Batcher[bytes, Prediction] = Batcher(partial(look, recognizer), size=BATCH, places=places)
@@ -83,12 +81,12 @@ def look(recognizer: Recognizer, pictures: list[bytes]) -> list[Prediction]:
     return list(recognizer.predict_many(pictures, batch_size=len(pictures)))
 
 
-def find(run: Path, recognizer: Recognizer, data: Path | None) -> Examples:
-    """Examples from ``data``, else from the data set of a run trained on this machine, else none.
+def find(run: Path, recognizer: Recognizer, data: Path | None) -> ExamplePictures:
+    """ExamplePictures from ``data``, else from the data set of a run trained on this machine, else none.
 
     A model folder that came from elsewhere names a data set too, but does not get to choose what is shown here.
     """
-    none = Examples([()] * len(recognizer.classes))
+    none = ExamplePictures([()] * len(recognizer.classes))
     if data is not None:
         return find_examples(recognizer.classes, data)
     if not (run / "config.toml").is_file():

@@ -18,6 +18,9 @@ from wingbar.images import read_picture
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import StepResult, Store
 
+SHOWN = 5
+"""Unreadable pictures that an error names."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pictures(StepResult):
@@ -65,10 +68,18 @@ def _cut(
         if count < 2:
             raise DataError(
                 f"class {dataset.classes[label]!r} has {count} readable training pictures; at least 2 are needed."
+                + _unreadable_ones([sample for sample in samples if sample.label == label], unreadable)
             )
     _, validation = validation_split(labels, config.validation, config.seed)
     readable = np.array([size for size in sizes if not isinstance(size, str)])
     return Pictures(sizes=readable, validation=validation, unreadable=unreadable)
+
+
+def _unreadable_ones(samples: Sequence[Sample], reasons: Mapping[str, str]) -> str:
+    """The first of ``samples`` that cannot be read, a line each, and how many more there are."""
+    lines = [f"  {reasons[sample.key]}" for sample in samples if sample.key in reasons]
+    more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "\n".join([" These cannot be read:", *lines[:SHOWN], *more]) if lines else ""
 
 
 def held_out(

@@ -215,8 +215,7 @@ def _dataset(
     else:
         taxonomy = {}
     name = root.name or str(root)
-    dataset = Dataset(root, name, layout, classes, tuple(samples), tuple(skipped), note=note, taxonomy=taxonomy)
-    return dataset
+    return Dataset(root, name, layout, classes, tuple(samples), tuple(skipped), note=note, taxonomy=taxonomy)
 
 
 def _groups(path: Path) -> tuple[str, ...]:

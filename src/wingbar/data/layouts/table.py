@@ -33,8 +33,7 @@ def read(file: Path, root: Path | None = None) -> Dataset:
     number = {name: label for label, name in enumerate(classes)}
     samples = [Sample(path, key, number[label], split) for path, key, label, split in rows]
     pictures, skipped = only_pictures(samples)
-    dataset = Dataset(places.root, file.stem, "table", classes, pictures, skipped, file=file, images_root=root)
-    return dataset
+    return Dataset(places.root, file.stem, "table", classes, pictures, skipped, file=file, images_root=root)
 
 
 def _label_and_split(file: Path, row: Row) -> tuple[str, Split]:

@@ -33,7 +33,7 @@ function bar(tag, name, share) {
 }
 
 // What the server knows; a picture that is dropped before that is here waits for it.
-const ready = fetch("/api/classes").then((answer) => answer.json()).then((told) => {
+const ready = fetch("api/classes").then((answer) => answer.json()).then((told) => {
   for (const one of told.classes) known.classes.set(one.name, one);
   known.limits = told.limits;
   $("known").textContent = `The model knows ${told.classes.length} classes and no others: it gives every picture one of them.`;
@@ -51,11 +51,11 @@ async function look(file) {
   $("result").hidden = true;
   await ready;
   if (file.size > known.limits.bytes) {
-    return fail(`The picture is larger than ${Math.floor(known.limits.bytes / 2 ** 20)} MiB; send a smaller one.`);
+    return fail(`The picture is larger than ${Math.floor(known.limits.bytes / 2 ** 20)} MiB; send a smaller one, or let whoever runs this server raise --max-megabytes.`);
   }
   try {
     const headers = { "Content-Type": file.type || "application/octet-stream" };
-    const answer = await fetch("/api/predict", { method: "POST", body: file, headers, signal });
+    const answer = await fetch("api/predict", { method: "POST", body: file, headers, signal });
     const told = await answer.json();
     if (signal.aborted) return;
     if (!answer.ok) return fail(told.error);
@@ -184,7 +184,7 @@ function compare(name, button) {
   const { index, examples, guide } = known.classes.get(name);
   const title = make("h3", {}, examples ? "Compare with " : "", called(name));
   const pictures = Array.from({ length: examples }, (_, i) =>
-    make("img", { src: `/examples/${index}/${i}`, alt: `Example ${i + 1} of ${shown(name)}`, loading: "lazy" }));
+    make("img", { src: `examples/${index}/${i}`, alt: `Example ${i + 1} of ${shown(name)}`, loading: "lazy" }));
   const more = guide ? [make("p", {}, make("a", { href: guide }, called(name), " in the field guide"))] : [];
   $("examples").replaceChildren(...(examples || guide ? [title] : []), make("div", { id: "pictures" }, ...pictures), ...more);
 }

@@ -1,0 +1,113 @@
+"""An option of `wingbar train` for every setting: sections become groups (`--parts.count`), defaults come from a file.
+
+The settings stand beside the steps, whose libraries take seconds to import: this file is read when `train` is asked
+for, and not before.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import typing
+from dataclasses import field, fields, is_dataclass, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from wingbar._system.settings import fill
+from wingbar.cli.learning import Train
+from wingbar.config import Config, read_config
+from wingbar.learning.recipe import Recipe
+
+RECIPE = "training"
+"""The section whose keys are those of the recipe."""
+WHEN_NONE = re.compile(r"[;,]? none: (.+?)\.$")
+"""How the text of a setting that may be None ends: with what then holds."""
+
+
+def train_command(file: Path | None) -> type[Train]:
+    """`Train` with an option for each setting, whose defaults are those of the TOML file."""
+    base = read_config(file) if file else Config()
+    options = settings_options(base)
+    added = ("options", Annotated[options, tyro.conf.arg(name="")], field(default_factory=options))
+    command = make_dataclass("Train", [added], bases=(Train,), namespace={"base": base})
+    command.__doc__ = Train.__doc__
+    return command
+
+
+def settings_options(base: Config) -> type:
+    """A record with a field for each setting of ``base``, and a record of such fields for each section."""
+    sections: dict[str, type] = {RECIPE: recipe_options(base.training)}
+    for setting in fields(base):
+        if is_dataclass(section := getattr(base, setting.name)):
+            sections[setting.name] = record_of(setting.name, section)
+    plain = [row for row in option_fields(base) if row[0] not in sections]
+    grouped = [(name, kind, field(default_factory=kind)) for name, kind in sections.items()]
+    options = make_dataclass("Settings", [*plain, *grouped], frozen=True)
+    options.__doc__ = "Settings of the run."
+    return options
+
+
+def record_of(name: str, section: Any) -> type:
+    """The options of a section."""
+    options = make_dataclass(name.capitalize(), option_fields(section), frozen=True)
+    options.__doc__ = inspect.getdoc(type(section))
+    return options
+
+
+def recipe_options(given: dict[str, Any]) -> type:
+    """The options of the recipe: what is not ``given`` is the preset's, which another option names."""
+    hints, texts = typing.get_type_hints(Recipe), documented(Recipe)
+    rows = []
+    for setting in fields(Recipe):
+        hint = None if setting.name in given else "(default: the recipe's)"
+        kind = annotated(hints[setting.name] | None, texts[setting.name], hint)
+        rows.append((setting.name, kind, field(default=given.get(setting.name))))
+    options = make_dataclass(RECIPE.capitalize(), rows, frozen=True)
+    options.__doc__ = "Any field of the recipe, over the preset that --recipe names."
+    return options
+
+
+def option_fields(record: Any) -> list[tuple[str, Any, Any]]:
+    """Name, type with help, and default of each field of a record of settings."""
+    hints, texts = typing.get_type_hints(type(record)), documented(type(record))
+    rows = []
+    for setting in fields(record):
+        value, text, hint = getattr(record, setting.name), texts.get(setting.name, ""), None
+        if value is None and (when_none := WHEN_NONE.search(text)):
+            hint = f"(default: {when_none[1]})"
+        kind = annotated(hints[setting.name], WHEN_NONE.sub(".", text), hint)
+        rows.append((setting.name, kind, value))
+    return rows
+
+
+def annotated(kind: Any, text: str, hint: str | None) -> Any:
+    """An option's type, with its help; None is never typed: whoever leaves the option out says that."""
+    marker: Any = tyro.conf.DisallowNone
+    return marker[Annotated[kind, tyro.conf.arg(help=text, help_behavior_hint=hint)]]
+
+
+def chosen_settings(base: Config, options: Any) -> Config:
+    """``base`` with what the command line says. Raises ConfigError for what cannot be."""
+    values: dict[str, Any] = {}
+    for setting in fields(options):
+        value = getattr(options, setting.name)
+        if setting.name == RECIPE:
+            values[RECIPE] = {key: one for key, one in vars(value).items() if one is not None}
+        else:
+            values[setting.name] = dict(vars(value)) if is_dataclass(value) else value
+    return fill(base, values, "")
+
+
+def documented(kind: type) -> dict[str, str]:
+    """Field of a dataclass -> the string below it, as one line."""
+    texts: dict[str, str] = {}
+    for one in reversed([base for base in kind.__mro__ if is_dataclass(base)]):
+        tree = ast.parse(inspect.cleandoc(inspect.getsource(one))).body[0]
+        assert isinstance(tree, ast.ClassDef)
+        for statement, below in zip(tree.body, tree.body[1:], strict=False):
+            if isinstance(statement, ast.AnnAssign) and isinstance(below, ast.Expr):
+                texts[ast.unparse(statement.target)] = " ".join(ast.literal_eval(below.value).split())
+    return texts
