@@ -74,7 +74,7 @@ def display_names(classes: Sequence[str]) -> list[str]:
     plain = [printable(name) for name in classes]
     nice = [printable(re.sub(r"^\d+[._ -]+(?=\D)", "", name).replace("_", " ")) for name in classes]
     counted = {name: nice.count(name) for name in nice}
-    return [good if counted[good] == 1 else own for good, own in zip(nice, plain, strict=True)]
+    return [short if counted[short] == 1 else full for short, full in zip(nice, plain, strict=True)]
 
 
 def slug(text: str, limit: int = 40) -> str:

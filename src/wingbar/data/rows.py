@@ -165,8 +165,8 @@ class Places:
             try:
                 key, path = self.place(row.values["path"])
             except PathProblem as problem:
-                whole = self._refusal(row, problem, rows) if number == 0 else None
-                raise (whole or line_error(self.file, row.line, problem)) from None
+                table_error = self._refusal(row, problem, rows) if number == 0 else None
+                raise (table_error or line_error(self.file, row.line, problem)) from None
             except ValueError as error:
                 raise line_error(self.file, row.line, error) from None
             yield row, key, path

@@ -70,9 +70,9 @@ def unpack(archive: Path, folder: Path, limits: Limits = Limits()) -> None:
         with _named(archive):
             _write(archive, Path(temporary))
         fresh = sorted(Path(temporary).iterdir())
-        there = [path.name for path in fresh if (folder / path.name).exists()]
-        if there:
-            raise DataError(f"{str(folder / there[0])!r} is there already: move it away, or name another folder.")
+        clashing = [path.name for path in fresh if (folder / path.name).exists()]
+        if clashing:
+            raise DataError(f"{str(folder / clashing[0])!r} is there already: move it away, or name another folder.")
         for path in fresh:
             path.rename(folder / path.name)
 

@@ -75,9 +75,9 @@ def _lines(file: Path, fields: int) -> Iterator[Line]:
 def _by_id(file: Path, fields: int) -> dict[int, Line]:
     lines: dict[int, Line] = {}
     for line in _lines(file, fields):
-        first = lines.setdefault(line.whole(0), line)
+        first = lines.setdefault(line.integer(0), line)
         if first is not line:
-            raise line.error(f"id {line.whole(0)} was given already in line {first.number}")
+            raise line.error(f"id {line.integer(0)} was given already in line {first.number}")
     return dict(sorted(lines.items()))
 
 
@@ -107,7 +107,7 @@ def _labels(root: Path, images: dict[int, Line]) -> tuple[dict[int, int], tuple[
     """Image id -> label from 0, and the class names in the order of the labels."""
     names = _by_id(root / "classes.txt", 2)
     lines = _required(_by_id(root / "image_class_labels.txt", 2), images, "image_class_labels.txt")
-    ids = {image: lines[image].whole(1) for image in images}
+    ids = {image: lines[image].integer(1) for image in images}
     unknown = next((image for image in images if ids[image] not in names), None)
     if unknown is not None:
         raise lines[unknown].error(f"class id {ids[unknown]} is not in classes.txt")
@@ -140,7 +140,7 @@ def _keypoints(folder: Path) -> tuple[dict[int, list[Keypoint]], tuple[str, ...]
     points: dict[int, dict[int, Keypoint]] = {}
     first_line: dict[tuple[int, int], int] = {}
     for line in _lines(folder / "part_locs.txt", 5):
-        image, part = line.whole(0), line.whole(1)
+        image, part = line.integer(0), line.integer(1)
         if part not in names:
             raise line.error(f"part id {part} is not in parts.txt")
         if first_line.setdefault((image, part), line.number) != line.number:

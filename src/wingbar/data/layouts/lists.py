@@ -24,7 +24,7 @@ class Line:
         """What is wrong with this line."""
         return DataError(f"{str(self.file)!r}, line {self.number}: {problem}. Correct or remove that line.")
 
-    def whole(self, column: int) -> int:
+    def integer(self, column: int) -> int:
         """A field as a whole number, 0 or more."""
         text = self.fields[column]
         if not (text.isascii() and text.isdigit() and len(text) < 16):

@@ -56,21 +56,21 @@ def assemble(
     where = f"data set {str(root)!r} ({published.layout})"
     _check(where, listed, names)
     finder = Finder(root)
-    there: list[tuple[ListedPicture, Path]] = []
+    present: list[tuple[ListedPicture, Path]] = []
     missing: list[str] = []
     for picture in listed:
         path = finder.path(picture.key)
         if path.exists():
-            there.append((picture, path))
+            present.append((picture, path))
         else:
             missing.append(picture.key)
-    if not there:
+    if not present:
         raise DataError(f"{where}: none of the {len(listed)} listed pictures is there, first {listed[0].key!r}.")
-    used = sorted({picture.class_id for picture, _ in there})
+    used = sorted({picture.class_id for picture, _ in present})
     label = {class_id: number for number, class_id in enumerate(used)}
     samples = [
         Sample(path, item.key, label[item.class_id], item.split, item.box, annotations=item.annotations)
-        for item, path in there
+        for item, path in present
     ]
     pictures, skipped = only_pictures(samples)
     classes = tuple(names[class_id] for class_id in label)

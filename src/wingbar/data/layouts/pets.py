@@ -32,8 +32,8 @@ def read(root: Path) -> Dataset:
             breed = line.key(0).rpartition("_")[0]
             if not breed or "/" in breed:
                 raise line.error(f"{line.fields[0]!r} is not BREED_NUMBER")
-            if names.setdefault(line.whole(1), breed) != breed:
-                raise line.error(f"class {line.fields[1]} is both {names[line.whole(1)]!r} and {breed!r}")
+            if names.setdefault(line.integer(1), breed) != breed:
+                raise line.error(f"class {line.fields[1]} is both {names[line.integer(1)]!r} and {breed!r}")
             listed.append(_listed(root, line, split))
     return assemble(root, PUBLISHED, listed, names, keypoint_names=("head",))
 
@@ -44,5 +44,5 @@ def _listed(root: Path, line: Line, split: Split) -> ListedPicture:
         Annotation(notes / "trimaps" / f"{name}.png", "trimap"),
         Annotation(notes / "xmls" / f"{name}.xml", "head"),
     )
-    there = tuple(annotation for annotation in files if annotation.path.is_file())
-    return ListedPicture(f"images/{name}.jpg", line.whole(1), split, annotations=there)
+    present = tuple(annotation for annotation in files if annotation.path.is_file())
+    return ListedPicture(f"images/{name}.jpg", line.integer(1), split, annotations=present)
