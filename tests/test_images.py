@@ -159,7 +159,9 @@ def test_what_is_read_whole_into_memory_is_bounded(data: bytes, tmp_path: Path, 
     with pytest.raises(PictureError, match="larger than 64 MiB"):
         picture_size(path)
     pytest.importorskip("pi_heif")
-    monkeypatch.setattr(images, "MAX_PIXELS", 40 * 40)
+    monkeypatch.setattr(images, "MAX_PIXELS", 2 * WIDTH * HEIGHT)
+    assert read_picture(data)
+    monkeypatch.setattr(images, "MAX_PIXELS", 2 * WIDTH * HEIGHT - 1)
     with pytest.raises(PictureError, match="more pixels than the limit"):
         read_picture(data)
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from wingbar._system.text import visible
 from wingbar.data.checks import listed_key
 from wingbar.errors import DataError
 
@@ -81,7 +82,7 @@ def _named(archive: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        reason = "".join(letter if letter.isprintable() else "?" for letter in str(error) or type(error).__name__)
+        reason = visible(str(error) or type(error).__name__)
         raise DataError(f"{str(archive)!r} cannot be unpacked: {reason[:300]}. Get it again, from its owner.") from None
 
 

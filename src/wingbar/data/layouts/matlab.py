@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from wingbar._system.text import visible
 from wingbar.errors import DataError
 
 MAX_BYTES = 32 << 20
@@ -28,8 +29,8 @@ def read_matlab(file: Path, *names: str) -> dict[str, list[Any]]:
     try:
         found = _in_a_child(file, names)
     except ValueError as error:
-        told = "".join(letter if letter.isprintable() else " " for letter in str(error).strip()[-200:])
-        raise DataError(f"{str(file)!r} cannot be read as a MATLAB file ({told}). Restore it.") from None
+        reason = visible(str(error).strip()[-200:])
+        raise DataError(f"{str(file)!r} cannot be read as a MATLAB file ({reason}). Restore it.") from None
     for name in names:
         if not found.get(name):
             problem = "is empty" if name in found else "is not in it"
