@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 from wingbar import images
+from wingbar._system import png as png_module
 from wingbar.errors import PictureError
 from wingbar.images import crop_square, picture_size, read_picture
 
@@ -83,6 +84,26 @@ def test_what_stands_beside_a_pngs_pixels_does_not_matter(kind: str, place: int,
         assert picture_size(source) == (WIDTH, HEIGHT)
 
 
+class CountingFile(io.BytesIO):
+    """Counts how often it is read from."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        return super().read(size)
+
+
+def test_little_is_read_of_a_png_to_find_its_notes() -> None:
+    """Not for each twelve bytes behind its end, nor for each of a million empty chunks."""
+    trailed = CountingFile(png_with(NOTES["profile"]) + bytes(1 << 20))
+    np.testing.assert_array_equal(np.asarray(Image.open(png_module.without_notes(trailed))), np.asarray(scene()))
+    assert trailed.reads < 100
+    many = CountingFile(png_with(NOTES["profile"] + chunk(b"teSt", b"") * 300_000))
+    png_module.without_notes(many)
+    assert many.reads <= png_module.MAX_CHUNKS + 10
+
+
 def test_a_png_with_notes_is_turned_and_keeps_its_transparency() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -138,7 +159,9 @@ def test_what_is_read_whole_into_memory_is_bounded(data: bytes, tmp_path: Path, 
     with pytest.raises(PictureError, match="larger than 64 MiB"):
         picture_size(path)
     pytest.importorskip("pi_heif")
-    monkeypatch.setattr(images, "MAX_PIXELS", 40 * 40)
+    monkeypatch.setattr(images, "MAX_PIXELS", 2 * WIDTH * HEIGHT)
+    assert read_picture(data)
+    monkeypatch.setattr(images, "MAX_PIXELS", 2 * WIDTH * HEIGHT - 1)
     with pytest.raises(PictureError, match="more pixels than the limit"):
         read_picture(data)
 

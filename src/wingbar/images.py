@@ -4,7 +4,8 @@ What is decided here, for every caller:
 
 * Only the formats of ``FORMATS`` are opened; files larger than ``MAX_BYTES`` and pictures of more than
   ``MAX_PIXELS`` are refused before anything is decoded. A JPEG above that still loads when ``short_side``
-  lets its decoder shrink it on the way, up to Pillow's own bound of about 179 million pixels.
+  lets its decoder shrink it on the way, up to Pillow's own bound of about 179 million pixels. For AVIF and HEIC, whose
+  decoders keep more in memory, ``MAX_MEMBER_BYTES`` and half as many pixels are the limits.
 * HEIC, which iPhones write, is read where ``wingbar[heif]`` is installed, and else named with that remedy.
 * The EXIF turn is applied, so width and height are those a viewer shows.
 * Transparency is laid on white; of an animation the first frame counts; colour profiles and notes are ignored.
@@ -132,9 +133,10 @@ def _decoded(source: Source, short_side: int | None, needed: int | None) -> Pict
             # JPEG decodes to 1/2, 1/4 or 1/8 at little cost; kept at twice the target or more, the
             # resize that follows is as good as one from all pixels
             drafted = image.draft(None, (2 * coarsest[0], 2 * coarsest[1]))
-        if image.width * image.height > MAX_PIXELS:
-            raise PictureTooLarge(_too_many(stored, short_side))
-        with _DECODING.of(image.width * image.height):
+        copies = 2 if image.format in ("AVIF", "HEIF") else 1
+        if copies * image.width * image.height > MAX_PIXELS:
+            raise PictureTooLarge(_too_many(stored, short_side, MAX_PIXELS // copies))
+        with _DECODING.of(copies * image.width * image.height):
             deep = _has_16_bits(image)
             image.load()
             if image.format == "HEIF" and image.size != stored:
@@ -328,9 +330,9 @@ def _from_array(array: ndarray) -> Image.Image:
     return Image.fromarray(plain if plain.dtype == np.uint8 else _to_8_bits(plain, _white(plain)))
 
 
-def _too_many(size: tuple[int, int], short_side: int | None) -> str:
+def _too_many(size: tuple[int, int], short_side: int | None, limit: int) -> str:
     hint = "shrink it first" if short_side else "give short_side if it is a JPEG, or shrink it first"
-    return f"{size[0]} x {size[1]} are more pixels than the limit, {MAX_PIXELS:,}; {hint}"
+    return f"{size[0]} x {size[1]} are more pixels than the limit, {limit:,}; {hint}"
 
 
 def _orientation(image: Image.Image) -> int:

@@ -28,7 +28,7 @@ from wingbar.opam.filtering import FilterSettings
 from wingbar.opam.localization import LocalizationSettings
 from wingbar.opam.proposals import ProposalSettings
 from wingbar.serve.app import create_app
-from wingbar.serve.examples import Examples
+from wingbar.serve.examples import ExamplePictures
 from wingbar.serve.server import build_site
 
 PEAK, TRAINING_PEAK = 1200, 1800
@@ -153,7 +153,7 @@ def test_the_check_of_data_lists_every_one(dataset: Path, tmp_path: Path, pictur
 
 def test_the_web_page_names_each_or_refuses_it(tmp_path: Path, pictures: list[Hostile]) -> None:
     recognizer = made_up(tmp_path / "model")
-    site = build_site(tmp_path, recognizer, Examples([()] * len(recognizer.classes)))
+    site = build_site(tmp_path, recognizer, ExamplePictures([()] * len(recognizer.classes)))
     octets = {"content-type": "application/octet-stream"}
     statuses: Counter[int] = Counter()
     with TestClient(create_app(site)) as client:  # raises whatever the application raises

@@ -17,7 +17,7 @@ import wingbar
 from wingbar.config import Config
 from wingbar.data.synthetic import write_dataset
 from wingbar.errors import ConfigError
-from wingbar.model.export import OUTPUTS, TOLERANCE, answers, compare, export, probes, to_onnx
+from wingbar.model.export import TOLERANCE, answers, compare, export, outputs_of, probes, to_onnx
 from wingbar.model.folder import read_model
 from wingbar.model.torch_runtime import boxes_of, nets_of
 from wingbar.nets import MapNet, create
@@ -76,10 +76,11 @@ def pictures_of(birds: Path) -> list[Path]:
 def test_the_smallest_of_each_family_passes_the_whole_method(net: str, few_birds: Path, tmp_path: Path) -> None:
     passes(net, few_birds, tmp_path)
     model = read_model(tmp_path)
-    looker = PictureNet(nets_of(model)["picture"], boxes_of(model), model.card.neuron_layer).eval()
+    picture_net = PictureNet(nets_of(model)["picture"], boxes_of(model), model.card.neuron_layer).eval()
     with torch.no_grad():
-        expected = dict(zip(OUTPUTS["picture"], looker(probes(SIZE)), strict=True))
-    exported = answers(to_onnx(looker, "picture", SIZE, {}), probes(SIZE))
+        outputs = outputs_of("picture", model.card)
+        expected = dict(zip(outputs, picture_net(probes(SIZE)), strict=True))
+    exported = answers(to_onnx(picture_net, "picture", outputs, SIZE, {}), probes(SIZE))
     assert max(compare(expected, exported).values()) <= TOLERANCE
 
 

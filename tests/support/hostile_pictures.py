@@ -178,6 +178,9 @@ def bombs() -> Iterator[Hostile]:
     yield Hostile("bomb-claimed.tif", b"II*\0" + struct.pack("<IH", 8, len(tiff)) + entries + bytes(4), "refused")
     yield Hostile("bomb-claimed.gif", b"GIF89a\xff\xff\xff\xff\x00\x00\x00" + bytes(50), "refused")
     yield Hostile("bomb-just-over.png", png_of(12_001, 10_000, bytes(1000)), "refused")
+    for name, size, verdict in (("claimed", (60_000, 60_000), "refused"), ("just-over", (12_001, 5_000), "refused"),
+                                ("more-inside", (9, 9), "either")):  # fmt: skip
+        yield Hostile(f"bomb-{name}.avif", resized_box(encoded(whole, "AVIF"), *size), verdict)
     # As large as it says, and still read: 6 kB that unfold into 49 million pixels.
     yield Hostile("bomb-real.png", png_of(7_000, 7_000, bytes(7_000 * 876)), "read")
     for kind in (b"iTXt", b"zTXt", b"iCCP"):
@@ -186,6 +189,12 @@ def bombs() -> Iterator[Hostile]:
     frames = [Image.new("L", (600, 600), number) for number in range(60)]
     yield Hostile("bomb-frames.gif", encoded(frames[0], "GIF", {"save_all": True, "append_images": frames[1:]}), "read")
     yield Hostile("bomb-trailer.jpg", encoded(whole, "JPEG") + bytes(3 << 20), "read")
+
+
+def resized_box(content: bytes, width: int, height: int) -> bytes:
+    """An AVIF that claims another size than it has."""
+    place = content.index(b"ispe") + 8
+    return content[:place] + struct.pack(">II", width, height) + content[place + 8 :]
 
 
 def odd_shapes() -> Iterator[Hostile]:

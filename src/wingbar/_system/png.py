@@ -10,7 +10,9 @@ import io
 import os
 import struct
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 
 File = io.BytesIO | io.BufferedReader
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -18,6 +20,8 @@ SHAPING = (b"tRNS",)
 """Chunks that change pixels without being critical: transparency."""
 TURNING = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 """Chunks that may say which side is up."""
+MAX_CHUNKS = 100_000
+"""Chunks that are looked at; what follows stays as it is. As many hold the largest pictures in pieces of 8 KiB."""
 MAX_NOTES = 1 << 20
 """Bytes of `TURNING` chunks that are kept at most, all together and unfolded; far more than EXIF takes."""
 
@@ -34,14 +38,15 @@ def without_notes(file: File) -> File:
 
 
 def _needed(file: File) -> Iterator[tuple[int, int]]:
-    """(start, end) of the signature and of each chunk to keep; from the first that is cut short on, of all."""
+    """(start, end) of the signature and of each chunk to keep; of all that follows one cut short, or the last."""
     end = file.seek(0, os.SEEK_END)
     at, notes = len(SIGNATURE), 0
     yield 0, at
-    while at + 12 <= end:
+    for _ in range(MAX_CHUNKS):
         file.seek(at)
-        length, kind = struct.unpack(">I4s", file.read(8))
-        if at + 12 + length > end:
+        head = file.read(8)
+        length, kind = struct.unpack(">I4s", head) if len(head) == 8 else (end, b"")
+        if at + 12 + length > end or kind == b"IEND":
             break
         needed = kind[:1].isupper() or kind in SHAPING
         if kind in TURNING and notes + length <= MAX_NOTES:
@@ -90,7 +95,7 @@ class _Pieces(io.RawIOBase):
 
     def __init__(self, file: File, pieces: list[tuple[int, int]]) -> None:
         self._file, self._pieces, self._at = file, pieces, 0
-        self._length = sum(end - start for start, end in pieces)
+        self._ends = list(accumulate(end - start for start, end in pieces))
 
     def readable(self) -> bool:
         return True
@@ -99,17 +104,16 @@ class _Pieces(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence])
+        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._ends[-1]}[whence])
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        skipped = self._at
-        for start, end in self._pieces:
-            if skipped < end - start:
-                self._file.seek(start + skipped)
-                content = self._file.read(min(len(buffer), end - start - skipped))
-                buffer[: len(content)] = content
-                self._at += len(content)
-                return len(content)
-            skipped -= end - start
-        return 0
+        index = bisect_right(self._ends, self._at)
+        if index == len(self._ends):
+            return 0
+        left = self._ends[index] - self._at
+        self._file.seek(self._pieces[index][1] - left)
+        content = self._file.read(min(len(buffer), left))
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
-
-from PIL import Image
 
 from wingbar.data import load as load_data
 from wingbar.errors import DataError
-from wingbar.images import read_picture
+from wingbar.images import read_picture, small_jpeg
 
 PER_CLASS = 6
 SIDE = 240
-"""Short side of an example, in pixels."""
+"""Short side of an example, in pixels; the other is at most twice that."""
 CACHED = 512
 
 
@@ -36,10 +33,7 @@ class ExamplePictures:
 
         Raises PictureError for a file that has gone or is damaged.
         """
-        picture = read_picture(self._paths[label][number], short_side=SIDE)
-        out = BytesIO()
-        Image.fromarray(picture.pixels).save(out, "JPEG", quality=85)
-        return out.getvalue()
+        return small_jpeg(read_picture(self._paths[label][number], short_side=SIDE), 2 * SIDE)
 
 
 def find_examples(classes: Sequence[str], data: Path, root: str | None = None) -> ExamplePictures:
