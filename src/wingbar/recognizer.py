@@ -275,6 +275,11 @@ def load(
     return world.each(lambda: _of(model, runtime, device))
 
 
+def load_together(run: Path | str, world: World, device: str = "auto", runtime: str = "torch") -> Recognizer:
+    """`load` on every rank, of which the first alone reads the folder."""
+    return load(run, runtime, device, world=world)  # type: ignore[arg-type]
+
+
 def _of(model: Model, runtime: str, device: str) -> Recognizer:
     with misstated(model.card_file):
         if runtime == "onnx":

@@ -48,7 +48,7 @@ class PredictMany:
         from wingbar.bulk.job import Job
         from wingbar.recognizer import load
 
-        recognizer = load(self.run_folder, self.runtime, self.device)
+        recognizer = load(self.run_folder, runtime=self.runtime, device=self.device)
         job = Job(recognizer, self.pictures, self.out, self.format, self.shard_size, self.top)
         failed = sum(job.unreadable.values())
         with progress(job.kept, job.total) as (advance, say):

@@ -47,11 +47,11 @@ class Predict:
 
     def run(self) -> int:
         from wingbar._system.distributed import opened
-        from wingbar.recognizer import load, predict_together
+        from wingbar.recognizer import load_together, predict_together
 
         failed = total = 0
         with opened() as world:
-            recognizer = load(self.run_folder, self.runtime, self.device, world=world)
+            recognizer = load_together(self.run_folder, world, device=self.device, runtime=self.runtime)
             for prediction in predict_together(recognizer, expand(self.pictures), self.batch_size, world):
                 failed, total = failed + (prediction.error is not None), total + 1
                 if self.json:

@@ -90,7 +90,7 @@ def evaluate(
     RUN. Raises RunError, also where a training is under way in RUN, or DataError.
     """
     with opened() as world:
-        recognizer = load(run, runtime, device, world=world)
+        recognizer = load(run, runtime=runtime, device=device, world=world)
         dataset = world.first(lambda: with_boxes(_dataset(recognizer, data)))
         with locked(Path(run), world):
             world.first(lambda: note_reading(Path(run), dataset))
