@@ -275,6 +275,16 @@ def test_a_folder_of_settings_and_a_file_for_a_folder_are_told(tmp_path: Path, c
         assert "choose another --out" in capsys.readouterr().err
 
 
+def test_too_few_readable_pictures_are_told_with_the_names_of_those_that_are_not(tmp_path: Path, capsys) -> None:
+    for name in ("owl/1.png", "owl/2.png", "wren/1.png"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), "teal").save(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "wren" / "broken.png").write_bytes(b"no picture any more")
+    assert wingbar("train", tmp_path / "photos", "--out", tmp_path / "run", "--quiet", *FAST) == 2
+    told = capsys.readouterr().err
+    assert "'wren' has 1 readable training pictures" in told and "broken.png" in told
+
+
 def test_a_file_of_settings_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("seed = 3\n", encoding="utf-8-sig")
     assert settings_of("--config", tmp_path / "settings.toml").seed == 3
