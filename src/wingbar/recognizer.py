@@ -299,17 +299,8 @@ def load_together(run: Path | str, world: World, device: str = "auto", runtime: 
     return world.each(lambda: _recognizer_of(model, device, runtime))
 
 
-<<<<<<< HEAD
 def _recognizer_of(model: Model, device: str, runtime: str) -> Recognizer:
     make = _runtime_maker(model, device, runtime)
-=======
-def load_together(run: Path | str, world: World, device: str = "auto", runtime: str = "torch") -> Recognizer:
-    """`load` on every rank, of which the first alone reads the folder."""
-    return load(run, runtime, device, world=world)  # type: ignore[arg-type]
-
-
-def _of(model: Model, runtime: str, device: str) -> Recognizer:
->>>>>>> room-door
     with misstated(model.card_file):
         recognizer = Recognizer(model, make())
         recognizer.try_out()

@@ -18,8 +18,9 @@ import wingbar
 from wingbar.config import Config
 from wingbar.data.synthetic import write_dataset
 from wingbar.errors import ConfigError
-from wingbar.model.export import TOLERANCE, answers, compare, export, outputs_of, probes, to_onnx
+from wingbar.model.export import TOLERANCE, answers, compare, export, probes, to_onnx
 from wingbar.model.folder import read_model
+from wingbar.model.runtime import PictureOutput
 from wingbar.model.torch_runtime import boxes_of, nets_of
 from wingbar.nets import MapNet, create, for_inference, neuron_layer
 from wingbar.nets.backbones import BACKBONES, all_facts
@@ -76,23 +77,11 @@ def pictures_of(birds: Path) -> list[Path]:
     return sorted((birds / "images").rglob("*.jpg"))[:2]
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("net", SMALLEST.values(), ids=SMALLEST)
-def test_the_smallest_of_each_family_passes_the_whole_method(net: str, few_birds: Path, tmp_path: Path) -> None:
-    passes(net, few_birds, tmp_path)
-    model = read_model(tmp_path)
-    picture_net = PictureNet(nets_of(model)["picture"], boxes_of(model), model.card.neuron_layer).eval()
-    with torch.no_grad():
-        outputs = outputs_of("picture", model.card)
-        expected = dict(zip(outputs, picture_net(probes(SIZE)), strict=True))
-    exported = answers(to_onnx(picture_net, "picture", outputs, SIZE, {}), probes(SIZE))
-=======
 def exported_alike(net: PictureNet) -> dict[str, torch.Tensor]:
     """What the net says of the probes, which its export says too."""
     with torch.no_grad():
-        expected = dict(zip(OUTPUTS["picture"], net(probes(SIZE)), strict=True))
-    exported = answers(to_onnx(net, "picture", SIZE, {}), probes(SIZE))
->>>>>>> room-door
+        expected = dict(zip(PictureOutput._fields, net(probes(SIZE)), strict=True))
+    exported = answers(to_onnx(net, "picture", PictureOutput._fields, SIZE, {}), probes(SIZE))
     assert max(compare(expected, exported).values()) <= TOLERANCE
     return expected
 

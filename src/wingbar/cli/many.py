@@ -50,15 +50,10 @@ class PredictMany:
         from wingbar.bulk.job import Job
         from wingbar.recognizer import load
 
-<<<<<<< HEAD
         recognizer = load(self.run_folder, device=self.device, runtime=self.runtime)
         job = Job(recognizer, self.pictures, self.out, self.format, self.shard_size, self.top, self.images_root)
         for line in job.passed_over.lines():
             print(line, file=sys.stderr)
-=======
-        recognizer = load(self.run_folder, runtime=self.runtime, device=self.device)
-        job = Job(recognizer, self.pictures, self.out, self.format, self.shard_size, self.top)
->>>>>>> room-door
         failed = sum(job.unreadable.values())
         with progress(job.kept, job.total) as (advance, say):
             for prediction in job.run(self.batch_size):

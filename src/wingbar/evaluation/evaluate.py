@@ -114,7 +114,6 @@ def evaluate(
     where a training is under way in RUN, ConfigError for a device that is not there, or DataError.
     """
     with opened() as world:
-<<<<<<< HEAD
         recognizer = load_together(run, world, device, runtime)
         folder, logs = world.first(lambda: _folders(Path(run), None if out is None else Path(out)))
         labelled = world.first(lambda: _with_boxes(labelled_pictures(recognizer.card, data, images_root)))
@@ -129,14 +128,6 @@ def evaluate(
             )  # fmt: skip
             evaluation = replace(
                 evaluation, absent=labelled.absent, unknown=labelled.unknown, whole=labelled.whole, folder=folder
-=======
-        recognizer = load(run, runtime=runtime, device=device, world=world)
-        dataset = world.first(lambda: with_boxes(_dataset(recognizer, data)))
-        with locked(Path(run), world):
-            world.first(lambda: note_reading(Path(run), dataset))
-            judged = evaluate_pictures(
-                recognizer, dataset.split("test"), dataset, batch_size=batch_size, seed=seed, world=world
->>>>>>> room-door
             )
             if folder is not None:
                 record = {"model": recognizer.card.digest(), **evaluation.to_dict()}
