@@ -59,7 +59,7 @@ class Evaluate:
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
     data: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="DATA")] = None
-    """Labelled pictures in any layout; their test split, if they have one. By default the data set it was trained on."""
+    """Labelled pictures in any layout, or their test split; by default those of the data set that it was trained on."""
     out: Path | None = None
     """Folder for evaluation.json, by default RUN; needed where RUN is a model's folder without its run."""
     batch_size: int = 16

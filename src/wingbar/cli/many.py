@@ -30,7 +30,7 @@ class PredictMany:
     """Folder for the answers: numbered files, each complete or not there."""
     format: Literal["jsonl", "parquet"] = "jsonl"
     """JSON Lines, or Parquet (needs wingbar[parquet])."""
-    shard_size: int = 1000
+    chunk_size: int = 1000
     """Pictures a file: what is lost at most by a stop."""
     top: int = 5
     """Classes listed of each picture."""
@@ -42,20 +42,20 @@ class PredictMany:
     """Show the traceback of an error."""
 
     def run(self) -> int:
-        from wingbar.bulk.job import Job
+        from wingbar.bulk.job import BulkJob
         from wingbar.recognizer import load
 
         recognizer = load(self.run_folder, runtime=self.runtime)
-        job = Job(recognizer, self.pictures, self.out, self.format, self.shard_size, self.top)
+        job = BulkJob(recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top)
         failed = sum(job.unreadable.values())
-        with progress(job.kept, job.total) as (advance, say):
+        with progress(job.answered, job.total) as (advance, say):
             for prediction in job.run(self.batch_size):
                 if prediction.error is not None:
                     failed += 1
                     say(f"skipped: {prediction.error}")
                 advance()
         print(
-            f"{len(job.plan)} files in {self.out}: {job.total} pictures, {job.kept} of them from before",
+            f"{len(job.plan)} files in {self.out}: {job.total} pictures, {job.answered} of them from before",
             file=sys.stderr,
         )
         return told_unreadable(failed, job.total)
