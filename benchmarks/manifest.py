@@ -2,8 +2,8 @@
 
     python benchmarks/manifest.py [--pictures 20000] [--quick] [--write]
 
-Small drawn birds, named by a tiny recogniser of one epoch into shards of 1,000; one thread. The job is stopped in the
-middle of a shard, a bit after its half, and run again. Memory is what the process holds after each fifth.
+Small drawn birds, named by a tiny recogniser of one epoch into chunks of 1,000; one thread. The job is stopped in the
+middle of a chunk, a bit after its half, and run again. Memory is what the process holds after each fifth.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from _measure import Options, door, resident, table
 from PIL import Image
 
 import wingbar
-from wingbar.bulk.job import Job
+from wingbar.bulk.job import BulkJob
 from wingbar.config import Config
 from wingbar.data.synthetic import draw_bird, write_dataset
 from wingbar.opam.filtering import FilterSettings
 from wingbar.prediction import Prediction
 from wingbar.recognizer import Recognizer
 
-PICTURE, SHARD, FIFTHS = (96, 72), 1000, 5
+PICTURE, CHUNK, FIFTHS = (96, 72), 1000, 5
 
 
 def model(folder: Path) -> Recognizer:
@@ -50,10 +50,10 @@ def draw(folder: Path, count: int) -> Path:
     return folder
 
 
-def watched(job: Job, every: int, found: list[list[object]]) -> Iterator[Prediction]:
+def watched(job: BulkJob, every: int, found: list[list[object]]) -> Iterator[Prediction]:
     """The job's predictions; a row after ``every`` of them: pictures, pictures/s since the last row, megabytes."""
-    began, last = time.perf_counter(), job.kept
-    for number, prediction in enumerate(job.run(), job.kept + 1):
+    began, last = time.perf_counter(), job.answered
+    for number, prediction in enumerate(job.run(), job.answered + 1):
         yield prediction
         if number % every == 0:
             found.append([number, (number - last) / (time.perf_counter() - began), resident()])
@@ -63,25 +63,27 @@ def watched(job: Job, every: int, found: list[list[object]]) -> Iterator[Predict
 def measure(options: Options) -> str:
     """The section of docs/performance.md."""
     count = 60 if options.quick else options.arguments.pictures
-    size = min(SHARD, count // FIFTHS)
+    size = min(CHUNK, count // FIFTHS)
     found: list[list[object]] = []
     with tempfile.TemporaryDirectory() as home:
         recognizer, pictures = model(Path(home)), draw(Path(home) / "pictures", count)
         out, stop = Path(home) / "out", count // 2 + size // 3
-        stopped = len(list(islice(watched(Job(recognizer, pictures, out, size=size), count // FIFTHS, found), stop)))
-        job = Job(recognizer, pictures, out, size=size)
+        stopped = len(
+            list(islice(watched(BulkJob(recognizer, pictures, out, size=size), count // FIFTHS, found), stop))
+        )
+        job = BulkJob(recognizer, pictures, out, size=size)
         again = sum(1 for _ in watched(job, count // FIFTHS, found))
         lines = [line for path in sorted(out.glob("*.jsonl")) for line in path.read_text().splitlines()]
     times = Counter(json.loads(line)["path"] for line in lines)
     assert len(times) == count and set(times.values()) == {1}, "a picture is missing or doubled"
     return f"""## Very many pictures
 
-`wingbar predict-many` on {count:,} drawn pictures of {PICTURE[0]} x {PICTURE[1]} px, `res2net_nano` at 48 px, shards of
+`wingbar predict-many` on {count:,} drawn pictures of {PICTURE[0]} x {PICTURE[1]} px, `res2net_nano` at 48 px, chunks of
 {size:,}, one thread, wall time:
 
 {table(("pictures", "pictures/s", "resident MB"), found)}
 
-Stopped after {stopped:,} and run again: {stopped + again - count:,} pictures were named twice; in the shards none is
+Stopped after {stopped:,} and run again: {stopped + again - count:,} pictures were named twice; in the chunks none is
 missing or double."""
 
 

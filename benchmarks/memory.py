@@ -178,7 +178,7 @@ def commands(
     yield "evaluate", ["evaluate", run], "two batches of decoded pictures, and their maps"
     yield "predict, one picture", ["predict", run, one], "torch and the three nets"
     yield "predict, many", ["predict", run, pictures], "two batches of decoded pictures"
-    yield "predict-many", ["predict-many", run, pictures, "--out", home / "answers"], "the same, and a shard's answers"
+    yield "predict-many", ["predict-many", run, pictures, "--out", home / "answers"], "the same, and a chunk's answers"
     yield "explain", ["explain", run, pictures, "--out", home / "why"], "the same, and a sheet being drawn"
     yield "guide", ["guide", run], "the same, and the maps of one class"
     yield "data check --run", ["data", "check", data, "--run", run, "--out", home / "doubts"], "features, 64 at a time"

@@ -8,17 +8,19 @@ import signal
 import tarfile
 import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up import card
 from pyarrow import parquet
 
 import wingbar
 from wingbar._system.locks import locked
-from wingbar.bulk.chunks import Shard, cut, shard, strangers
-from wingbar.bulk.job import Job
+from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
+from wingbar.bulk.job import BulkJob
 from wingbar.cli import main
 from wingbar.cli.many import described_progress, progress
 from wingbar.data.listing import listed
@@ -34,7 +36,8 @@ class Stub(Recognizer):
     """Answers by the picture's name alone; every seventh picture is unreadable."""
 
     def __init__(self, model: str = "one") -> None:
-        self.card, self.asked = {"model": model}, list[str]()
+        sums = dict.fromkeys(("picture", "object", "parts"), "0" * 64)
+        self.card, self.asked = replace(card(("wren", "owl"), sums), method=model), list[str]()
 
     def predict_many(self, pictures: Iterable[Source], batch_size: int = 16) -> Iterator[Prediction]:
         for picture in pictures:
@@ -81,15 +84,17 @@ def stamps(out: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.parametrize("stop", range(PICTURES + 1))
-def test_a_stopped_job_loses_one_shard_at_most_and_doubles_nothing(pictures: Path, out: Path, stop: int) -> None:
-    assert len(list(islice(Job(Stub(), pictures, out, size=SIZE).run(), stop))) == stop
+def test_a_stopped_job_loses_one_chunk_at_most_and_doubles_nothing(pictures: Path, out: Path, stop: int) -> None:
+    assert len(list(islice(BulkJob(Stub(), pictures, out, size=SIZE).run(), stop))) == stop
     whole = min(stop // SIZE, PICTURES // SIZE) + (stop == PICTURES)
     before, again = stamps(out), Stub()
     assert len(before) == whole
-    job = Job(again, pictures, out, size=SIZE)
-    assert (job.kept, job.total) == (min(whole * SIZE, PICTURES), PICTURES)
+    job = BulkJob(again, pictures, out, size=SIZE)
+    assert (job.answered, job.total) == (min(whole * SIZE, PICTURES), PICTURES)
     list(job.run())
-    assert again.asked == [f"{number:02d}.jpg" for number in range(job.kept, PICTURES)] and stop - job.kept < SIZE
+    assert (
+        again.asked == [f"{number:02d}.jpg" for number in range(job.answered, PICTURES)] and stop - job.answered < SIZE
+    )
     assert rows(out) == expected(pictures)
     assert {name: stamp for name, stamp in stamps(out).items() if name in before} == before
 
@@ -111,29 +116,29 @@ def killed(work: Iterator[object], after: int) -> None:
 
 def test_a_killed_job_goes_on(pictures: Path, out: Path) -> None:
     for after in (SIZE - 1, SIZE, 2 * SIZE + 1):  # of what is left each time
-        killed(Job(Stub(), pictures, out, size=SIZE).run(), after)
+        killed(BulkJob(Stub(), pictures, out, size=SIZE).run(), after)
     assert len(files(out)) == 3
-    list(Job(Stub(), pictures, out, size=SIZE).run())
+    list(BulkJob(Stub(), pictures, out, size=SIZE).run())
     assert rows(out) == expected(pictures)
 
 
-def test_a_job_killed_while_it_writes_leaves_no_half_shard(pictures: Path, out: Path, monkeypatch) -> None:
+def test_a_job_killed_while_it_writes_leaves_no_half_chunk(pictures: Path, out: Path, monkeypatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        killed(Job(Stub(), pictures, out, size=SIZE).run(), PICTURES)
+        killed(BulkJob(Stub(), pictures, out, size=SIZE).run(), PICTURES)
     assert [path.suffix for path in out.iterdir() if path.suffix] == [".partial"] and not files(out)
-    list(Job(Stub(), pictures, out, size=SIZE).run())
+    list(BulkJob(Stub(), pictures, out, size=SIZE).run())
     assert rows(out) == expected(pictures) and not list(out.glob("*.partial"))
 
 
-def test_a_damaged_shard_is_made_again(pictures: Path, out: Path) -> None:
-    list(Job(Stub(), pictures, out, size=SIZE).run())
+def test_a_damaged_chunk_is_made_again(pictures: Path, out: Path) -> None:
+    list(BulkJob(Stub(), pictures, out, size=SIZE).run())
     first, second, third, *_ = files(out)
     first.write_text("")
     second.write_text(second.read_text()[:-20])
     third.write_bytes(b"\xff\n" * SIZE)
     again = Stub()
-    list(Job(again, pictures, out, size=SIZE).run())
+    list(BulkJob(again, pictures, out, size=SIZE).run())
     assert len(again.asked) == 3 * SIZE and rows(out) == expected(pictures)
 
 
@@ -148,14 +153,14 @@ def plain(value: Any) -> Any:
 
 
 def test_both_formats_say_the_same(pictures: Path, tmp_path: Path) -> None:
-    list(Job(Stub(), pictures, tmp_path / "jsonl", size=SIZE).run())
-    job = Job(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
+    list(BulkJob(Stub(), pictures, tmp_path / "jsonl", size=SIZE).run())
+    job = BulkJob(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
     list(job.run())
     found = [plain(row) for path in files(tmp_path / "parquet") for row in parquet.read_table(path).to_pylist()]
     assert found == rows(tmp_path / "jsonl")
     unreadable = sum("error" in row for row in found)
-    kept = Job(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
-    assert kept.kept == PICTURES and sum(kept.unreadable.values()) == unreadable == 3
+    kept = BulkJob(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
+    assert kept.answered == PICTURES and sum(kept.unreadable.values()) == unreadable == 3
 
 
 def test_names_of_any_bytes_are_written_in_both_formats(tmp_path: Path) -> None:
@@ -165,27 +170,27 @@ def test_names_of_any_bytes_are_written_in_both_formats(tmp_path: Path) -> None:
         os.makedirs(os.path.dirname(path))  # noqa: PTH103, PTH120 (bytes)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
     for form in ("jsonl", "parquet"):
-        list(Job(Stub(), tmp_path / "in", tmp_path / form, form).run())  # type: ignore[arg-type] # a stand-in
+        list(BulkJob(Stub(), tmp_path / "in", tmp_path / form, form).run())  # type: ignore[arg-type] # a stand-in
     assert [row["path"] for row in rows(tmp_path / "jsonl")] == ["0\\xff/1.jpg", "x\ny/2.jpg"]
     [file] = files(tmp_path / "parquet")
     assert parquet.read_table(file)["path"].to_pylist() == ["0\\xff/1.jpg", "x\ny/2.jpg"]
 
 
 def test_answers_of_another_job_are_not_mixed_in(pictures: Path, out: Path) -> None:
-    list(Job(Stub(), pictures, out, size=SIZE).run())
+    list(BulkJob(Stub(), pictures, out, size=SIZE).run())
     before = rows(out)
     others: list[dict[str, Any]] = [{"size": 7}, {"top": 2}, {"form": "parquet"}, {"recognizer": Stub("other")}]
     for other in others:
         with pytest.raises(RunError, match=r"answers other pictures.*Choose another --out"):
-            Job(**{"recognizer": Stub(), "source": pictures, "out": out, "size": SIZE, **other})
+            BulkJob(**{"recognizer": Stub(), "source": pictures, "out": out, "size": SIZE, **other})
     (pictures / "000.jpg").touch()
     with pytest.raises(RunError, match="answers other pictures"):
-        Job(Stub(), pictures, out, size=SIZE)
+        BulkJob(Stub(), pictures, out, size=SIZE)
     assert rows(out) == before
 
 
 def test_pictures_that_change_meanwhile_are_told(pictures: Path, out: Path) -> None:
-    job = Job(Stub(), pictures, out, size=SIZE)
+    job = BulkJob(Stub(), pictures, out, size=SIZE)
     (pictures / "12.jpg").unlink()
     with pytest.raises(DataError, match="has changed since it was listed"):
         list(job.run())
@@ -194,41 +199,41 @@ def test_pictures_that_change_meanwhile_are_told(pictures: Path, out: Path) -> N
 
 def test_two_jobs_keep_out_of_each_others_way(pictures: Path, out: Path) -> None:
     with locked(out), pytest.raises(RunError, match="in use by"):
-        next(Job(Stub(), pictures, out).run())
+        next(BulkJob(Stub(), pictures, out).run())
 
 
 def test_what_cannot_be_done_is_told(pictures: Path, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no pictures in it"):
-        Job(Stub(), tmp_path / "empty", tmp_path / "out")
+        BulkJob(Stub(), tmp_path / "empty", tmp_path / "out")
     with pytest.raises(ConfigError, match="must be at least 1"):
-        Job(Stub(), pictures, tmp_path / "out", size=0)
+        BulkJob(Stub(), pictures, tmp_path / "out", size=0)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("wingbar._system.files.os.fsync", full)
     with pytest.raises(RunError, match=r"No space left on device.*the same command again"):
-        list(Job(Stub(), pictures, tmp_path / "out").run())
+        list(BulkJob(Stub(), pictures, tmp_path / "out").run())
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'wingbar\[parquet\]'"):
-        Job(Stub(), pictures, tmp_path / "out", "parquet")
+        BulkJob(Stub(), pictures, tmp_path / "out", "parquet")
 
 
-def test_shards_are_named_by_all_that_they_depend_on() -> None:
-    one = shard(3, ["a", "bc"], "key", "jsonl")
-    assert one == shard(3, ["a", "bc"], "key", "jsonl") and one.count == 2 and one.file.startswith("000003-")
+def test_chunks_are_named_by_all_that_they_depend_on() -> None:
+    one = chunk(3, ["a", "bc"], "key", "jsonl")
+    assert one == chunk(3, ["a", "bc"], "key", "jsonl") and one.count == 2 and one.file.startswith("000003-")
     others = [
-        shard(3, ["ab", "c"], "key", "jsonl"),
-        shard(3, ["a", "bc"], "kez", "jsonl"),
-        shard(3, [], "key", "jsonl"),
+        chunk(3, ["ab", "c"], "key", "jsonl"),
+        chunk(3, ["a", "bc"], "kez", "jsonl"),
+        chunk(3, [], "key", "jsonl"),
     ]
     assert len({one.file, *(other.file for other in others)}) == 4
     assert list(cut(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]] and list(cut([], 3)) == []
-    assert strangers([one.file, "lock", "notes.jsonl", f"{one.file}.partial", others[0].file], [one]) == [
+    assert foreign_chunks([one.file, "lock", "notes.jsonl", f"{one.file}.partial", others[0].file], [one]) == [
         others[0].file
     ]
-    assert strangers([one.file], [Shard(one.file, 2)]) == []
+    assert foreign_chunks([one.file], [Chunk(one.file, 2)]) == []
 
 
 def test_time_left_is_told_without_a_terminal(capsys) -> None:
@@ -259,7 +264,7 @@ def test_a_table_a_folder_and_an_archive_are_answered_as_by_predict(
     found = {}
     for source in (folder, folder / "all.csv", tmp_path / "birds.tar"):
         out = tmp_path / f"{source.name}.out"
-        arguments = [small_run, source, "--out", out, "--top", 2, "--batch-size", 2, "--shard-size", 2]
+        arguments = [small_run, source, "--out", out, "--top", 2, "--batch-size", 2, "--chunk-size", 2]
         with pytest.raises(SystemExit) as ended:
             main(["predict-many", *map(str, arguments)])
         err = capsys.readouterr().err

@@ -56,15 +56,18 @@ def listed(folder: Path, split: str | None) -> Path:
     return folder / "all.csv"
 
 
+def beside(training: Path) -> Path:
+    """The folder of the training pictures, with test pictures in it too."""
+    return draw(training.parent / "test").parent
+
+
 LAYOUTS = {
     "a folder a class": lambda place: draw(place),
     "test alone": lambda place: draw(place / "test").parent,
     "one picture a class": lambda place: draw(place, count=1),
     "a table of test pictures": lambda place: listed(draw(place), "test"),
     "a table without splits": lambda place: listed(draw(place), None),
-    "test beside too few training pictures": lambda place: (
-        (draw(place / "train", ["wren", "jay"], 1), draw(place / "test"))[1].parent
-    ),
+    "test beside too few training pictures": lambda place: beside(draw(place / "train", ["wren", "jay"], 1)),
 }
 
 

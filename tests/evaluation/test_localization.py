@@ -15,15 +15,26 @@ from torchvision.ops import box_iou
 
 from wingbar.evaluation.localization import (
     MaxBoxAcc,
+    MaxBoxAccV2,
     best_centre_share,
     best_ious,
-    centre_box,
+    centre_boxes,
     centre_saliency,
-    iou_share,
     localize,
-    max_box_acc_v2,
     paired_iou,
 )
+
+
+def share_of(boxes: np.ndarray, truth: np.ndarray, threshold: float = 0.5) -> float:
+    return float((paired_iou(boxes, truth) >= threshold).mean())
+
+
+def max_box_acc(maps, sizes, truth) -> MaxBoxAccV2:
+    meter = MaxBoxAcc()
+    for saliency, size, box in zip(maps, sizes, truth.tolist(), strict=True):
+        meter.add(saliency, size, tuple(box))
+    return meter.result()
+
 
 coordinates = st.integers(0, 20)
 
@@ -47,7 +58,7 @@ def test_iou_equals_torchvisions():
     expected = box_iou(torch.from_numpy(a).double(), torch.from_numpy(b).double()).diag().numpy()
     np.testing.assert_allclose(paired_iou(a, b), expected)
     for threshold in (0.3, 0.5):
-        assert iou_share(a, b, threshold) == (expected >= threshold).mean()
+        assert share_of(a, b, threshold) == (expected >= threshold).mean()
 
 
 @given(st.tuples(*[coordinates] * 4), st.tuples(*[coordinates] * 4))
@@ -60,7 +71,7 @@ def test_iou_is_symmetric_and_counts_pixels(a: tuple[int, ...], b: tuple[int, ..
 
 
 def test_the_threshold_itself_counts():
-    assert iou_share(np.array([[0, 0, 10, 10]]), np.array([[0, 0, 10, 7]]), 0.7) == 1
+    assert share_of(np.array([[0, 0, 10, 10]]), np.array([[0, 0, 10, 7]]), 0.7) == 1
 
 
 # The map below has a peak of 1.0 in a hill of 0.5 (columns 1-3, rows 1-3), and a second, lone hill of 0.25
@@ -86,12 +97,12 @@ def test_hand_computed_boxes_of_every_region():
 def test_hand_computed_max_box_acc():
     # Picture 1 is solved below 0.5, picture 2 from there on; one threshold must serve both.
     maps, sizes = [two_hills(), two_hills()], [(10, 10), (10, 10)]
-    result = max_box_acc_v2(maps, sizes, np.array([[1, 1, 4, 4], [2, 2, 3, 3]]))
+    result = max_box_acc(maps, sizes, np.array([[1, 1, 4, 4], [2, 2, 3, 3]]))
     assert result.per_iou == {"0.3": 0.5, "0.5": 0.5, "0.7": 0.5}
     assert result.mean == 0.5
     assert result.best_threshold["0.5"] == 0
     # True box of 3 x 5 around the 3 x 3 hill: IoU 0.6, right at 0.3 and 0.5 and wrong at 0.7.
-    result = max_box_acc_v2(maps[:1], sizes[:1], np.array([[1, 1, 4, 6]]))
+    result = max_box_acc(maps[:1], sizes[:1], np.array([[1, 1, 4, 6]]))
     assert result.per_iou == {"0.3": 1, "0.5": 1, "0.7": 0}
     assert result.mean == pytest.approx(2 / 3)
 
@@ -149,7 +160,7 @@ def test_the_mean_is_over_pictures_not_maps_held_together():
         ],
         axis=0,
     ).max(1)
-    result = max_box_acc_v2(iter(maps), [(50, 40)] * 6, truth)
+    result = max_box_acc(iter(maps), [(50, 40)] * 6, truth)
     assert list(result.per_iou.values()) == pytest.approx(accuracy)
     assert result.mean == pytest.approx(accuracy.mean())
 
@@ -175,14 +186,14 @@ def test_nothing_to_judge():
 
 
 def test_centre_box():
-    assert centre_box((100, 60), 0.5) == (25, 15, 75, 45)
-    assert centre_box((100, 60), 1.0) == (0, 0, 100, 60)
-    assert centre_box((3, 3), 0.01) == (1, 1, 2, 2)
+    assert centre_boxes([(100, 60)], 0.5).tolist() == [[25, 15, 75, 45]]
+    assert centre_boxes([(100, 60)], 1.0).tolist() == [[0, 0, 100, 60]]
+    assert centre_boxes([(3, 3)], 0.01).tolist() == [[1, 1, 2, 2]]
 
 
 @given(st.integers(1, 500), st.integers(1, 500), st.floats(0.01, 1))
 def test_the_centre_box_is_centred_and_inside(width: int, height: int, share: float):
-    x1, y1, x2, y2 = centre_box((width, height), share)
+    [(x1, y1, x2, y2)] = centre_boxes([(width, height)], share).tolist()
     assert 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
     assert abs(x1 - (width - x2)) <= 1 and abs(y1 - (height - y2)) <= 1
 
@@ -190,20 +201,20 @@ def test_the_centre_box_is_centred_and_inside(width: int, height: int, share: fl
 def test_best_centre_share_beats_every_other():
     sizes, truth = [(100, 80)] * 60, some_boxes(60)
     best = best_centre_share(sizes, truth)
-    shares = [iou_share(np.array([centre_box(s, k / 100) for s in sizes]), truth) for k in range(1, 101)]
+    shares = [share_of(centre_boxes(sizes, k / 100), truth) for k in range(1, 101)]
     assert shares[round(100 * best) - 1] == max(shares)
 
 
 def test_best_centre_share_finds_the_share_that_drew_the_boxes():
     sizes = [(200, 100), (100, 300), (400, 400)]
-    assert best_centre_share(sizes, np.array([centre_box(s, 0.62) for s in sizes])) == 0.62
+    assert best_centre_share(sizes, centre_boxes(sizes, 0.62)) == 0.62
 
 
 def test_the_centre_map_finds_the_best_centre_box():
     sizes = [(200, 100), (100, 300), (400, 400)]
     for share in (0.3, 0.62, 0.9):
-        truth = np.array([centre_box(s, share) for s in sizes])
-        assert max_box_acc_v2([centre_saliency()] * 3, sizes, truth).mean == 1
+        truth = centre_boxes(sizes, share)
+        assert max_box_acc([centre_saliency()] * 3, sizes, truth).mean == 1
     saliency = centre_saliency((30, 20))
     assert saliency.shape == (20, 30)
     assert saliency.max() == 1
@@ -222,10 +233,10 @@ def test_localize_puts_both_beside_each_other():
     report = localize(boxes, truth, sizes, centre_share=share, max_box_acc=meter.result())
     assert report.ours.share == {"0.3": 1, "0.5": 1, "0.7": 1}
     assert report.ours.max_box_acc is not None and report.ours.max_box_acc.mean == 1
-    centre = np.array([centre_box(s, share) for s in sizes])
-    assert report.centre.share["0.5"] == iou_share(centre, truth)
+    centre = centre_boxes(sizes, share)
+    assert report.centre.share["0.5"] == share_of(centre, truth)
     assert report.centre.mean_iou == pytest.approx(paired_iou(centre, truth).mean())
-    assert report.centre.max_box_acc == max_box_acc_v2([centre_saliency()] * 40, sizes, truth)
+    assert report.centre.max_box_acc == max_box_acc([centre_saliency()] * 40, sizes, truth)
     assert report.gain.value == pytest.approx(1 - report.centre.share["0.5"])
     low, high = report.centre.share_interval
     assert low <= report.centre.share["0.5"] <= high

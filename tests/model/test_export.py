@@ -200,8 +200,9 @@ def test_a_folder_that_cannot_be_made_is_told(run: Path, tmp_path: Path) -> None
 # ---- every kind of model --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("int8", [False, True], ids=["plain numbers", "int8"])
-@pytest.mark.parametrize("net", ["res2net_nano", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    ("net", "int8"), [("res2net_nano", False), ("mobilenetv3_small_050", True), ("vit_tiny_patch16_224", False)]
+)
 def test_a_model_of_one_net_is_exported_and_predicts_the_same(tmp_path: Path, net: str, int8: bool) -> None:
     folder = untrained(tmp_path / "model", "plain", net)
     [told] = export(folder, tmp_path / "onnx", int8=int8)
@@ -214,16 +215,19 @@ def test_a_model_of_one_net_is_exported_and_predicts_the_same(tmp_path: Path, ne
     assert int8 or got.object_box == expected.object_box
 
 
-@pytest.mark.parametrize("fault", ["the checker", "the runtime"])
-def test_what_onnx_refuses_is_told_in_our_words(tmp_path: Path, monkeypatch, fault: str) -> None:
+def test_what_the_checker_refuses_is_told_in_our_words(tmp_path: Path, monkeypatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise onnx.shape_inference.InferenceError("[ShapeInferenceError] Product cannot be 0\x1b")
 
-    if fault == "the checker":
-        monkeypatch.setattr(onnx.checker, "check_model", refuse)
-    else:
-        monkeypatch.setattr("wingbar.model.export.answers", refuse)
-    with pytest.raises(ExportError, match=r"picture\.onnx: ONNX refuses .*Product cannot be 0.*another --net"):
+    monkeypatch.setattr(onnx.checker, "check_model", refuse)
+    net = CropNet(nets_of(read_model(untrained(tmp_path / "model", "plain")))["picture"])
+    with pytest.raises(ExportError, match=r"object\.onnx: ONNX refuses .*Product cannot be 0.*another --net"):
+        to_onnx(net.eval(), "object", ("logits",), 32, {})
+
+
+def test_what_onnx_runtime_refuses_is_told_in_our_words(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("wingbar.model.export.to_onnx", lambda *_: b"junk")
+    with pytest.raises(ExportError, match=r"picture\.onnx: ONNX refuses .*another --net"):
         export(untrained(tmp_path / "model", "plain"), tmp_path / "onnx")
     assert not (tmp_path / "onnx" / "recognizer.json").exists()
 
@@ -233,14 +237,15 @@ def test_what_onnx_refuses_is_told_in_our_words(tmp_path: Path, monkeypatch, fau
 
 def test_an_export_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> None:
     opam, plain, out = untrained(tmp_path / "opam"), untrained(tmp_path / "run" / "model", "plain"), tmp_path / "onnx"
+    out.mkdir()
     (tmp_path / "run" / "config.toml").touch()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for folder in (opam, plain, tmp_path / "run"):
         with pytest.raises(RunError, match=r"Choose another --out|choose another --out"):
             export(plain, folder)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    export(opam, out)
-    (out / "notes.txt").write_text("mine")
+    for name in ("object.onnx", "parts.onnx", "alignment.safetensors", "recognizer.json", "export.json", "notes.txt"):
+        (out / name).write_text("of an older export")
     export(plain, out)
     assert {path.name for path in out.iterdir()} == {"picture.onnx", "recognizer.json", "export.json", "notes.txt"}
     assert wingbar.load(out, runtime="onnx").card.method == "plain"

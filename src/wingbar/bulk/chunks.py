@@ -1,8 +1,8 @@
-"""Answers in shards: which pictures belong into which file, so that a file that is there need not be made again.
+"""Answers in chunks: which pictures belong into which file, so that a file that is there need not be made again.
 
-A shard holds the answers to ``size`` pictures in the order in which they are listed, the last one to the rest. Its name
+A chunk holds the answers to ``size`` pictures in the order in which they are listed, the last one to the rest. Its name
 is its number and a digest of everything that its content depends on: the model and the settings (``key``), and the
-pictures' names. So a file of that name is that shard, whole, whoever wrote it and when.
+pictures' names. So a file of that name is that chunk, whole, whoever wrote it and when.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-SHARD = re.compile(r"\d{6,}-[0-9a-f]{12}\.[a-z]+")
+CHUNK = re.compile(r"\d{6,}-[0-9a-f]{12}\.[a-z]+")
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Shard:
+class Chunk:
     """A file of answers."""
 
     file: str
@@ -30,20 +30,20 @@ class Shard:
 def cut(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """``items`` in lists of ``size``, the last one shorter."""
     remaining = iter(items)
-    while part := list(islice(remaining, size)):
-        yield part
+    while items_of_one := list(islice(remaining, size)):
+        yield items_of_one
 
 
-def shard(number: int, names: Sequence[str], key: str, suffix: str) -> Shard:
-    """The shard of this number, which answers the pictures of these ``names``."""
+def chunk(number: int, names: Sequence[str], key: str, suffix: str) -> Chunk:
+    """The chunk of this number, which answers the pictures of these ``names``."""
     digest = hashlib.sha256()
     for text in (key, *names):
         data = text.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "little") + data)
-    return Shard(f"{number:06d}-{digest.hexdigest()[:12]}.{suffix}", len(names))
+    return Chunk(f"{number:06d}-{digest.hexdigest()[:12]}.{suffix}", len(names))
 
 
-def strangers(files: Iterable[str], plan: Iterable[Shard]) -> list[str]:
-    """Those ``files`` that are shards, but none of the ``plan``: answers of other pictures or another model."""
-    planned = {one.file for one in plan}
-    return sorted(file for file in files if SHARD.fullmatch(file) and file not in planned)
+def foreign_chunks(files: Iterable[str], plan: Iterable[Chunk]) -> list[str]:
+    """Those ``files`` that are chunks, but none of the ``plan``: answers of other pictures or another model."""
+    planned = {chunk.file for chunk in plan}
+    return sorted(file for file in files if CHUNK.fullmatch(file) and file not in planned)

@@ -33,7 +33,7 @@ class PredictMany:
     """Folder that the paths of a table start at; by default the table's own."""
     format: Literal["jsonl", "parquet"] = "jsonl"
     """JSON Lines, or Parquet (needs wingbar[parquet])."""
-    shard_size: int = 1000
+    chunk_size: int = 1000
     """Pictures a file: what is lost at most by a stop."""
     top: int = 5
     """Classes listed of each picture."""
@@ -47,22 +47,22 @@ class PredictMany:
     """Show the traceback of an error."""
 
     def run(self) -> int:
-        from wingbar.bulk.job import Job
+        from wingbar.bulk.job import BulkJob
         from wingbar.recognizer import load
 
         recognizer = load(self.run_folder, device=self.device, runtime=self.runtime)
-        job = Job(recognizer, self.pictures, self.out, self.format, self.shard_size, self.top, self.images_root)
+        job = BulkJob(recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, self.images_root)
         for line in job.passed_over.lines():
             print(line, file=sys.stderr)
         failed = sum(job.unreadable.values())
-        with progress(job.kept, job.total) as (advance, say):
+        with progress(job.answered, job.total) as (advance, say):
             for prediction in job.run(self.batch_size):
                 if prediction.error is not None:
                     failed += 1
                     say(f"skipped: {prediction.error}")
                 advance()
         print(
-            f"{len(job.plan)} files in {self.out}: {job.total} pictures, {job.kept} of them from before",
+            f"{len(job.plan)} files in {self.out}: {job.total} pictures, {job.answered} of them from before",
             file=sys.stderr,
         )
         return told_unreadable(failed, job.total)

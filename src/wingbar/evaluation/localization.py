@@ -8,7 +8,7 @@ serve evaluation only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,11 +34,6 @@ def paired_iou(boxes: Real[ndarray, "n 4"], truth: Real[ndarray, "n 4"]) -> Floa
     inter = geometry.area(corners).astype(np.float64)
     union = geometry.area(boxes) + geometry.area(truth) - inter
     return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
-
-
-def iou_share(boxes: Real[ndarray, "n 4"], truth: Real[ndarray, "n 4"], threshold: float = 0.5) -> float:
-    """Share of pictures whose box has at least this IoU with the true one."""
-    return float((paired_iou(boxes, truth) >= threshold).mean())
 
 
 @dataclass(frozen=True)
@@ -89,18 +84,6 @@ class MaxBoxAcc:
         )
 
 
-def max_box_acc_v2(
-    saliency_maps: Iterable[Float[ndarray, "_ _"]],
-    sizes: Sequence[tuple[int, int]],
-    truth: Int[ndarray, "n 4"],
-) -> MaxBoxAccV2:
-    """MaxBoxAccV2 of one map a picture; see `MaxBoxAcc.add` for what each must be."""
-    meter = MaxBoxAcc()
-    for saliency, size, box in zip(saliency_maps, sizes, truth.tolist(), strict=True):
-        meter.add(saliency, size, tuple(box))
-    return meter.result()
-
-
 def best_ious(saliency: Float[ndarray, "h w"], size: tuple[int, int], truth: Box) -> Float[ndarray, "thresholds"]:
     """The best IoU with the true box among the boxes of each CAM threshold; 0 where there is no box.
 
@@ -132,16 +115,16 @@ class _CamBoxes:
 def _cam_boxes(saliency: Float[ndarray, "h w"]) -> _CamBoxes:
     if not (saliency.min() >= 0 and saliency.max() <= 1):
         raise ValueError(f"saliency reaches from {saliency.min()} to {saliency.max()}; it must stay in [0, 1]")
-    found = _reduced(saliency)
-    per_level = [_region_boxes(found > level * found.max()) for level in CAM_THRESHOLDS]
+    reduced = _reduced(saliency)
+    per_level = [_region_boxes(reduced > level * reduced.max()) for level in CAM_THRESHOLDS]
     levels = np.repeat(np.arange(len(per_level)), [len(level) for level in per_level])
-    return _CamBoxes(np.concatenate(per_level), levels, (found.shape[1], found.shape[0]))
+    return _CamBoxes(np.concatenate(per_level), levels, (reduced.shape[1], reduced.shape[0]))
 
 
 def _region_boxes(mask: ndarray) -> Int[ndarray, "n 4"]:
     regions, _ = ndimage.label(mask, np.ones((3, 3), dtype=int))
-    found = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(regions)]
-    return np.array(found, dtype=np.int64).reshape(-1, 4)
+    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(regions)]
+    return np.array(boxes, dtype=np.int64).reshape(-1, 4)
 
 
 def _reduced(saliency: Float[ndarray, "h w"]) -> Float[ndarray, "_ _"]:
@@ -153,13 +136,8 @@ def _reduced(saliency: Float[ndarray, "h w"]) -> Float[ndarray, "_ _"]:
     return np.asarray(Image.fromarray(saliency.astype(np.float32)).resize(to, Image.Resampling.BOX))
 
 
-def centre_box(size: tuple[int, int], share: float) -> Box:
-    """A box in the middle of a picture of ``size`` (width, height), with ``share`` of each of its sides."""
-    x1, y1, x2, y2 = _centre_boxes([size], share)[0].tolist()
-    return (x1, y1, x2, y2)
-
-
-def _centre_boxes(sizes: Sequence[tuple[int, int]], share: float) -> Int[ndarray, "n 4"]:
+def centre_boxes(sizes: Sequence[tuple[int, int]], share: float) -> Int[ndarray, "n 4"]:
+    """A box in the middle of each picture of ``sizes`` (width, height), with ``share`` of each of its sides."""
     whole = np.array(sizes, dtype=np.int64).reshape(-1, 2)
     sides = np.clip(np.rint(whole * share).astype(np.int64), 1, whole)
     corner = (whole - sides) // 2
@@ -176,7 +154,7 @@ def best_centre_share(sizes: Sequence[tuple[int, int]], truth: Int[ndarray, "n 4
         raise ValueError("no boxes to fit the centre box on")
 
     def worth(share: float) -> tuple[float, float]:
-        ious = paired_iou(_centre_boxes(sizes, share), truth)
+        ious = paired_iou(centre_boxes(sizes, share), truth)
         return float((ious >= threshold).mean()), float(ious.mean())
 
     return max((hundredths / 100 for hundredths in range(1, 101)), key=worth)
@@ -244,7 +222,7 @@ def localize(
     ``centre_share`` comes from `best_centre_share` on training boxes, ``max_box_acc`` from a `MaxBoxAcc`
     that has seen the saliency maps. Raises ValueError without pictures.
     """
-    centre = _centre_boxes(sizes, centre_share)
+    centre = centre_boxes(sizes, centre_share)
     of_centre = None if max_box_acc is None else centre_max_box_acc(sizes, truth)
     return LocalizationReport(
         pictures=len(truth),
