@@ -11,6 +11,7 @@ raised by every rank, and told by one. Any other error ends its rank; the rest l
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 PATIENCE = timedelta(hours=6)
 """How long ranks wait for the slowest. One that ends is noticed at once: this is for a host that falls silent."""
+
+GUARD = (
+    "Where Python starts processes anew (spawn, forkserver: on macOS, on Windows, and from Python 3.14 on), each of "
+    'them runs the script again: put what the script does below `if __name__ == "__main__":`, or set workers=0.'
+)
+"""The remedy for a script that starts processes while it is itself being run by one."""
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -130,8 +137,11 @@ ALONE = World()
 def opened() -> Iterator[World]:
     """The job that this process belongs to: torchrun's, or of this process alone.
 
-    Raises RunError when another rank has gone, ConfigError for a job that could not be started again.
+    Raises RunError when another rank has gone, or in a loader process that runs its script again; ConfigError for a job
+    that could not be started again.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing.spawn itself asks
+        raise RunError(f"This is a process that loads pictures. {GUARD}")
     if (size := number_of_ranks()) == 1:
         yield ALONE
         return

@@ -95,3 +95,11 @@ def out_of_memory(error: BaseException) -> bool:
 def lost_loader(error: BaseException) -> bool:
     """Whether a loader process was ended from outside."""
     return isinstance(error, RuntimeError) and LOST_LOADER.search(str(error)) is not None
+
+
+def shared_memory_full(error: BaseException) -> bool:
+    """Whether a loader process found no room in /dev/shm, through which it hands on its batches."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        (lost_loader(error) and "Bus error" in text) or "unable to allocate shared memory" in text
+    )
