@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -134,3 +136,23 @@ def test_loader_processes_give_way_to_the_one_that_computes(workers: int) -> Non
     own = os.nice(0)
     (told,) = load_views(Priority(), [[0, 1]], workers)
     assert told.tolist() == [own if workers == 0 else min(own + NICENESS, 19)] * 2
+
+
+SCRIPT = """
+import multiprocessing, sys
+multiprocessing.set_start_method(sys.argv[1], force=True)
+from pathlib import Path
+from wingbar._system.distributed import opened
+from wingbar.learning.views import FixedViews, View, load_views
+with opened():
+    list(load_views(FixedViews([View(Path("none.png"), 0)], 8), [[0]], workers=1))
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_script_without_a_main_guard_is_told_the_remedy(method: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    ended = subprocess.run([sys.executable, script, method], capture_output=True, text=True)
+    assert ended.returncode and ended.stderr.rstrip().splitlines()[-1].startswith("wingbar.errors.RunError: A process")
+    assert 'below `if __name__ == "__main__":`, or set workers=0.' in ended.stderr

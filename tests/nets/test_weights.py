@@ -176,7 +176,9 @@ def test_without_network_the_error_says_which_file_to_put_where(
     with pytest.raises(WeightsError) as caught:
         create("resnet10t", 3, "imagenet")
     folder = tmp_path / "cache" / "wingbar" / "weights"
-    remedy = f"put the file resnet10t.safetensors into {folder}, or name a folder in WINGBAR_WEIGHTS, or take a network"
+    remedy = (
+        f"put the file resnet10t.safetensors into {folder}, or name its folder in WINGBAR_WEIGHTS, or take a network"
+    )
     assert remedy in str(caught.value)
     assert "timm/resnet10t" in str(caught.value)
 
@@ -244,3 +246,23 @@ def test_real_mobilenet_gives_what_timm_gives(monkeypatch: pytest.MonkeyPatch) -
         torch.testing.assert_close(net.forward_features(x).mean((2, 3)), theirs(x), rtol=1e-5, atol=1e-5)
     assert net.weights_source is not None
     assert net.weights_source.name == "mobilenetv2_100.safetensors"
+
+
+def test_a_file_in_place_of_the_folder_is_told_as_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "res2net_nano.safetensors"
+    file.touch()
+    monkeypatch.setenv("WINGBAR_WEIGHTS", str(file))
+    with pytest.raises(WeightsError, match="names a file") as raised:
+        weights.find("res2net_nano")
+    assert f"Set it to {tmp_path}, " in str(raised.value)
+
+
+def test_a_user_without_a_home_has_no_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert weights.folders() == [] and weights.find("res2net_nano") is None
+    monkeypatch.setenv("WINGBAR_WEIGHTS", str(tmp_path))
+    assert weights.folders() == [tmp_path]

@@ -7,6 +7,8 @@ import platform
 import pytest
 from bounds import in_a_child
 
+from wingbar._system.memory import lost_loader, shared_memory_full
+
 FAULTS = """
 from resource import RUSAGE_SELF, getrusage
 from wingbar._system.memory import keep_freed_memory
@@ -27,3 +29,10 @@ print(min(faults() for _ in range(5)))
 def test_what_is_freed_is_had_again_without_a_page_fault() -> None:
     given_back, kept = (int(in_a_child("import sys\n" + FAULTS, how)[0]) for how in ("given back", "kept"))
     assert kept < 100 < given_back
+
+
+def test_a_full_shared_memory_is_told_from_a_killed_process() -> None:
+    full = RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that ...")
+    assert lost_loader(full) and shared_memory_full(full)
+    killed = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+    assert lost_loader(killed) and not shared_memory_full(killed)

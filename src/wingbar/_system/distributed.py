@@ -5,12 +5,13 @@ one another, and their network has to be theirs alone). One process is a `World`
 plain thing; so there is one flow, and nobody asks how many there are.
 
 What the methods are given to do must not use the world itself. An error of a user's in it (`WingbarError`) is
-raised by every rank, and told by one. Any other error ends its rank; the rest lose the connection and end too.
+raised by every rank, and printed by one. Any other error ends its rank; the rest lose the connection and end too.
 """
 
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,10 +29,16 @@ if TYPE_CHECKING:
 PATIENCE = timedelta(hours=6)
 """How long ranks wait for the slowest. One that ends is noticed at once: this is for a host that falls silent."""
 
+GUARD = (
+    "Where Python starts processes anew (spawn, forkserver: on macOS, on Windows, and from Python 3.14 on), each of "
+    'them runs the script again: put what the script does below `if __name__ == "__main__":`, or set workers=0.'
+)
+"""The remedy for a script that starts processes while it is itself being run by one."""
+
 T = TypeVar("T")
 Item = TypeVar("Item")
 Watched = Callable[[Iterable[Any], int], Iterable[Any]]
-"""Hands results on as they come; it is told how many there will be."""
+"""Yields results as they come, and takes how many there will be."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +56,13 @@ class World:
 
     def gather(self, work: Callable[[], T]) -> list[T]:
         """What each rank's ``work`` gives, to all ranks."""
-        return [work()] if self.size == 1 else self._told(work)
+        return [work()] if self.size == 1 else self._gathered(work)
 
     def each(self, work: Callable[[], T]) -> T:
         """This rank's own ``work``, once no rank's has failed."""
-        kept: list[T] = []
-        self.gather(lambda: kept.append(work()))
-        return kept[0]
+        results: list[T] = []
+        self.gather(lambda: results.append(work()))
+        return results[0]
 
     def first(self, work: Callable[[], T]) -> T:
         """What ``work`` gives on the first rank, which alone does it, to all ranks."""
@@ -63,9 +70,9 @@ class World:
             return work()
         import torch.distributed as dist
 
-        told: list[Any] = [self._outcome(work) if self.rank == 0 else None]
-        dist.broadcast_object_list(told, src=0)
-        return _values(told)[0]
+        outcomes: list[Any] = [self._outcome(work) if self.rank == 0 else None]
+        dist.broadcast_object_list(outcomes, src=0)
+        return _values(outcomes)[0]
 
     def collect(self, work: Callable[[], Iterable[T]]) -> list[T]:
         """What ``work`` gives for each item of this rank's share, in the order of all items, to all ranks."""
@@ -73,22 +80,22 @@ class World:
 
     def map(self, function: Callable[[Item], T], items: Sequence[Item], watched: Watched) -> list[T]:
         """``function`` of every item, in order, each rank doing its share, ``watched``, in threads."""
-        own = self.share(items)
+        share = self.share(items)
         threads = None if self.size == 1 else max((os.cpu_count() or 1) // self.local_size, 1)
 
         def work() -> list[T]:
             with ThreadPoolExecutor(threads) as pool:
-                return list(watched(pool.map(function, own), len(own)))
+                return list(watched(pool.map(function, share), len(share)))
 
         return self.collect(work)
 
-    def stream(self, own: Iterable[T]) -> Iterator[T]:
+    def stream(self, share: Iterable[T]) -> Iterator[T]:
         """As `collect`, but each item is handed on as soon as every rank has its next: one a rank in memory."""
-        remaining = iter(own)
+        remaining = iter(share)
         if self.size == 1:
             yield from remaining
             return
-        while came := _in_turn(self._told(lambda: list(islice(remaining, 1)))):
+        while came := _in_turn(self._gathered(lambda: list(islice(remaining, 1)))):
             yield from came
 
     def average(self, tensors: Iterable[Tensor]) -> None:
@@ -101,12 +108,12 @@ class World:
             dist.all_reduce(tensor)
             tensor /= self.size
 
-    def _told(self, work: Callable[[], T]) -> list[T]:
+    def _gathered(self, work: Callable[[], T]) -> list[T]:
         import torch.distributed as dist
 
-        told: list[Any] = [None] * self.size
-        dist.all_gather_object(told, self._outcome(work))
-        return _values(told)
+        outcomes: list[Any] = [None] * self.size
+        dist.all_gather_object(outcomes, self._outcome(work))
+        return _values(outcomes)
 
     def _outcome(self, work: Callable[[], T]) -> T | Failed:
         try:
@@ -118,7 +125,7 @@ class World:
 
 @dataclass(frozen=True)
 class Failed:
-    """What a rank tells in place of what it was to give."""
+    """What a rank sends in place of a result."""
 
     error: WingbarError
 
@@ -130,8 +137,11 @@ ALONE = World()
 def opened() -> Iterator[World]:
     """The job that this process belongs to: torchrun's, or of this process alone.
 
-    Raises RunError when another rank has gone, ConfigError for a job that could not be started again.
+    Raises RunError when another rank has gone, or in a loader process that runs its script again; ConfigError for a job
+    that could not be started again.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing.spawn itself asks
+        raise RunError(f"This is a process that loads pictures. {GUARD}")
     if (size := number_of_ranks()) == 1:
         yield ALONE
         return
@@ -209,15 +219,15 @@ def first_rank_here() -> int:
     return this_rank() - int(os.environ["LOCAL_RANK"]) if number_of_ranks() > 1 else 0
 
 
-def _values(told: Sequence[T | Failed]) -> list[T]:
+def _values(outcomes: Sequence[T | Failed]) -> list[T]:
     values: list[T] = []
-    for one in told:
-        if isinstance(one, Failed):
-            raise one.error
-        values.append(one)
+    for outcome in outcomes:
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        values.append(outcome)
     return values
 
 
 def _in_turn(shares: Sequence[Sequence[T]]) -> list[T]:
     """What `World.share` dealt out, in the order in which it lay before."""
-    return [own[turn] for turn in range(len(shares[0])) for own in shares if turn < len(own)]
+    return [share[turn] for turn in range(len(shares[0])) for share in shares if turn < len(share)]

@@ -57,8 +57,8 @@ def free_memory() -> int | None:
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
     try:
-        told = Path("/proc/meminfo").read_text()
-        machine = sum(1024 * _number(told, rf"^{name}:\s+(\d+) kB$") for name in ("MemAvailable", "SwapFree"))
+        meminfo = Path("/proc/meminfo").read_text()
+        machine = sum(1024 * _number(meminfo, rf"^{name}:\s+(\d+) kB$") for name in ("MemAvailable", "SwapFree"))
     except (OSError, LookupError):
         return None
     return min([machine, *_left_in_groups()])
@@ -69,9 +69,9 @@ def _left_in_groups() -> Iterator[int]:
     for line in OWN_GROUP.read_text().splitlines() if OWN_GROUP.exists() else ():
         _, kind, path = line.split(":", 2)
         if kind in LIMITS:
-            own = CONTROL / kind / path.lstrip("/")
+            innermost = CONTROL / kind / path.lstrip("/")
             limit, usage, droppable = LIMITS[kind]
-            for group in (own, *own.parents):
+            for group in (innermost, *innermost.parents):
                 with suppress(OSError, LookupError, ValueError):  # no limit, or none that is ours to see
                     used = int((group / usage).read_text())
                     dropped = _number((group / "memory.stat").read_text(), rf"^{droppable} (\d+)$")
@@ -79,10 +79,10 @@ def _left_in_groups() -> Iterator[int]:
 
 
 def _number(text: str, pattern: str) -> int:
-    found = re.search(pattern, text, re.MULTILINE)
-    if found is None:
+    match = re.search(pattern, text, re.MULTILINE)
+    if match is None:
         raise LookupError(pattern)
-    return int(found[1])
+    return int(match[1])
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -95,3 +95,11 @@ def out_of_memory(error: BaseException) -> bool:
 def lost_loader(error: BaseException) -> bool:
     """Whether a loader process was ended from outside."""
     return isinstance(error, RuntimeError) and LOST_LOADER.search(str(error)) is not None
+
+
+def shared_memory_full(error: BaseException) -> bool:
+    """Whether a loader process found no room in /dev/shm, through which it hands on its batches."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        (lost_loader(error) and "Bus error" in text) or "unable to allocate shared memory" in text
+    )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wingbar._system.distributed import number_of_ranks
-from wingbar._system.memory import OUT_OF_MEMORY, lost_loader, out_of_memory
+from wingbar._system.memory import OUT_OF_MEMORY, lost_loader, out_of_memory, shared_memory_full
 
 TAKEN_UP = ("train", "demo", "guide", "predict-many")
 """Commands that go on where they stopped."""
@@ -35,6 +35,8 @@ def starved(error: BaseException, command: Any, arguments: Sequence[str]) -> str
         lines.append("Give the command more memory: no setting of it makes it need less.")
     elif arguments[0] != "train":
         lines.append(f"To need less, lower {lower}.")
+    elif shared_memory_full(error):
+        lines.append(f"To get the same model without it, in more time: {line(again(arguments, workers=0))}")
     elif lost_loader(error):
         lines.append(f"To need less and get the same model: {line(again(arguments, workers=known['workers'] // 2))}")
     else:
@@ -56,6 +58,8 @@ def settings_of(command: Any) -> dict[str, int]:
 
 def of_what(error: BaseException) -> str:
     """What the library says, or that a loader is gone."""
+    if shared_memory_full(error):
+        return " in /dev/shm, through which processes that load pictures hand them on (docker: --shm-size gives more)"
     if lost_loader(error):
         return ", it seems: a process that loads pictures was ended from outside, as the kernel does when it runs out"
     lines = str(error).strip().splitlines()  # of an error within a loader, its whole traceback

@@ -58,7 +58,7 @@ class Learner:
         """Put back what `state` took, of however many ranks."""
         for kind, module in self._modules().items():
             held = module.state_dict()
-            module.load_state_dict({name: as_held(own, state[f"{kind}.{name}"]) for name, own in held.items()})
+            module.load_state_dict({name: as_held(part, state[f"{kind}.{name}"]) for name, part in held.items()})
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in state.items():
@@ -75,12 +75,12 @@ def learner_of(net: MapNet, recipe: Recipe, hardware: Hardware) -> Learner:
     """Make ``net`` ready to learn, or, where ranks share its weights out, a copy of it."""
     fabric, strategy = hardware.fabric, hardware.fabric.strategy
     # Shares have to be cut from contiguous weights.
-    own = deepcopy(net).to(memory_format=torch.contiguous_format) if hardware.sharded else net
-    wrapped = fabric.setup_module(own, move_to_device=False)
+    learning = deepcopy(net).to(memory_format=torch.contiguous_format) if hardware.sharded else net
+    wrapped = fabric.setup_module(learning, move_to_device=False)
     average = None
     if recipe.ema_decay:
         average = ModelEmaV3(net, decay=recipe.ema_decay, use_warmup=True, foreach=not hardware.sharded)
         if isinstance(strategy, ModelParallelStrategy):
             shard(average.module.to(memory_format=torch.contiguous_format), strategy.device_mesh)
-    optimizer = make_optimizer(own, recipe)
-    return Learner(net, own, optimizer, average, wrapped, fabric.setup_optimizers(optimizer))
+    optimizer = make_optimizer(learning, recipe)
+    return Learner(net, learning, optimizer, average, wrapped, fabric.setup_optimizers(optimizer))

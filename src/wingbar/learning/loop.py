@@ -106,7 +106,10 @@ def fit(
 
 
 def portions_of(net: MapNet, size: int, batch_size: int, recipe: Recipe, hardware: Hardware, watch: Watch) -> Portions:
-    """In how many portions memory lets a training take its batches. Ranks, which learn in step, divide none."""
+    """In how many portions memory lets a training take its batches.
+
+    Several ranks never divide a batch: all of them have to compute the same portions.
+    """
     world, free = hardware.world, free_memory() if hardware.device.type == "cpu" else None
     portions = Portions(world.size == 1 and (recipe.frozen_norms or not list(batch_norms(net))), watch.say)
     if free is not None:
@@ -126,10 +129,10 @@ def taken_up(
     watch: Watch,
 ) -> tuple[History, dict[str, Tensor]]:
     """Take up a training of ``steps`` an epoch where the checkpoint left it: its epochs so far and its best weights."""
-    found = hardware.world.first(lambda: read(checkpoint, watch))
-    if found is None:
+    stored = hardware.world.first(lambda: read(checkpoint, watch))
+    if stored is None:
         return History(), {}
-    state, info = found
+    state, info = stored
     history = History.from_json(info)
     portions.count = max(portions.count, info.get("portions", 1))
     if hardware.world.size > 1 and not hardware.sharded:
@@ -224,7 +227,7 @@ def running_statistics(*nets: nn.Module | None) -> Iterator[Tensor]:
     """The means and variances that batch norms have gathered: each rank's own until they are averaged."""
     for net in nets:
         for norm in batch_norms(net) if net is not None else ():
-            yield from (own for own in (norm.running_mean, norm.running_var) if own is not None)
+            yield from (statistic for statistic in (norm.running_mean, norm.running_var) if statistic is not None)
 
 
 def training_mode(net: nn.Module, recipe: Recipe) -> None:
@@ -244,8 +247,8 @@ def judge(
     if scores.shape[1] == classes:
         return scores
     heads = scores.unflatten(1, (-1, classes))
-    own = heads[torch.arange(len(heads), device=heads.device), clusters.to(heads.device).clamp(min=0)]
-    return torch.where(clusters.to(heads.device)[:, None] >= 0, own, heads.mean(1))
+    of_cluster = heads[torch.arange(len(heads), device=heads.device), clusters.to(heads.device).clamp(min=0)]
+    return torch.where(clusters.to(heads.device)[:, None] >= 0, of_cluster, heads.mean(1))
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:

@@ -39,18 +39,20 @@ class Portions:
     def fit_into(self, free: int, net: MapNet, size: int, batch_size: int) -> None:
         """Divide batches of squares of ``size`` pixels until a step of ``net`` needs no more than ``free`` bytes.
 
-        What cannot be divided is told: it may be that there is enough after all.
+        A batch that cannot be divided is reported: it may be that there is enough after all.
         """
         weights, picture = needs(net, size)
         count = 1
         while count < batch_size and weights + picture * -(-batch_size // count) > ROOM * free:
             count *= 2
         if count > 1:
-            told = (
+            message = (
                 f"  a step wants about {(weights + picture * batch_size) / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: "
             )
             self.count = count if self.divisible else 1
-            self.say(told + (self._told() if self.divisible else "if it is ended, lower --batch-size or --size"))
+            self.say(
+                message + (self._how_divided() if self.divisible else "if it is ended, lower --batch-size or --size")
+            )
 
     def add_up(self, batch: Sequence[Tensor], descend: Callable[..., Tensor], forget: Callable[[], None]) -> Tensor:
         """The sum of what ``descend`` gives for each portion of the batch's tensors.
@@ -68,24 +70,25 @@ class Portions:
                     raise
             # Only here, behind the error, is what the portion held given back.
             self.count *= 2
-            self.say(f"  memory was refused: {self._told()}")
+            self.say(f"  memory was refused: {self._how_divided()}")
 
-    def _told(self) -> str:
+    def _how_divided(self) -> str:
         return f"each batch is taken in {self.count} portions"
 
 
 def needs(net: MapNet, size: int) -> tuple[int, int]:
     """Bytes that a step of training needs for the net's weights, and for each square of ``size`` pixels: estimates."""
-    own = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in net.parameters()}
+    storages = [parameter.untyped_storage() for parameter in net.parameters()]
+    weights = {storage.data_ptr(): storage.nbytes() for storage in storages}
     saved: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
+        if storage.data_ptr() not in weights:
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     net.eval()  # leaves batch norms as they are
     with torch.enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):
         net(torch.zeros(2, 3, size, size))
-    return COPIES * sum(own.values()), round(PEAK * sum(saved.values()) / 2)
+    return COPIES * sum(weights.values()), round(PEAK * sum(saved.values()) / 2)

@@ -55,8 +55,8 @@ def whole(tensor: Tensor) -> Tensor:
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach().cpu()
 
 
-def as_held(own: Tensor, tensor: Tensor) -> Tensor:
-    """This rank's part of a whole ``tensor`` where ``own`` is one."""
-    if not isinstance(own, DTensor) or tensor.shape != own.shape:
+def as_held(part: Tensor, tensor: Tensor) -> Tensor:
+    """This rank's part of a whole ``tensor`` where ``part`` is one."""
+    if not isinstance(part, DTensor) or tensor.shape != part.shape:
         return tensor
-    return distribute_tensor(tensor.to(own.device), own.device_mesh, own.placements)
+    return distribute_tensor(tensor.to(part.device), part.device_mesh, part.placements)

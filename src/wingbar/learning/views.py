@@ -9,6 +9,7 @@ whatever the number of loader workers, and the same when a training is taken up 
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +23,10 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from wingbar._system.distributed import ALONE, World
+from wingbar._system.distributed import ALONE, GUARD, World
+from wingbar._system.memory import lost_loader
 from wingbar.boxes import Box
-from wingbar.errors import ConfigError
+from wingbar.errors import ConfigError, RunError
 from wingbar.images import READ_SIDE, crop_square, picture_size, read_picture
 from wingbar.learning.recipe import Recipe
 
@@ -182,7 +184,23 @@ def load_views(views: Dataset, batches: Iterable[Any], workers: int, **options: 
 
     Threads that compute wait for one another: one that a loader takes the core from holds up all (docs/performance.md).
     """
-    return DataLoader(views, batch_sampler=batches, num_workers=workers, worker_init_fn=_give_way, **options)
+    return ViewLoader(views, batch_sampler=batches, num_workers=workers, worker_init_fn=_give_way, **options)
+
+
+class ViewLoader(DataLoader):
+    """torch's loader, which says what a script lacks whose loader processes run the script once more."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches. Raises RunError when processes that are not forked end before the first one."""
+        first = True
+        try:
+            for batch in super().__iter__():
+                first = False
+                yield batch
+        except RuntimeError as error:
+            if first and lost_loader(error) and multiprocessing.get_start_method() != "fork":
+                raise RunError(f"A process that loads pictures ended at its start. {GUARD}") from error
+            raise
 
 
 def _give_way(worker: int) -> None:

@@ -42,17 +42,17 @@ def response_map(
     outputs: list[Tensor] = []
     with watching({name: layer}, lambda _, __, output: outputs.append(output)):
         features = net.forward_features(x)
-    found = outputs[-1]
+    output = outputs[-1]
     if isinstance(layer, nn.Conv2d):
-        return features, found
-    same = found.shape[0] == x.shape[0]  # symbols while a net is exported, which len() would make numbers
-    if found.ndim == 4 and same:
-        return features, found.permute(0, 3, 1, 2)
+        return features, output
+    same = output.shape[0] == x.shape[0]  # symbols while a net is exported, which len() would make numbers
+    if output.ndim == 4 and same:
+        return features, output.permute(0, 3, 1, 2)
     prefix = int(getattr(net.backbone, "num_prefix_tokens", 0))
-    if found.ndim == 3 and same and found.shape[1] - prefix > 1:
-        tokens = found[:, prefix:].transpose(1, 2)
+    if output.ndim == 3 and same and output.shape[1] - prefix > 1:
+        tokens = output[:, prefix:].transpose(1, 2)
         return features, tokens.unflatten(2, token_grid(tokens.shape[2], x.shape[2], x.shape[3]))
-    return features, found.reshape(x.shape[0], -1, found.shape[-1]).mean(1)[:, :, None, None]
+    return features, output.reshape(x.shape[0], -1, output.shape[-1]).mean(1)[:, :, None, None]
 
 
 def _dense(module: nn.Module) -> bool:

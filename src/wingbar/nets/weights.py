@@ -55,8 +55,8 @@ def load_weights(net: MapNet, weights: str | Path) -> WeightsSource:
     """
     if str(weights) != "imagenet":
         path = Path(weights)
-    elif (found := find(net.name)) is not None:
-        path = found
+    elif (file := find(net.name)) is not None:
+        path = file
     elif (packaged := packages.installed(net.name)) is not None:
         _fit(net, packages.read_package(net.name), str(packaged))
         package = packages.PACKAGES[net.name]
@@ -71,10 +71,28 @@ def load_weights(net: MapNet, weights: str | Path) -> WeightsSource:
 
 
 def folders() -> list[Path]:
-    """Where weight files are looked for: ``WINGBAR_WEIGHTS`` (a folder), then the user's cache folder."""
+    """Where weight files are looked for: ``WINGBAR_WEIGHTS``, then the cache folder of a user who has a home.
+
+    Raises WeightsError when ``WINGBAR_WEIGHTS`` names a file.
+    """
     named = os.environ.get("WINGBAR_WEIGHTS")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [*([Path(named)] if named else []), cache / "wingbar" / "weights"]
+    if named and Path(named).is_file():
+        raise WeightsError(
+            f"WINGBAR_WEIGHTS names a file ({named}), and has to name the folder with the weight files. "
+            f"Set it to {Path(named).absolute().parent}, or give the file itself as the setting 'weights'."
+        )
+    cache = _cache_folder()
+    return [*([Path(named)] if named else []), *([cache / "wingbar" / "weights"] if cache else [])]
+
+
+def _cache_folder() -> Path | None:
+    """The user's cache folder; None for a user without a home, as in a container that runs under any number."""
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        return None
 
 
 def find(name: str) -> Path | None:
@@ -141,8 +159,8 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
     try:
         state = _fetched(name, config.hf_hub_id)
     except Exception as error:  # whatever the hub's client raises, the remedy is the same
-        places = " or ".join(str(folder) for folder in folders())
-        hint = "" if os.environ.get("WINGBAR_WEIGHTS") else ", or name a folder in WINGBAR_WEIGHTS"
+        places = " or ".join(str(folder) for folder in folders()) or "a folder"
+        hint = "" if os.environ.get("WINGBAR_WEIGHTS") else ", or name its folder in WINGBAR_WEIGHTS"
         if not any(packages.installed(network) for network in packages.PACKAGES):
             hint += f", or take a network whose weights pip installs: pip install 'wingbar[weights]', --net {DEFAULT}"
         else:
@@ -168,23 +186,23 @@ def _fetched(name: str, hub_id: str | None) -> State:
 def _fit(net: MapNet, state: State, origin: str) -> None:
     """Load ``state`` into ``net``; WeightsError with a report unless all but the head fits exactly."""
     state = _our_keys(net, state)
-    own = net.state_dict()
+    expected = net.state_dict()
     loose = tuple(f"backbone.{name}." for name in (*HEADS, *AFTER_POOLING, *NEW_LAYERS.get(net.name, ())))
     head: State = {key: state.pop(key) for key in ("head.weight", "head.bias") if key in state}
-    missing = [key for key in own if key not in state and not key.startswith(("head.", *loose))]
-    unexpected = [key for key in state if key not in own and not key.startswith(loose)]
+    missing = [key for key in expected if key not in state and not key.startswith(("head.", *loose))]
+    unexpected = [key for key in state if key not in expected and not key.startswith(loose)]
     shapes = [
-        f"{key} {list(value.shape)} instead of {list(own[key].shape)}"
+        f"{key} {list(value.shape)} instead of {list(expected[key].shape)}"
         for key, value in state.items()
-        if key in own and value.shape != own[key].shape
+        if key in expected and value.shape != expected[key].shape
     ]
     if missing or unexpected or shapes:
         report = [_listed("missing", missing), _listed("unexpected", unexpected), _listed("shape", shapes)]
         lines = "\n  ".join(line for line in report if line)
         raise WeightsError(f"{origin} does not fit network {net.name!r}:\n  {lines}")
-    if head and all(value.shape == own[key].shape for key, value in head.items()):
+    if head and all(value.shape == expected[key].shape for key, value in head.items()):
         state.update(head)
-    net.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
+    net.load_state_dict({key: value for key, value in state.items() if key in expected}, strict=False)
 
 
 def _our_keys(net: MapNet, state: State) -> State:
