@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wingbar.check.audit import Finding, Item, audit, doubts, is_grey, leaks, light_of
+from wingbar.check.audit import Finding, Item, audit, classes, doubts, is_grey, leaks, light_of
 from wingbar.check.sheet import rows, write
 from wingbar.data import load
 from wingbar.data.synthetic import draw_bird
@@ -135,6 +135,16 @@ def test_class_names_that_look_alike_are_shown_spelt_out(photos: Path) -> None:
         ("'Zwergsager', 'Zwergs\\xe4ger'", "accents,"),
     ]
     assert rows([finding])[0][2].startswith("classes 'Crane', 'crane '")
+    page = write(photos.parent / "out", load(photos), [finding]).read_text(encoding="utf-8")
+    assert "&#39;crane &#39;" in page and "pictures in each" in page
+
+
+def test_every_finding_without_pictures_has_its_facts_on_the_sheet(photos: Path, tmp_path: Path) -> None:
+    for number in range(120):
+        shutil.copy(photos / "train/wren/0.png", photos / f"train/wren/more{number}.png")
+    dataset = load(photos)
+    page = write(tmp_path / "out", dataset, classes(dataset)).read_text(encoding="utf-8")
+    assert "largest: <bdi>wren</bdi>; training pictures: <bdi>130</bdi>; smallest: <bdi>robin</bdi>" in page
 
 
 def test_a_little_colour_is_not_grey() -> None:

@@ -192,7 +192,7 @@ def like_names(dataset: Dataset) -> Finding:
     items = [
         Item((), {
             "classes": ", ".join(spelt_out(dataset.classes[label]) for label in group),
-            "pictures": ", ".join(str(count[label]) for label in group),
+            "pictures in each": ", ".join(str(count[label]) for label in group),
             "alike but for": difference,
         })
         for difference, group in _groups(dataset.classes)
@@ -223,7 +223,7 @@ def classes(dataset: Dataset) -> tuple[Finding, Finding]:
     sizes = {name: count[label] for label, name in enumerate(dataset.classes)}
     few = tuple(Item((), {"class": name, "training pictures": n}) for name, n in sizes.items() if n < FEW)
     most, least = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
-    facts = {"largest": most, "pictures": sizes[most], "smallest": least, "its pictures": sizes[least]}
+    facts = {"largest": most, "training pictures": sizes[most], "smallest": least, "its pictures": sizes[least]}
     uneven = (Item((), facts),) if sizes[most] > UNEVEN * sizes[least] else ()
     return (
         Finding("small", f"Classes of fewer than {FEW} training pictures", "Add pictures.", few),
