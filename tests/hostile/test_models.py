@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from bounds import in_time
-from made_up import CLUSTERS, SIDE, card
+from made_up import untrained
 from safetensors.numpy import load_file, save
 
 import wingbar
@@ -82,8 +82,8 @@ def write(folder: Path, value: dict[str, Any], arrays: dict[str, dict[str, np.nd
     """A model folder whose checksums are right, whatever it holds."""
     folder.mkdir(parents=True, exist_ok=True)
     sums = {}
-    for name, own in arrays.items():
-        content = save({key: np.ascontiguousarray(one) for key, one in own.items()})
+    for name, tensors in arrays.items():
+        content = save({key: np.ascontiguousarray(values) for key, values in tensors.items()})
         (folder / f"{name}.safetensors").write_bytes(content)
         sums[name] = hashlib.sha256(content).hexdigest()
     (folder / "recognizer.json").write_text(json.dumps({"sha256": sums, **value}))
@@ -93,24 +93,12 @@ def write(folder: Path, value: dict[str, Any], arrays: dict[str, dict[str, np.nd
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model with every file."""
-    torch.manual_seed(0)
-    nets = {name: create("res2net_nano", len(CLASSES)) for name in ("picture", "object", "parts")}
-    arrays = {name: {key: one.numpy() for key, one in net.state_dict().items()} for name, net in nets.items()}
-    value, channels = card(CLASSES), nets["picture"].num_features
-    neurons = nets["picture"].get_submodule(value["neuron_layer"]).out_channels
-    arrays["locator"] = {
-        "weight": np.zeros((4, channels, SIDE // 16, SIDE // 16), np.float32),
-        "bias": np.float32([0.2, 0.2, 0.8, 0.8]),
-    }
-    arrays["alignment"] = {
-        "neurons": np.arange(neurons) % CLUSTERS, "mean": np.zeros(CLUSTERS), "deviation": np.ones(CLUSTERS),
-    }  # fmt: skip
-    del value["sha256"]
-    return write(tmp_path_factory.mktemp("strange") / "model", value, arrays)
+    return untrained(tmp_path_factory.mktemp("strange") / "model", classes=CLASSES, side=32)
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
     value = json.loads((folder / "recognizer.json").read_text())
+    value.pop("checksum", None)  # of the card as it was
     return value, {name: load_file(folder / f"{name}.safetensors") for name in value.pop("sha256")}
 
 
@@ -138,15 +126,15 @@ CHANGES: dict[str, Change] = {
     "broken neurons": lambda value, arrays: arrays["alignment"].update(neurons=np.zeros(256, np.float32)),
     "a lonely mean": lambda value, arrays: arrays["alignment"].update(mean=np.zeros(1)),
     "no deviation": lambda value, arrays: arrays["alignment"].pop("deviation"),
-    "more clusters than told": lambda value, arrays: value["parts"].update(clusters=5),
-    "a head a cluster": lambda value, arrays: value["parts"].update(heads="per-cluster"),
+    "more clusters than told": lambda value, arrays: value["alignment"].update(clusters=5),
+    "a head a cluster": lambda value, arrays: value["alignment"].update(heads="per-cluster"),
     "a locator of other maps": lambda value, arrays: arrays["locator"].update(weight=np.ones((4, 256, 9, 9), "f4")),
     "a flat locator": lambda value, arrays: arrays["locator"].update(weight=np.zeros(4, np.float32)),
     "a locator without bias": lambda value, arrays: arrays["locator"].pop("bias"),
     "no alignment": lambda value, arrays: arrays.pop("alignment"),
     "no such layer": lambda value, arrays: value.update(neuron_layer="backbone.__class__"),
     "a layer that is none": lambda value, arrays: value.update(neuron_layer=3),
-    "a stream with a path": lambda value, arrays: value["streams"].update({"../../x": 0.1}),
+    "a stream with a path": lambda value, arrays: value["fusion_weights"].update({"../../x": 0.1}),
     "a giant square": lambda value, arrays: value.update(eval_size=10**9),
     "an unknown rule": lambda value, arrays: value.update(rule="__import__('os')"),
     "an unknown setting": lambda value, arrays: value["proposals"].update(evil=1),

@@ -125,7 +125,9 @@ def test_training_on_a_full_disk_ends_with_two_and_goes_on_where_there_is_room(
 
     # The same disk, read-only: root may write where permissions say no, but not here.
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    for command in (["train", birds, "--out", run, *PLAIN], ["evaluate", run], ["guide", run]):
+    assert wingbar("evaluate", run) == 0
+    assert "Nothing was kept" in capsys.readouterr().out
+    for command in (["train", birds, "--out", run, *PLAIN], ["guide", run]):
         assert wingbar(*command) == 2
         err = capsys.readouterr().err
         assert "cannot be written" in err and "Read-only file system" in err and "Traceback" not in err

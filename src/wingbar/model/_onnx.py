@@ -6,7 +6,6 @@ Its builds since 1.29 write an identifier of the machine below HOME and send eve
 
 from __future__ import annotations
 
-import importlib
 import os
 from types import ModuleType
 
@@ -14,10 +13,14 @@ from types import ModuleType
 def import_onnxruntime() -> ModuleType:
     """The package ``onnxruntime``, with its telemetry off. Raises ImportError where it is not installed."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    return importlib.import_module("onnxruntime")
+    import onnxruntime
+
+    return onnxruntime
 
 
 def import_quantization() -> ModuleType:
     """The package ``onnxruntime.quantization``, which needs ``onnx`` too."""
     import_onnxruntime()
-    return importlib.import_module("onnxruntime.quantization")
+    from onnxruntime import quantization
+
+    return quantization
