@@ -214,10 +214,10 @@ def expand(paths: tuple[Path, ...]) -> Iterator[Path]:
         raise DataError("name at least one picture, or a folder of pictures.")
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
-            if not found:
+            pictures = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS)
+            if not pictures:
                 raise DataError(f"{path}: no pictures in this folder ({', '.join(sorted(EXTENSIONS))}).")
-            yield from found
+            yield from pictures
         else:
             yield path
 
