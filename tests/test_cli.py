@@ -279,7 +279,9 @@ def test_too_few_readable_pictures_are_told_with_the_names_of_those_that_are_not
     for name in ("owl/1.png", "owl/2.png", "wren/1.png"):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30), "teal").save(tmp_path / "photos" / name)
-    (tmp_path / "photos" / "wren" / "broken.png").write_bytes(b"no picture any more")
+    Image.effect_noise((90, 90), 60).save(tmp_path / "photos" / "wren" / "broken.png")
+    whole = (tmp_path / "photos" / "wren" / "broken.png").read_bytes()
+    (tmp_path / "photos" / "wren" / "broken.png").write_bytes(whole[: len(whole) // 2])  # its header is sound
     assert wingbar("train", tmp_path / "photos", "--out", tmp_path / "run", "--quiet", *FAST) == 2
     told = capsys.readouterr().err
     assert "'wren' has 1 readable training pictures" in told and "broken.png" in told

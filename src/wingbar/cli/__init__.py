@@ -70,9 +70,9 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        if debug or (told := no_room(error) or starved(error, command, arguments)) is None:
+        if debug or (message := no_room(error) or starved(error, command, arguments)) is None:
             raise
-        print(f"wingbar: {told}", file=sys.stderr)
+        print(f"wingbar: {message}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -113,8 +113,8 @@ def asked_for(arguments: list[str]) -> Any:
     except WingbarError as error:
         error.teller = first_rank_here()
         raise
-    except SystemExit as told:  # by tyro
-        leave(2 if told.code else 0, first_rank_here())
+    except SystemExit as ending:  # by tyro
+        leave(2 if ending.code else 0, first_rank_here())
     return command
 
 

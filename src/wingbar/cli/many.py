@@ -84,13 +84,13 @@ def progress(kept: int, total: int) -> Iterator[tuple[Callable[[], None], Callab
             yield lambda: bar.advance(task), lambda text: console.print(text, markup=False, soft_wrap=True)
         return
     done, started = kept, time.monotonic()
-    told = started
+    last = started
 
     def advance() -> None:
-        nonlocal done, told
+        nonlocal done, last
         done, now = done + 1, time.monotonic()
-        if now - told >= EVERY or done == total:
-            told = now
+        if now - last >= EVERY or done == total:
+            last = now
             print(
                 described_progress(done, total, (done - kept) / max(now - started, 1e-9)), file=sys.stderr, flush=True
             )

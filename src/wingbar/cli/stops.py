@@ -63,8 +63,8 @@ def of_what(error: BaseException) -> str:
     if lost_loader(error):
         return ", it seems: a process that loads pictures was ended from outside, as the kernel does when it runs out"
     lines = str(error).strip().splitlines()  # of an error within a loader, its whole traceback
-    told = next((one for one in lines if OUT_OF_MEMORY.search(one)), lines[0] if lines else "")
-    return f" ({told.strip().rstrip('.')[:300]})" if told else ""
+    message = next((one for one in lines if OUT_OF_MEMORY.search(one)), lines[0] if lines else "")
+    return f" ({message.strip().rstrip('.')[:300]})" if message else ""
 
 
 def again(arguments: Sequence[str], **settings: int) -> list[str]:

@@ -26,5 +26,5 @@ def show_all_letters(*streams: object) -> None:
     for stream in streams:
         if not isinstance(stream, io.TextIOWrapper):  # of a test or a notebook
             continue
-        own = stream.isatty() and sys.flags.utf8_mode and "PYTHONIOENCODING" not in os.environ
-        stream.reconfigure(encoding=locale.getencoding() if own else None, errors="backslashreplace")
+        on_screen = stream.isatty() and sys.flags.utf8_mode and "PYTHONIOENCODING" not in os.environ
+        stream.reconfigure(encoding=locale.getencoding() if on_screen else None, errors="backslashreplace")

@@ -190,7 +190,7 @@ def load_views(views: Dataset, batches: Iterable[Any], workers: int, **options: 
 class ViewLoader(DataLoader):
     """torch's loader, which says what a script lacks whose loader processes run the script once more."""
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Any:  # torch names its own class, which adds nothing to an iterator
         """The batches. Raises RunError when processes that are not forked end before the first one."""
         first = True
         try:

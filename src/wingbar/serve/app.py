@@ -75,7 +75,7 @@ class Site:
             return Response(status_code=GONE)
         if prediction.error is not None:
             raise refused(prediction.error)
-        return JSONResponse(told(prediction, top), headers={"Cache-Control": "no-store"})
+        return JSONResponse(as_json(prediction, top), headers={"Cache-Control": "no-store"})
 
     async def list_classes(self, request: Request) -> Response:
         classes = [
@@ -181,7 +181,7 @@ async def answered(request: Request, answer: asyncio.Future[Prediction]) -> Pred
         answer.cancel()
 
 
-def told(prediction: Prediction, top: int) -> dict[str, Any]:
+def as_json(prediction: Prediction, top: int) -> dict[str, Any]:
     """A prediction as the interface tells it: `Prediction.to_dict` and the small map of where the net looked."""
     values = prediction.to_dict(top)
     del values["path"]

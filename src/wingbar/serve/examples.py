@@ -20,8 +20,8 @@ class ExamplePictures:
     """A few pictures of each class. A request names a class and a number, never a file."""
 
     def __init__(self, paths: Sequence[Sequence[Path]]) -> None:
-        self._paths = tuple(tuple(own) for own in paths)
-        self.counts = tuple(len(own) for own in self._paths)
+        self._paths = tuple(tuple(of_class) for of_class in paths)
+        self.counts = tuple(len(of_class) for of_class in self._paths)
         self.jpeg = lru_cache(CACHED)(self._jpeg)
 
     def has(self, label: int, number: int) -> bool:
@@ -43,10 +43,10 @@ def find_examples(classes: Sequence[str], data: Path, root: str | None = None) -
     knows none of the classes.
     """
     dataset = load_data(data, root)
-    own: dict[str, list[Path]] = {name: [] for name in classes}
+    by_class: dict[str, list[Path]] = {name: [] for name in classes}
     for sample in dataset.split("train"):
-        if (name := dataset.classes[sample.label]) in own:
-            own[name].append(sample.path)
-    if not any(own.values()):
+        if (name := dataset.classes[sample.label]) in by_class:
+            by_class[name].append(sample.path)
+    if not any(by_class.values()):
         raise DataError(f"{str(data)!r}: has training pictures of none of the model's classes.")
-    return ExamplePictures([paths[:: max(1, len(paths) // PER_CLASS)][:PER_CLASS] for paths in own.values()])
+    return ExamplePictures([paths[:: max(1, len(paths) // PER_CLASS)][:PER_CLASS] for paths in by_class.values()])

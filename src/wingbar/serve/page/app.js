@@ -33,11 +33,11 @@ function bar(tag, name, share) {
 }
 
 // What the server knows; a picture that is dropped before that is here waits for it.
-const ready = fetch("api/classes").then((answer) => answer.json()).then((told) => {
-  for (const one of told.classes) known.classes.set(one.name, one);
-  known.limits = told.limits;
-  $("known").textContent = `The model knows ${told.classes.length} classes and no others: it gives every picture one of them.`;
-  $("guide").hidden = !told.guide;
+const ready = fetch("api/classes").then((answer) => answer.json()).then((result) => {
+  for (const one of result.classes) known.classes.set(one.name, one);
+  known.limits = result.limits;
+  $("known").textContent = `The model knows ${result.classes.length} classes and no others: it gives every picture one of them.`;
+  $("guide").hidden = !result.guide;
 }).catch(() => fail("The server cannot be reached. Load the page again."));
 
 // ---- asking -------------------------------------------------------------------------------------------------
@@ -56,10 +56,10 @@ async function look(file) {
   try {
     const headers = { "Content-Type": file.type || "application/octet-stream" };
     const answer = await fetch("api/predict", { method: "POST", body: file, headers, signal });
-    const told = await answer.json();
+    const result = await answer.json();
     if (signal.aborted) return;
-    if (!answer.ok) return fail(told.error);
-    show(file, told);
+    if (!answer.ok) return fail(result.error);
+    show(file, result);
   } catch (error) {
     if (!signal.aborted) fail("The server cannot be reached, or hung up. Try again.");
   }
@@ -76,7 +76,7 @@ function fail(text) {
 
 // ---- showing ------------------------------------------------------------------------------------------------
 
-function show(file, told) {
+function show(file, result) {
   URL.revokeObjectURL(address);
   address = URL.createObjectURL(file);
   document.body.classList.add("seen");
@@ -84,22 +84,22 @@ function show(file, told) {
   $("picture").hidden = false;
   $("unshown").hidden = true;
   $("picture").src = address;
-  const [width, height] = told.size;
+  const [width, height] = result.size;
   $("frame").style.aspectRatio = `${width} / ${height}`;
   $("frame").style.maxWidth = `calc(75vh * ${width / height})`;
-  drawHeat(told.map, width, height);
-  drawBoxes(told);
-  drawLegend(told);
+  drawHeat(result.map, width, height);
+  drawBoxes(result);
+  drawLegend(result);
   $("part").replaceChildren();
-  $("names").replaceChildren(...ranked(told.scores).map(([name, share]) => {
+  $("names").replaceChildren(...ranked(result.scores).map(([name, share]) => {
     const button = bar("button", name, share);
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => compare(name, button));
     return make("li", {}, button);
   }));
-  compare(told.label, $("names").querySelector("button"));
-  const parts = told.parts.length;
-  say("", called(told.label), `, ${percent(told.score)}. The object and ${parts} telling part${parts === 1 ? "" : "s"} are marked.`);
+  compare(result.label, $("names").querySelector("button"));
+  const parts = result.parts.length;
+  say("", called(result.label), `, ${percent(result.score)}. The object and ${parts} telling part${parts === 1 ? "" : "s"} are marked.`);
 }
 
 function drawHeat(map, width, height) {
@@ -133,12 +133,12 @@ function box([x1, y1, x2, y2], colour, id, label, unit) {
 
 const colourOf = (part) => PART_COLOURS[part.cluster % PART_COLOURS.length];
 
-function drawBoxes(told) {
-  const [width, height] = told.size;
+function drawBoxes(result) {
+  const [width, height] = result.size;
   $("boxes").setAttribute("viewBox", `0 0 ${width} ${height}`);
   $("boxes").replaceChildren(
-    box(told.object_box, OBJECT_COLOUR, "object"),
-    ...told.parts.map((part, i) => box(part.box, colourOf(part), `part-${i}`, String(i + 1), Math.max(width, height) / 22)),
+    box(result.object_box, OBJECT_COLOUR, "object"),
+    ...result.parts.map((part, i) => box(part.box, colourOf(part), `part-${i}`, String(i + 1), Math.max(width, height) / 22)),
   );
 }
 
@@ -154,12 +154,12 @@ function toggle(text, colour, pressed, act) {
   return button;
 }
 
-function drawLegend(told) {
-  const chips = told.parts.map((part, i) => {
+function drawLegend(result) {
+  const chips = result.parts.map((part, i) => {
     const button = make("button", { id: `choose-part-${i}`, textContent: `Part ${i + 1}` });
     button.style.setProperty("--colour", colourOf(part));
     button.setAttribute("aria-pressed", "false");
-    button.addEventListener("click", () => choosePart(button.getAttribute("aria-pressed") === "true" ? null : i, told));
+    button.addEventListener("click", () => choosePart(button.getAttribute("aria-pressed") === "true" ? null : i, result));
     return button;
   });
   $("legend").replaceChildren(
@@ -169,13 +169,13 @@ function drawLegend(told) {
   );
 }
 
-function choosePart(chosen, told) {
-  told.parts.forEach((_, i) => {
+function choosePart(chosen, result) {
+  result.parts.forEach((_, i) => {
     $(`choose-part-${i}`).setAttribute("aria-pressed", String(i === chosen));
     $(`part-${i}`).classList.toggle("chosen", i === chosen);
   });
   if (chosen === null) return $("part").replaceChildren();
-  const rows = ranked(told.parts[chosen].scores).map(([name, share]) => make("li", {}, bar("div", name, share)));
+  const rows = ranked(result.parts[chosen].scores).map(([name, share]) => make("li", {}, bar("div", name, share)));
   $("part").replaceChildren(make("h3", { textContent: `Part ${chosen + 1} alone speaks for` }), make("ol", {}, ...rows));
 }
 
