@@ -19,6 +19,7 @@ from wingbar.opam.corners import Basis
 from wingbar.opam.discriminant import object_direction
 from wingbar.opam.localization import otsu
 from wingbar.opam.marks import (
+    MarkSettings,
     Windows,
     detectors,
     locate_again,
@@ -82,8 +83,7 @@ def field_marks(job: Job, objects: Objects, trained: TrainedNet | None) -> Marks
                 f"  {config.net} has no map of twice its last one's rows: marks are told by the last alone"
             )
         maps = CropMaps.of(job, net, layer, objects, objects.taught, size)
-        fine, inside = maps.windows(job, objects, FINE), maps.inside(job, objects)
-        places = first_places(fine.values[..., len(fine.last.directions) :], inside, settings.count, config.seed)
+        places = first_places(job, objects, maps, settings, config.seed)
         windows = maps.windows(job, objects, settings.side)
         places = locate_again(windows.values, places, config.seed)
         boxes = np.zeros((len(job.samples), settings.count, 4), np.int32)
@@ -162,24 +162,24 @@ class CropMaps:
 
 
 def first_places(
-    fine: Float32[ndarray, "n rows columns features"], inside: ndarray, count: int, seed: int
+    job: Job, objects: Objects, maps: CropMaps, settings: MarkSettings, seed: int
 ) -> Int[ndarray, "n marks 2"]:
-    """For each group of alike places the spot in each picture around which most of it lies."""
+    """For each group of alike places the window of each picture that holds most of it."""
+    fine, inside = maps.windows(job, objects, FINE), maps.inside(job, objects)
     if not inside.any():
         inside = np.ones_like(inside)
-    vectors = unit(fine - fine[inside].mean(0))
+    values = fine.values[..., len(fine.last.directions) :]  # the finer map alone: the other one blurs the groups
+    vectors = unit(values - values[inside].mean(0))
     chosen = vectors[inside]
-    groups = spherical_kmeans(chosen[:: max(len(chosen) // GROUPED, 1)], count, seed)
+    groups = spherical_kmeans(chosen[:: max(len(chosen) // GROUPED, 1)], settings.count, seed)
     belongs = np.where(inside[..., None], memberships(vectors, groups), 0.0)
-    return np.stack([peaks(smoothed(belongs[..., k])) for k in range(count)], 1)
 
+    def one(place: int) -> ndarray:
+        box = as_box(objects.boxes[maps.indices[place]])
+        held = Windows.over(box, settings.side).means(belongs[place].transpose(2, 0, 1), box)
+        return peaks(held.transpose(2, 0, 1))
 
-def smoothed(grids: Float32[ndarray, "n rows columns"]) -> Float32[ndarray, "n rows columns"]:
-    """Each grid summed over half of its rows and columns around each place."""
-    from scipy.ndimage import uniform_filter
-
-    half = max(grids.shape[1] // 2, 1), max(grids.shape[2] // 2, 1)
-    return uniform_filter(grids.astype(np.float32), (0, *half), mode="constant")
+    return np.stack(job.world.map(one, range(len(maps.indices)), job.reporter.watched))
 
 
 def window_boxes(
