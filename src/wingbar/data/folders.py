@@ -198,8 +198,8 @@ class Finder:
         if folder not in self._names:
             self._names[folder] = {}
             with suppress(OSError):
-                for name in os.listdir(folder):
-                    self._names[folder].setdefault(nfc(name).casefold(), []).append(name)
+                for path in folder.iterdir():
+                    self._names[folder].setdefault(nfc(path.name).casefold(), []).append(path.name)
         alike = self._names[folder].get(nfc(part).casefold(), [])
         same = [name for name in alike if nfc(name) == nfc(part)] or alike
         return same[0] if len(same) == 1 else part
