@@ -37,9 +37,9 @@ def write_guide(
 
     Examples and parts come from at most ``per_class`` training pictures of each class of ``data`` (by default the data
     set that the run was trained on; paths of a table start at ``images_root``, by default at its folder); all that is
-    said of test pictures comes from ``RUN/evaluation.json``. What was predicted is kept for the next guide in ``RUN/guide-cache``, or in ``out``. Nothing is written into a model folder
-    without its run, which people give to others: for one, ``out`` is needed.
-    Raises RunError, DataError or ConfigError.
+    said of test pictures comes from ``RUN/evaluation.json``. What was predicted is kept for the next guide in
+    ``RUN/guide-cache``, or in ``out``. Nothing is written into a model folder without its run, which people give to
+    others: for one, ``out`` is needed. Raises RunError, DataError or ConfigError.
     """
     if per_class < 1:
         raise ConfigError(f"per_class is {per_class}; at least 1 picture of each class is needed.")
