@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float32
 from numpy import ndarray
 
@@ -53,10 +54,14 @@ def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> R
         crops = view_features(job, net, layer, views_in(job, taught, frames), size)
         targets = [in_frame(as_box(box), frame) for box, frame in zip(objects.teachers, frames, strict=True)]
         crop = crops.head(crops.fit(np.array(targets), robust=True))
-        windows = CropMaps.of(job, net, layer, objects, taught, size).windows(job, objects, job.config.marks.side)
-        mark = windows.head(detectors(windows.values, marks.places))
-        picture_arrays, crop_arrays, mark_arrays = (
-            {name: value.numpy() for name, value in head.state_dict().items()} for head in (picture, crop, mark)
+        maps = CropMaps.of(job, net, layer, objects, taught, size)
+        heads = []
+        for number, side in enumerate(marks.sides):
+            windows = maps.windows(job, objects, side)
+            heads.append(windows.head(detectors(windows.values, marks.places[:, number : number + 1])))
+        mark_last, mark_middle = (torch.cat([getattr(head, name) for head in heads]) for name in ("last", "middle"))
+        picture_arrays, crop_arrays = (
+            {name: value.numpy() for name, value in head.state_dict().items()} for head in (picture, crop)
         )
         return Readout(
             layer=layer,
@@ -66,9 +71,9 @@ def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> R
             crop_last=crop_arrays["last"],
             crop_middle=crop_arrays["middle"],
             crop_bias=crop_arrays["bias"],
-            mark_last=mark_arrays["last"],
-            mark_middle=mark_arrays["middle"],
+            mark_last=mark_last.numpy(),
+            mark_middle=mark_middle.numpy(),
         )
 
-    settings = [size, job.config.marks.side, job.config.seed]
+    settings = [size, job.config.seed]
     return job.step("readout", Readout, settings, [trained, objects, marks], compute)
