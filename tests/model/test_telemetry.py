@@ -1,6 +1,6 @@
 """Nothing that we start tells anybody anything. Oracle: the kernel, which ends the process at its first socket.
 
-Left out: int8, whose quantiser makes a UUID, for which the C library looks up a network card by a socket that sends nothing.
+Left out: int8, whose quantiser makes a UUID: the C library looks up a network card by a socket that sends nothing.
 """
 
 from __future__ import annotations
