@@ -17,9 +17,9 @@ Detectors are linear, and so is the mean over a window: a detector is a map ``w_
 is its answer. So a prediction finds all marks from one pass of the object's crop. A mark has one number in every
 picture. OPAM takes parts from selective search, which differ from picture to picture, and aligns them afterwards.
 
-4. Which groups, and how large a square, is chosen by what they tell: of all squares tried the one that names most of the
-   training pictures rightly together with those chosen before, each picture by a ridge that has not seen it. It is added
-   while it gains more pictures than it loses by more than chance, which is the root of both together.
+4. Which groups, and how large a square, is chosen by what they tell: of all squares tried the one that names most of
+   the training pictures rightly together with those chosen before, each picture by a ridge that has not seen it. It is
+   added while it gains more pictures than it loses by more than chance, which is the root of both together.
 """
 
 from __future__ import annotations

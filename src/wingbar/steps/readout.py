@@ -6,7 +6,7 @@ regressions and detectors are fitted again, on the same pictures, to the same bo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -14,7 +14,10 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from wingbar.boxes import as_box
+from wingbar.model.torch_runtime import view_net_of
 from wingbar.nets.middle import middle_layer
+from wingbar.nets.outputs import ViewNet
+from wingbar.nets.saliency_head import MapNet
 from wingbar.opam.corners import in_frame
 from wingbar.opam.marks import detectors
 from wingbar.steps.corners import Objects, view_features, views_in
@@ -38,6 +41,14 @@ class Readout(StepResult):
     crop_bias: Float32[ndarray, "4"]
     mark_last: Float32[ndarray, "marks channels"]
     mark_middle: Float32[ndarray, "marks fewer"]
+
+    def arrays(self) -> dict[str, ndarray]:
+        """All of them by name, as a model keeps them."""
+        return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), ndarray)}
+
+    def view_net(self, net: MapNet) -> ViewNet:
+        """The trained net with what is read off its maps."""
+        return view_net_of(net, self.layer, self.arrays())
 
 
 def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> Readout:
