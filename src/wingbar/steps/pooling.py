@@ -66,4 +66,3 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
         )
 
     return job.step("pooling", PoolingWeights, [job.config.prediction_size()], [trained, readout, marks], compute)
-
