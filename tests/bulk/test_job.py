@@ -22,7 +22,6 @@ from wingbar._system.locks import locked
 from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
 from wingbar.bulk.job import BulkJob
 from wingbar.cli import main
-from wingbar.cli.many import described_progress, progress
 from wingbar.data.listing import listed
 from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.images import Source
@@ -234,17 +233,6 @@ def test_chunks_are_named_by_all_that_they_depend_on() -> None:
         others[0].file
     ]
     assert foreign_chunks([one.file], [Chunk(one.file, 2)]) == []
-
-
-def test_time_left_is_told_without_a_terminal(capsys) -> None:
-    assert (
-        described_progress(250_000, 1_000_000, 100.0) == "250,000 of 1,000,000 pictures, 100.0 pictures/s, 2:05:00 left"
-    )
-    with progress(1, 3) as (advance, say):
-        advance()
-        say("skipped: [b]x")
-        advance()
-    assert capsys.readouterr().err.startswith("skipped: [b]x\n3 of 3 pictures, ")
 
 
 def test_a_table_a_folder_and_an_archive_are_answered_as_by_predict(

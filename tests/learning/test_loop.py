@@ -14,7 +14,7 @@ from PIL import Image
 from wingbar.learning.checkpoint import Checkpoint
 from wingbar.learning.hardware import Hardware
 from wingbar.learning.history import Epoch, History, finished
-from wingbar.learning.loop import Watch, fit, judge, normalize, predict_logits
+from wingbar.learning.loop import Watch, fit, normalize, predict_logits
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.views import Mix, View
 from wingbar.nets import create
@@ -50,8 +50,8 @@ def small_net(dropout: float = 0.2) -> torch.nn.Module:
 def train(views, hardware, recipe=RECIPE, validation=None, net=None, **options):
     net = net or small_net()
     mixes = [Mix(view.path, view.label, {"picture": [(None, -1)]}, {"picture": 1.0}) for view in views[:12]]
-    judged = views[12:] if validation is None else validation
-    return net, fit(net, mixes, judged, recipe, size=32, seed=5, hardware=hardware, **options)
+    validated = views[12:] if validation is None else validation
+    return net, fit(net, mixes, validated, recipe, size=32, seed=5, hardware=hardware, **options)
 
 
 def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -168,13 +168,6 @@ def test_history_keeps_the_first_best_and_stops_when_patience_ends() -> None:
     assert not finished(history, replace(RECIPE, epochs=9))
     assert finished(history, replace(RECIPE, epochs=5))
     assert History.from_json(history.to_json()) == history
-
-
-def test_each_view_is_judged_by_its_own_head() -> None:
-    scores = torch.arange(12.0).view(2, 6)  # two heads of three classes
-    assert judge(scores, torch.tensor([0, 1]), 3).tolist() == [[0, 1, 2], [9, 10, 11]]
-    assert judge(scores, torch.tensor([-1, -1]), 3).tolist() == [[1.5, 2.5, 3.5], [7.5, 8.5, 9.5]]
-    assert judge(scores, torch.tensor([-1, -1]), 6) is scores
 
 
 def test_frozen_norms_keep_their_statistics(views, hardware) -> None:

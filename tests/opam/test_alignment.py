@@ -6,6 +6,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import cosine_similarity
 
@@ -64,7 +65,9 @@ def test_any_number_of_parts(parts: int) -> None:
     assert len(set(clusters.tolist())) == min(parts, 2)
 
 
-def test_each_part_is_judged_by_its_own_head_where_there_are_several() -> None:
-    logits = np.arange(12.0).reshape(2, 6)
-    assert logits_by_cluster(logits, np.array([1, 0]), 3).tolist() == [[3, 4, 5], [6, 7, 8]]
-    assert logits_by_cluster(logits[:, :3], np.array([1, 0]), 3).tolist() == logits[:, :3].tolist()
+@pytest.mark.parametrize("made", [np.array, torch.tensor])
+def test_each_part_has_the_logits_of_its_clusters_head(made) -> None:
+    logits = made([[0.0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]])  # two heads of three classes
+    assert logits_by_cluster(logits, made([1, 0]), 3).tolist() == [[3, 4, 5], [6, 7, 8]]
+    assert logits_by_cluster(logits, made([-1, 1]), 3).tolist() == [[1.5, 2.5, 3.5], [9, 10, 11]]
+    assert logits_by_cluster(logits, made([-1, -1]), 6) is logits

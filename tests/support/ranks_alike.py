@@ -71,7 +71,7 @@ def shares_weights(world: World) -> None:
     again.restore(state)
     taken = dict(again.state())
     assert taken.keys() == state.keys() and all(torch.equal(taken[name], state[name]) for name in state)
-    judged = dict(sharded.judged().named_parameters())
+    judged = dict(sharded.candidate().named_parameters())
     assert all(torch.equal(judged[name], state[f"average.module.{name}"]) for name in judged)
 
 

@@ -1,20 +1,16 @@
-"""Commands that learn and judge."""
+"""Commands that train and evaluate."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from wingbar.cli.options import NOT_GIVEN, Device, Flag
-
-if TYPE_CHECKING:
-    from wingbar.config import Config
 
 
 @dataclass
@@ -35,17 +31,9 @@ class Train:
     """Say nothing but errors."""
     debug: Flag = False
     """Show the traceback of an error."""
-    base: ClassVar[Any]
-    """A `Config`: the settings that hold where no option says otherwise."""
-    options: ClassVar[Any]
-    """What the options for settings say; they are added by `cli.settings`, once this command is asked for."""
-
-    @cached_property
-    def settings(self) -> Config:
-        """The settings of the run. Raises ConfigError."""
-        from wingbar.cli.settings import chosen_settings
-
-        return chosen_settings(self.base, self.options)
+    settings: ClassVar[Any]
+    """The `Config` of the run. `cli.settings` adds it, with an option for each setting, once this command is asked for;
+    reading it raises ConfigError where the options do not go together."""
 
     def run(self) -> int:
         from wingbar.pipeline import train

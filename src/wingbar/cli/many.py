@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,9 +11,6 @@ import tyro
 
 from wingbar.cli.models import told_unreadable
 from wingbar.cli.options import Device, Flag
-
-EVERY = 30.0
-"""Seconds between two lines of progress where there is no terminal."""
 
 
 @dataclass
@@ -47,6 +41,9 @@ class PredictMany:
     """Show the traceback of an error."""
 
     def run(self) -> int:
+        from rich.console import Console
+
+        from wingbar._system.progress import counted
         from wingbar.bulk.job import BulkJob
         from wingbar.recognizer import load
 
@@ -55,52 +52,15 @@ class PredictMany:
         for line in job.passed_over.lines():
             print(line, file=sys.stderr)
         failed = sum(job.unreadable.values())
-        with progress(job.answered, job.total) as (advance, say):
-            for prediction in job.run(self.batch_size):
+        console = Console(file=sys.stderr, highlight=False)
+        with counted(console, "pictures", job.total, job.answered) as advance:
+            for done, prediction in enumerate(job.run(self.batch_size), job.answered + 1):
                 if prediction.error is not None:
                     failed += 1
-                    say(f"skipped: {prediction.error}")
-                advance()
+                    console.print(f"skipped: {prediction.error}", markup=False, soft_wrap=True)
+                advance(done)
         print(
             f"{len(job.plan)} files in {self.out}: {job.total} pictures, {job.answered} of them from before",
             file=sys.stderr,
         )
         return told_unreadable(failed, job.total)
-
-
-@contextmanager
-def progress(kept: int, total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
-    """On standard error: a bar with the time left, or now and then a line where there is no terminal.
-
-    Gives what is to be called after each picture, and what says a line between.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(file=sys.stderr, highlight=False)
-    if console.is_terminal:
-        with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:
-            task = bar.add_task("pictures", total=total, completed=kept)
-            yield lambda: bar.advance(task), lambda text: console.print(text, markup=False, soft_wrap=True)
-        return
-    done, started = kept, time.monotonic()
-    last = started
-
-    def advance() -> None:
-        nonlocal done, last
-        done, now = done + 1, time.monotonic()
-        if now - last >= EVERY or done == total:
-            last = now
-            print(
-                described_progress(done, total, (done - kept) / max(now - started, 1e-9)), file=sys.stderr, flush=True
-            )
-
-    yield advance, lambda text: print(text, file=sys.stderr, flush=True)
-
-
-def described_progress(done: int, total: int, rate: float) -> str:
-    """How far it is, at ``rate`` pictures a second."""
-    minutes, seconds = divmod(round((total - done) / rate), 60)
-    hours, minutes = divmod(minutes, 60)
-    left = f"{hours}:{minutes:02d}:{seconds:02d}"
-    return f"{done:,} of {total:,} pictures, {rate:.1f} pictures/s, {left} left"

@@ -11,6 +11,7 @@ import inspect
 import re
 import typing
 from dataclasses import field, fields, is_dataclass, make_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +33,8 @@ def train_command(file: Path | None) -> type[Train]:
     base = read_config(file) if file else Config()
     options = settings_options(base)
     added = ("options", Annotated[options, tyro.conf.arg(name="")], field(default_factory=options))
-    command = make_dataclass("Train", [added], bases=(Train,), namespace={"base": base})
+    settings = cached_property(lambda command: chosen_settings(base, command.options))
+    command = make_dataclass("Train", [added], bases=(Train,), namespace={"settings": settings})
     command.__doc__ = Train.__doc__
     return command
 

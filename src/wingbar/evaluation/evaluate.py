@@ -208,7 +208,7 @@ def _figures(
     failed = {key for key, _ in failures}
     return Evaluation(
         classify(fused, labels, recognizer.classes, seed=seed),
-        stream_combinations(streams, recognizer.fusion_weights, labels),
+        stream_combinations(streams, recognizer.fuse, labels),
         _localization(judged, dataset, boxes, seed),
         _parts(judged, seed),
         tuple(sample.key not in failed and bool(next(right)) for sample in samples),

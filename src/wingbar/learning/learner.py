@@ -1,4 +1,4 @@
-"""A net that learns: what its optimiser changes, and what is kept of it."""
+"""A net in training with its optimiser and its moving average: the state that is saved and restored."""
 
 from __future__ import annotations
 
@@ -33,18 +33,22 @@ class Learner:
     wrapped_net: Any
     wrapped_optimizer: Any
 
-    def judged(self) -> MapNet:
-        """What is validated and kept: the moving average where there is one. Every rank has to ask."""
-        kept = self.net if self.average is None else self.average.module
+    def candidate(self) -> MapNet:
+        """The net that is validated and may be kept: the moving average where there is one.
+
+        All ranks have to call this together, because weights of which each holds a part are gathered.
+        """
+        current = self.net if self.average is None else self.average.module
         if self.net is self.plain:
-            return kept
-        self.plain.load_state_dict({name: whole(tensor) for name, tensor in kept.state_dict().items()})
+            return current
+        self.plain.load_state_dict({name: whole(tensor) for name, tensor in current.state_dict().items()})
         return self.plain
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor that the next step depends on, whole, by name: ``net.``, ``average.``, ``optimizer.`` and so on.
+        """Name and whole tensor of everything that the next step depends on; names begin with ``net.``,
+        ``average.`` or ``optimizer.``.
 
-        Every rank has to ask for all of them.
+        All ranks have to iterate over all of them together, because sharded tensors are gathered.
         """
         for kind, module in self._modules().items():
             for name, tensor in module.state_dict().items():
@@ -55,7 +59,7 @@ class Learner:
                     yield f"optimizer.{index}.{name}", whole(torch.as_tensor(value))
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Put back what `state` took, of however many ranks."""
+        """Load what `state` gave, also where the number of ranks was another one."""
         for kind, module in self._modules().items():
             held = module.state_dict()
             module.load_state_dict({name: as_held(part, state[f"{kind}.{name}"]) for name, part in held.items()})
@@ -72,9 +76,12 @@ class Learner:
 
 
 def learner_of(net: MapNet, recipe: Recipe, hardware: Hardware) -> Learner:
-    """Make ``net`` ready to learn, or, where ranks share its weights out, a copy of it."""
+    """Prepare ``net`` for training: with optimiser and moving average, wrapped by Fabric.
+
+    Where the weights are sharded over ranks, a copy of ``net`` is trained in its place.
+    """
     fabric, strategy = hardware.fabric, hardware.fabric.strategy
-    # Shares have to be cut from contiguous weights.
+    # Only contiguous weights can be sharded.
     learning = deepcopy(net).to(memory_format=torch.contiguous_format) if hardware.sharded else net
     wrapped = fabric.setup_module(learning, move_to_device=False)
     average = None

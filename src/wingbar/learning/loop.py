@@ -1,24 +1,25 @@
 """The one training loop: every net of every method learns here.
 
-Device, precision and gradients' clipping are Lightning Fabric's; the loop is ours. An epoch's end is
-written down whole, and all randomness comes from (seed, epoch, index), so a training that was cut off
-goes on to the very weights that an uninterrupted one reaches.
+Lightning Fabric handles the device, the precision and the clipping of gradients; the loop is ours. The complete state
+is saved after each epoch, and all random numbers are derived from (seed, epoch, index). So a training that was
+interrupted resumes and reaches exactly the weights of an uninterrupted one.
 
-Several ranks share each batch out: DistributedDataParallel, or `shard`, averages their gradients, weighted here so that
-the mean is that of the whole batch. Batch norms that are trained take the statistics of a rank's share on a CPU, of the
-whole batch on GPUs.
+Several ranks divide each batch among them. DistributedDataParallel, or `sharding.shard`, averages their gradients. The
+loss is weighted here so that this average is the gradient of the whole batch. Batch norms that are trained use the
+statistics of the rank's part of the batch on a CPU, and of the whole batch on GPUs.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,18 +39,19 @@ from wingbar.learning.recipe import Recipe
 from wingbar.learning.schedule import rate_at
 from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader, load_views
 from wingbar.nets.saliency_head import MapNet, normalize
+from wingbar.opam.alignment import logits_by_cluster
 
 
 @dataclass
 class Watch:
-    """Who is told how a training goes; each does nothing by default."""
+    """Functions that are called as a training goes on; each does nothing by default."""
 
     step: Callable[[int, int, int, float], None] = field(default=lambda epoch, step, steps, rate: None)
     """After each step: epoch, step, steps an epoch, pictures a second so far in this epoch."""
     epoch: Callable[[Epoch], None] = field(default=lambda epoch: None)
     """After each epoch."""
     say: Callable[[str], None] = field(default=lambda text: None)
-    """Of a checkpoint that cannot be used, and of memory that does not suffice."""
+    """With a message: a checkpoint cannot be used, or memory does not suffice."""
 
 
 def fit(
@@ -66,8 +68,9 @@ def fit(
 ) -> History:
     """Train ``net`` in place and leave it, in eval mode, with the weights of its best epoch.
 
-    Without validation views the last epoch is the best. With ``checkpoint`` the state after each epoch
-    is kept there, and a training found there goes on from it; a damaged one begins again.
+    ``mixes`` are the training pictures with the views that may be shown of each, ``size`` is the side of the squares
+    in pixels. Without ``validation`` views the last epoch is the best. With ``checkpoint`` the state is saved there
+    after each epoch, and a training that was interrupted resumes; where the checkpoint is damaged it begins again.
     Raises ConfigError for a batch of fewer pictures than ranks.
     """
     watch, world = watch or Watch(), hardware.world
@@ -88,14 +91,16 @@ def fit(
     )
     while not finished(history, recipe):
         sampler.epoch = len(history.epochs)
-        measured = run_epoch(learner, loader, sampler, recipe, portions, hardware, watch)
+        # Dropout's draws: the same after a resume, and different ones on every rank.
+        with seeded((seed * 100_003 + sampler.epoch) * world.size + world.rank, device):
+            measured = run_epoch(learner, loader, sampler, recipe, portions, hardware, watch)
         if not recipe.frozen_norms:
             world.average(running_statistics(learner.net, learner.average))
-        kept = learner.judged()
-        val_loss, val_accuracy = validate(kept, validation, size, recipe, hardware)
+        candidate = learner.candidate()
+        val_loss, val_accuracy = validate(candidate, validation, size, recipe, hardware)
         history = history.add(replace(measured, val_loss=val_loss, val_accuracy=val_accuracy))
         if history.best == sampler.epoch or not validation:
-            best = {name: tensor.detach().cpu().clone() for name, tensor in kept.state_dict().items()}
+            best = {name: tensor.detach().cpu().clone() for name, tensor in candidate.state_dict().items()}
             history = replace(history, best=sampler.epoch)
         if checkpoint is not None:
             write_down(checkpoint, learner, best, history, portions, world)
@@ -106,9 +111,9 @@ def fit(
 
 
 def portions_of(net: MapNet, size: int, batch_size: int, recipe: Recipe, hardware: Hardware, watch: Watch) -> Portions:
-    """In how many portions memory lets a training take its batches.
+    """The portions that batches are divided into so that a step fits into the free memory.
 
-    Several ranks never divide a batch: all of them have to compute the same portions.
+    With several ranks batches are never divided: all ranks would have to divide alike.
     """
     world, free = hardware.world, free_memory() if hardware.device.type == "cpu" else None
     portions = Portions(world.size == 1 and (recipe.frozen_norms or not list(batch_norms(net))), watch.say)
@@ -128,7 +133,7 @@ def taken_up(
     hardware: Hardware,
     watch: Watch,
 ) -> tuple[History, dict[str, Tensor]]:
-    """Take up a training of ``steps`` an epoch where the checkpoint left it: its epochs so far and its best weights."""
+    """Resume a training of ``steps`` an epoch from the checkpoint; returns its epochs so far and its best weights."""
     stored = hardware.world.first(lambda: read(checkpoint, watch))
     if stored is None:
         return History(), {}
@@ -158,17 +163,18 @@ def write_down(
     portions: Portions,
     world: World,
 ) -> None:
-    """Keep the end of an epoch. Every rank has its part in each tensor, and the first alone keeps the whole."""
+    """Save the state after an epoch. All ranks gather each tensor; the first one writes the file."""
     state = {name: tensor for name, tensor in learner.state() if world.rank == 0}
     state |= {f"best.{name}": tensor for name, tensor in best.items()}
     world.first(partial(checkpoint.write, state, {**history.to_json(), "portions": portions.count}))
 
 
 def rehearse(net: Any, done: int, size: int, recipe: Recipe, hardware: Hardware) -> None:
-    """Bring ranks that go on after ``done`` steps to where they were, by passes there and back that teach nothing.
+    """Run up to two forward and backward passes on blank pictures, for ranks that resume after ``done`` steps.
 
-    DistributedDataParallel learns in its first two steps in what order gradients come, and from the third on adds them
-    up in other portions, so in another order. What the passes change in the net is put back or set to zero next.
+    DistributedDataParallel records the order of the gradients in its first two steps. From the third step on it adds
+    them up in that order, in other portions. The passes repeat this record, so that a resumed training adds up in the
+    same order as an uninterrupted one. The caller restores the weights and zeroes the gradients that they change.
     """
     training_mode(net, recipe)
     blank = torch.zeros(2, 3, size, size, device=hardware.device)  # batch norms want two
@@ -187,10 +193,8 @@ def run_epoch(
 ) -> Epoch:
     """One pass over the training pictures; validation figures are left at nan and filled in later."""
     world, epoch, net, optimizer = hardware.world, sampler.epoch, learner.wrapped_net, learner.wrapped_optimizer
-    # Dropout's draws: the same after a resume, and each rank's its own.
-    torch.manual_seed((sampler.seed * 100_003 + epoch) * world.size + world.rank)
     training_mode(net, recipe)
-    steps, seen, total, started = len(loader), 0, torch.zeros((), device=hardware.device), time.perf_counter()
+    steps, shown, total, started = len(loader), 0, torch.zeros((), device=hardware.device), time.perf_counter()
     rate, descending = 0.0, partial(descend, net, sampler.batch_size, recipe, hardware)
     for step, batch in enumerate(loader):
         rate = rate_at(epoch + step / steps, recipe)
@@ -201,18 +205,27 @@ def run_epoch(
         optimizer.step()
         if learner.average is not None:
             learner.average.update(learner.net, step=epoch * steps + step)
-        seen += sampler.batch_size
-        watch.step(epoch, step + 1, steps, seen / (time.perf_counter() - started))
-    nan, every = float("nan"), sum(world.gather(lambda: float(total)))
-    return Epoch(epoch, every / seen, nan, nan, rate, seen / (time.perf_counter() - started))
+        shown += sampler.batch_size
+        watch.step(epoch, step + 1, steps, shown / (time.perf_counter() - started))
+    nan, loss = float("nan"), sum(world.gather(lambda: float(total)))
+    return Epoch(epoch, loss / shown, nan, nan, rate, shown / (time.perf_counter() - started))
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within the context torch draws by ``seed``; afterwards it draws as if there had been no context."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def descend(
     net: Any, batch_size: int, recipe: Recipe, hardware: Hardware, pixels: Tensor, labels: Tensor, clusters: Tensor
 ) -> Float[Tensor, ""]:
-    """Add what these pictures of a batch of ``batch_size`` have in its gradient; gives their summed loss."""
+    """Add the gradient of some pictures of a batch of ``batch_size`` to the net's; returns their summed loss."""
     labels = labels.to(hardware.device)
-    logits = judge(net(normalize(pixels.to(hardware.device), net)), clusters, net.num_classes)
+    outputs = net(normalize(pixels.to(hardware.device), net))
+    logits = logits_by_cluster(outputs, clusters.to(hardware.device), net.num_classes)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
     hardware.fabric.backward(loss * (len(labels) * hardware.world.size / batch_size))
     return loss.detach() * len(labels)
@@ -224,7 +237,7 @@ def batch_norms(net: nn.Module) -> Iterator[_BatchNorm]:
 
 
 def running_statistics(*nets: nn.Module | None) -> Iterator[Tensor]:
-    """The means and variances that batch norms have gathered: each rank's own until they are averaged."""
+    """The running means and variances of all batch norms. They differ between ranks until they are averaged."""
     for net in nets:
         for norm in batch_norms(net) if net is not None else ():
             yield from (statistic for statistic in (norm.running_mean, norm.running_var) if statistic is not None)
@@ -235,20 +248,6 @@ def training_mode(net: nn.Module, recipe: Recipe) -> None:
     net.train()
     for norm in batch_norms(net) if recipe.frozen_norms else ():
         norm.eval()
-
-
-def judge(
-    scores: Float[Tensor, "batch outputs"], clusters: Int[Tensor, "batch"], classes: int
-) -> Float[Tensor, "batch classes"]:
-    """Each view's logits from the head of its own cluster; cluster -1: the mean over the heads.
-
-    With one head (all nets but a PartNet with a head for each cluster) these are the scores themselves.
-    """
-    if scores.shape[1] == classes:
-        return scores
-    heads = scores.unflatten(1, (-1, classes))
-    of_cluster = heads[torch.arange(len(heads), device=heads.device), clusters.to(heads.device).clamp(min=0)]
-    return torch.where(clusters.to(heads.device)[:, None] >= 0, of_cluster, heads.mean(1))
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
@@ -273,11 +272,11 @@ def predict_logits(
     """Logits float32 [views, classes] and labels [views], on the CPU, views as they are."""
     net.eval()
 
-    def judged() -> Iterator[tuple[Tensor, Tensor]]:
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
         for pixels, targets, clusters in fixed_loader(views, size, batch_size, hardware.workers, hardware.world):
             with hardware.fabric.autocast():
-                scores = net(normalize(pixels.to(hardware.device), net)).float().cpu()
-            yield judge(scores, clusters, net.num_classes), targets
+                outputs = net(normalize(pixels.to(hardware.device), net)).float().cpu()
+            yield logits_by_cluster(outputs, clusters, net.num_classes), targets
 
-    logits, labels = zip(*hardware.world.collect(judged), strict=True)
+    logits, labels = zip(*hardware.world.collect(batches), strict=True)
     return torch.cat(logits), torch.cat(labels)

@@ -14,7 +14,7 @@ group means, standardised over the training parts, and give the parts of one pic
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -67,11 +67,18 @@ def align_parts(
     return assign_parts(answers, alignment.mean, alignment.deviation, settings.rule)
 
 
-def logits_by_cluster(
-    logits: Float[ndarray, "n outputs"], clusters: Int[ndarray, "n"], classes: int
-) -> Float[ndarray, "n classes"]:
-    """Each part's logits from the head of its own cluster, where there is more than one head."""
-    return logits.reshape(len(logits), -1, classes)[np.arange(len(logits)), clusters * (logits.shape[1] > classes)]
+def logits_by_cluster(logits: Any, clusters: Any, classes: int) -> Any:
+    """The logits ``[n, classes]`` of ``n`` views of parts, each from the head of its cluster.
+
+    ``logits`` ``[n, heads * classes]`` are those of all heads, ``clusters`` ``[n]`` are whole numbers; for cluster -1
+    the result is the mean over the heads. Both are arrays, or tensors on one device, which keep their gradients. With
+    one head there is nothing to choose, and its logits are returned as they are.
+    """
+    if logits.shape[1] == classes:
+        return logits
+    heads = logits.reshape(len(logits), -1, classes)
+    has_head = (clusters >= 0)[:, None]
+    return heads[range(len(heads)), clusters] * has_head + heads.mean(1) * ~has_head
 
 
 def similarity(weight: Float[ndarray, "neurons inputs"]) -> Float[ndarray, "neurons neurons"]:

@@ -22,7 +22,7 @@ from numpy import ndarray
 from scipy import ndimage
 
 from wingbar._system.settings import within
-from wingbar.boxes import Box, area, as_box, intersection, iou, whole
+from wingbar.boxes import Box, area, as_box, box_of_mask, intersection, iou, whole
 from wingbar.errors import ConfigError
 from wingbar.opam.maps import resize_map, working_size
 
@@ -122,13 +122,12 @@ def locate_object(
     when nothing is above the threshold (a constant map).
     """
     mask = largest_region(saliency > threshold(saliency, method, value))
-    if not mask.any():
+    region = box_of_mask(mask)
+    if region is None:
         return whole(size)
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    height, width = mask.shape
-    sx, sy = size[0] / width, size[1] / height
-    x1, y1 = int(columns[0] * sx), int(rows[0] * sy)
-    x2, y2 = round((columns[-1] + 1) * sx), round((rows[-1] + 1) * sy)
+    sx, sy = size[0] / mask.shape[1], size[1] / mask.shape[0]
+    x1, y1 = int(region[0] * sx), int(region[1] * sy)
+    x2, y2 = round(region[2] * sx), round(region[3] * sy)
     return (x1, y1, min(max(x2, x1 + 1), size[0]), min(max(y2, y1 + 1), size[1]))
 
 

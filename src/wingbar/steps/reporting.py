@@ -1,4 +1,4 @@
-"""Who is told how a run goes: the terminal (rich progress, or plain lines where there is none) and TensorBoard."""
+"""Reports of a run's progress: to the terminal (a bar, or plain lines where there is none) and to TensorBoard."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from wingbar._system.files import writing
+from wingbar._system.progress import bar, counted
 from wingbar.learning.history import Epoch
 from wingbar.learning.loop import Watch
 
 FIRST_STEPS = 8
 """Training steps after which the whole run's time is estimated."""
-EVERY = 30.0
-"""Seconds from one line about a step's progress to the next, where there is no terminal to draw a bar on."""
 SCALARS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "pictures_per_second")
 T = TypeVar("T")
 
@@ -32,7 +30,6 @@ class Reporter:
         self.folder, self.idle = folder, idle
         quiet = quiet or idle
         self.console = Console(file=sys.stderr, quiet=quiet, highlight=False)
-        self.live = self.console.is_terminal and not quiet
 
     def say(self, text: str) -> None:
         """One line for people."""
@@ -47,15 +44,15 @@ class Reporter:
         if self.idle:
             yield Watch()
             return
-        started, seen = time.monotonic(), 0
+        started, timed = time.monotonic(), 0
         best = (-1, float("nan"))
-        with scalars(self.folder / "tensorboard" / name) as write, self._bar(name, epochs) as advance:
+        with scalars(self.folder / "tensorboard" / name) as write, bar(self.console, name, epochs) as advance:
 
             def step(epoch: int, done: int, steps: int, rate: float) -> None:
-                nonlocal seen
+                nonlocal timed
                 advance(epoch + done / steps)
-                seen += 1
-                if seen == min(FIRST_STEPS, steps):
+                timed += 1
+                if timed == min(FIRST_STEPS, steps):
                     minutes = (views_left - epoch * pictures) / rate / 60
                     self.say(f"  {rate:.0f} pictures/s; trainings need about {max(minutes, 0):.0f} min from here")
 
@@ -66,35 +63,15 @@ class Reporter:
                     best = (epoch.epoch, epoch.val_accuracy)
 
             yield Watch(step, end, self.say)
-        told = f"best epoch {best[0] + 1} of {epochs}, val_accuracy {best[1]:.3f}, "
-        self.say(f"  {name}: {told if best[1] == best[1] else ''}{time.monotonic() - started:.0f} s")
+        result = f"best epoch {best[0] + 1} of {epochs}, val_accuracy {best[1]:.3f}, "
+        self.say(f"  {name}: {result if best[1] == best[1] else ''}{time.monotonic() - started:.0f} s")
 
     def watched(self, results: Iterable[T], count: int) -> Iterator[T]:
-        """Hand on a step's ``count`` results as they come, and tell how far it is and what is left."""
-        started = told = time.monotonic()
-        with self._bar("so far", count) as advance:
+        """Yield a step's ``count`` results as they come, and report the progress and the time left."""
+        with counted(self.console, "so far", count) as advance:
             for done, result in enumerate(results, 1):
                 yield result
                 advance(done)
-                now = time.monotonic()
-                if now - told >= EVERY and not self.live:
-                    told, left = now, (now - started) / done * (count - done)
-                    self.say(f"  {done / count:.0%}, about {left / 60:.0f} min left")
-
-    @contextmanager
-    def _bar(self, name: str, total: int) -> Iterator[Callable[[float], None]]:
-        if not self.live:
-            yield lambda done: None
-            return
-        columns = (
-            TextColumn("  {task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(name, total=total)
-            yield lambda done: progress.update(task, completed=done)
 
 
 @contextmanager
