@@ -32,4 +32,5 @@ def _has_place() -> bool:
     in, and run the code that it finds there.
     """
     home = os.path.expanduser("~")  # noqa: PTH111 # as numba asks; pathlib would raise
-    return bool(numba.config.CACHE_DIR) or Path(os.environ.get("XDG_CACHE_HOME", home)).is_absolute()
+    place = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME", home)
+    return Path(place).is_absolute()
