@@ -103,10 +103,10 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a model on labelled pictures, and write the figures to ``evaluation.json``.
 
-    ``run`` is a run folder, or a model's folder; with ``runtime="onnx"`` it is an exported model. ``data`` is a data set
-    in any layout, by default the one that the model was trained on. Its test split is used, or all of it where it has
-    none. Classes are matched by their names; the result lists classes without pictures and classes that the model does
-    not have. Paths of a table start at ``images_root``, by default at the table's folder. ``batch_size`` pictures are
+    ``run`` is a run folder, or a model's folder; with ``runtime="onnx"`` it is an exported model. ``data`` is a data
+    set in any layout, by default the one that the model was trained on. Its test split is used, or all of it where it
+    has none. Classes are matched by their names; the result lists classes without pictures, and classes unknown to the
+    model. Paths of a table start at ``images_root``, by default at the table's folder. ``batch_size`` pictures are
     predicted at a time, and ``seed`` draws the bootstrap samples of the intervals.
 
     The result is written to the folder ``out``, by default ``run``; a model's folder without its run needs ``out``.

@@ -61,8 +61,8 @@ class Exported:
 def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Exported]:
     """Write the nets of a model to the folder ``out`` as ONNX files, which take uint8 pixels ``[n, 3, side, side]``.
 
-    ``run`` is a run folder, or a model's folder. With ``int8`` the weights take one byte each; the result then states the
-    largest differences from the model, which have no limit. Without it a file whose outputs differ by more than
+    ``run`` is a run folder, or a model's folder. With ``int8`` the weights take one byte each; the result then states
+    the largest differences from the model, which have no limit. Without it a file whose outputs differ by more than
     `TOLERANCE` from the model's is an error. ``out`` may hold an older export, which is replaced.
 
     Raises RunError for a model that is missing or damaged, and where ``out`` holds a run or another model; ExportError
