@@ -183,8 +183,16 @@ def load_views(views: Dataset, batches: Iterable[Any], workers: int, **options: 
     """A loader of these batches whose ``workers`` processes have a lower priority than the process that computes.
 
     Threads that compute wait for one another, so a loader that takes the core of one delays all (docs/performance.md).
+    The loader has a generator of its own, so that it draws nothing from the process's.
     """
-    return ViewLoader(views, batch_sampler=batches, num_workers=workers, worker_init_fn=_give_way, **options)
+    return ViewLoader(
+        views,
+        batch_sampler=batches,
+        num_workers=workers,
+        worker_init_fn=_give_way,
+        generator=torch.Generator(),
+        **options,
+    )
 
 
 class ViewLoader(DataLoader):

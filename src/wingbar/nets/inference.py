@@ -23,7 +23,7 @@ def for_inference(net: Net, keep: str | None = None) -> Net:
 
     The outputs differ from the net's by at most 1e-5 of their largest value. Where they would differ more, because the
     net uses the output of a conv before its batch norm, the copy is not folded. ``net`` has to be float32; cast the
-    copy afterwards. On a CPU the convs are packed (see `wingbar.nets.packed`); they are fastest in channels-last format.
+    copy afterwards. On a CPU the convs are packed (see `wingbar.nets.packed`); channels-last format is the fastest.
     """
     plain = copy.deepcopy(net).eval().requires_grad_(False)
     folded = copy.deepcopy(plain)
