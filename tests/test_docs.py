@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in (
     "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/data-sets.md", "docs/data-check.md",
     "docs/serve.md", "docs/settings.md", "docs/method.md", "docs/reproduce.md", "docs/results.md",
-    "docs/performance.md", "docs/backbones.md", "docs/reliability.md", "docs/many-machines.md",
+    "docs/performance.md", "docs/backbones.md", "docs/reliability.md", "docs/many-machines.md", "docs/architecture.md",
 )]  # fmt: skip
 ONLY_PARSED = {
     "wingbar train CUB_200_2011 --out paper --recipe paper --net vgg19_bn_cam --size 224": "a net for a GPU, 70 epochs",
