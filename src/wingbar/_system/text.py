@@ -46,11 +46,6 @@ def folded(name: str) -> str:
     return nfc(" ".join("".join(x for x in letters if unicodedata.category(x) != "Cf").split()))
 
 
-def same_name(a: str, b: str) -> bool:
-    """Whether two names are equal but for case, spaces, invisible letters and the way accents are written."""
-    return folded(a) == folded(b)
-
-
 def plain_letters(name: str) -> str:
     """`folded`, without accents, punctuation and a number in front: ``002.Säger_Gans`` and ``sager-gans`` are equal.
 

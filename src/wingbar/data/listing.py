@@ -41,8 +41,8 @@ class UnlabelledPicture:
 def listed(source: Path, root: Path | None = None, pass_over: PassOver | None = None) -> Iterator[UnlabelledPicture]:
     """The pictures of a table, a folder or a tar archive.
 
-    Paths of a table start at ``root``, or else at the table's folder. ``pass_over`` hears of each file and folder in
-    a folder that is left out. Raises ``DataError`` where the source cannot be listed whole.
+    Paths of a table start at ``root``, or else at the table's folder. ``pass_over`` is called for each file and
+    folder that is left out. Raises ``DataError`` where the source cannot be listed whole.
     """
     if source.is_dir():
         yield from _tree(source, pass_over or Tally())
@@ -62,7 +62,7 @@ def listed(source: Path, root: Path | None = None, pass_over: PassOver | None = 
 def pictures_in(folder: Path, pass_over: PassOver) -> Iterator[Path]:
     """The files in a folder, at any depth, that are named like pictures, in the order of their names.
 
-    ``pass_over`` hears of all that is left out. Raises ``DataError`` where a folder cannot be listed.
+    ``pass_over`` is called for every path that is left out. Raises ``DataError`` where a folder cannot be listed.
     """
     for path in _files(folder, pass_over):
         if path.suffix.lower() in EXTENSIONS:
