@@ -89,8 +89,8 @@ class Recognizer:
 
         A picture is a path, the bytes of a file, a Pillow image, or an array ``[height, width]`` or
         ``[height, width, 1 | 3 | 4]`` of uint8, uint16 or bool. For a list or tuple the result is a list,
-        computed ``batch_size`` pictures at a time; all predictions are in memory at once, so use `predict_many` for more than a few hundred. Boxes are
-        ``(x1, y1, x2, y2)``, half-open, in pixels of the upright original.
+        computed ``batch_size`` pictures at a time; all predictions are in memory at once, so use `predict_many` for
+        more than a few hundred. Boxes are ``(x1, y1, x2, y2)``, half-open, in pixels of the upright original.
 
         Raises PictureError for a single picture that cannot be read; among several its prediction has ``error`` set.
 
