@@ -29,8 +29,9 @@ LOCATING_FACTOR = 2.6
 class Config:
     """Settings of a run. Sections and lesser keys are set in a TOML file."""
 
-    method: Literal["opam", "plain"] = "opam"
-    """All of OPAM, or one net on whole pictures (the baseline)."""
+    method: Literal["field-marks", "opam", "plain"] = "opam"
+    """Field marks: one net for the picture, the object and its marks; the paper's OPAM, with a net for each; or one net
+    on whole pictures, the baseline."""
     net: str = "mobilenetv2_100"
     """Backbone: a Res2Net of ours, vgg19_bn_cam, or any of timm's."""
     weights: str = "imagenet"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ OPAM_STEPS = (
     "box-regression", "objectnet", "parts", "alignment", "partnet", "fusion",
 )  # fmt: skip
 CROP_NETS = ("objectnet", "partnet")
+MARKS_STEPS = (
+    "data", "proposals", "guidenet", "discriminant", "corners", "marks", "viewnet", "readout", "pooling",
+)  # fmt: skip
 
 
 def train(
@@ -89,10 +93,10 @@ def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Stor
         job = steps.Job(config, dataset.classes, samples, pictures, store, hardware, reporter, plan)
         announce(job, dataset, names)
         with threads_for(world.each(lambda: steps.try_sizes(job))):
-            learned = opam(job) if config.method == "opam" else plain(job)
+            learned = METHODS[config.method](job, None)
             if config.refit:
                 job = dataclasses.replace(job, refit=True)
-                learned = opam(job, learned.attention) if config.method == "opam" else plain(job)
+                learned = METHODS[config.method](job, learned)
         world.first(lambda: steps.write_model(job, dataset, learned))
 
 
@@ -100,17 +104,49 @@ def step_names(config: Config) -> tuple[str, ...]:
     """The steps that a run with these settings is made of."""
     if config.method == "plain":
         return PLAIN_STEPS
+    if config.method == "field-marks":
+        return tuple(name for name in MARKS_STEPS if name != "guidenet" or config.weights == "none")
     return tuple(name for name in OPAM_STEPS if name != "filternet" or config.filtering.enabled)
 
 
-def plain(job: steps.Job) -> steps.Learned:
-    """One net on whole pictures: the baseline, and OPAM's FilterNet."""
+def plain(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
+    """One net on whole pictures: the baseline, and OPAM's FilterNet. It chooses nothing that a refit could keep."""
     return steps.Learned(steps.learn(job, "filternet", steps.whole_pictures(job), {"picture": 1.0}, "picture", []))
 
 
-def opam(job: steps.Job, chosen: steps.Attention | None = None) -> steps.Learned:
-    """All of OPAM; ``chosen`` is what a run on the training cut found, whose choices a refit keeps."""
+def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
+    """One net for the whole picture, the object and its field marks; ``chosen`` as in `opam`."""
     pictures = steps.whole_pictures(job)
+
+    # Whose features tell objects and marks beforehand: the starting weights, or a net trained on whole pictures.
+    untrained = job.config.weights == "none"
+    guide = steps.learn(job, "guidenet", pictures, {"picture": 1.0}, "picture", []) if untrained else None
+
+    # The object: a map that splits it from the background, candidates' votes, corners read off features.
+    candidates = steps.proposals(job)
+    first = steps.first_boxes(job, candidates, guide)
+    objects = steps.object_corners(job, first, candidates, guide)
+
+    # Its field marks: places that all objects have, chosen by what they tell.
+    marks = steps.field_marks(job, objects, guide)
+
+    # One net learns from all views; objects and marks are read out of its own features, and the views pooled.
+    kinds = {
+        **pictures,
+        "object": steps.object_views(job, objects.boxes),
+        "mark": steps.mark_views(job, marks.boxes),
+    }
+    shares = {"picture": 0.2, "object": 0.3, "mark": 0.5}
+    net = steps.learn(job, "viewnet", kinds, shares, "object", [objects, marks], guide)
+    readout = steps.read_out(job, net, objects, marks)
+    known = chosen.field_marks if chosen else None
+    weights = known.pooling if known else steps.pooling(job, net, readout, marks)
+    return steps.Learned(net, field_marks=steps.FieldMarks(marks, readout, weights))
+
+
+def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
+    """All of OPAM; ``chosen`` is what a run on the training cut found, whose choices a refit keeps."""
+    pictures, known = steps.whole_pictures(job), chosen.attention if chosen else None
 
     # Patch filtering (III.A): candidates, and those of them that show the object.
     candidates = steps.proposals(job)
@@ -126,7 +162,7 @@ def opam(job: steps.Job, chosen: steps.Attention | None = None) -> steps.Learned
 
     # Object-level attention (III.B): saliency, then the object's box, first cut from a map, then learnt.
     looked, principal = steps.saliency(job, classnet), steps.principal_maps(job, classnet)
-    rule = chosen.map_boxes.rule if chosen else None
+    rule = known.map_boxes.rule if known else None
     cut = steps.map_boxes(job, classnet, looked, principal, candidates, rule)
     objects = steps.object_boxes(job, classnet, cut, candidates)
     kinds = {**pictures, "object": steps.object_views(job, objects.boxes)}
@@ -143,8 +179,13 @@ def opam(job: steps.Job, chosen: steps.Attention | None = None) -> steps.Learned
     )  # fmt: skip
 
     # Fusion (III.D): weights from pictures that no net was trained on.
-    weights = chosen.fusion if chosen else steps.fusion(job, looked, kinds, objectnet, partnet)
+    weights = known.fusion if known else steps.fusion(job, looked, kinds, objectnet, partnet)
     return steps.Learned(classnet, steps.Attention(cut, objects, aligned, objectnet, partnet, weights))
+
+
+METHODS: dict[str, Callable[[steps.Job, steps.Learned | None], steps.Learned]] = {
+    "field-marks": field_marks, "opam": opam, "plain": plain,
+}  # fmt: skip
 
 
 def training_plan(config: Config, samples: int, validation: int) -> dict[str, int]:
@@ -157,6 +198,9 @@ def training_plan(config: Config, samples: int, validation: int) -> dict[str, in
         first = config.base_recipe().epochs * count
         if config.method == "plain":
             return {"filternet": first}
+        if config.method == "field-marks":
+            follow = config.follow_recipe().epochs * count
+            return {"guidenet": first, "viewnet": follow} if config.weights == "none" else {"viewnet": first}
         folds = config.filtering.folds if config.filtering.enabled else None
         names = {None: [], 0: ["filternet"]}.get(folds, [f"filternet-{fold}" for fold in range(folds or 0)])
         share = first * (folds - 1) // folds if folds else first

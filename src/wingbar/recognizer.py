@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args, overload
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float, Float32, Int32
 from numpy import ndarray
 
 from wingbar._system.distributed import ALONE, World
@@ -21,6 +21,7 @@ from wingbar.data.checks import named
 from wingbar.errors import ConfigError, PictureError, RunError, suggestion
 from wingbar.images import READ_SIDE, Member, Picture, Source, cut_squares, read_picture
 from wingbar.model.card import Card
+from wingbar.model.field_marks import read_field_marks
 from wingbar.model.folder import Model, misstated, read_model
 from wingbar.model.onnx_runtime import OnnxRuntime
 from wingbar.model.runtime import PictureOutput, Runtime
@@ -29,11 +30,14 @@ from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.fusion import fuse, softmax
 from wingbar.opam.localization import box_from_map, vote_box
 from wingbar.opam.parts import choose_parts
+from wingbar.opam.pooling import Pooling, pool
 from wingbar.opam.proposals import ProposalSettings, propose
 from wingbar.opam.saliency import saliency_maps
 from wingbar.prediction import Part, Prediction
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+LEAST = 1e-12
+"""Stands for a probability whose logarithm would be none."""
 NO_BOXES = np.zeros((0, 4), np.int32)
 
 
@@ -53,10 +57,30 @@ class Recognizer:
         """Fusion weight of each stream."""
         return dict(self.card.fusion_weights)
 
+    def fuse(self, streams: Mapping[str, Float[ndarray, "*n classes"]]) -> Float[ndarray, "*n classes"]:
+        """Probabilities of some streams together, by the model's weights of them.
+
+        Weights that are all zero count alike.
+        """
+        weights = np.array([self.card.fusion_weights[name] for name in streams], dtype=float)
+        weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(weights), 1 / len(weights))
+        scores = np.stack(list(streams.values()))
+        if not self.card.has_marks:
+            return fuse(scores, weights)
+        return pool(np.log(np.maximum(scores, LEAST)), Pooling(tuple(weights), (1.0,) * len(weights)))
+
     def try_out(self) -> None:
         """Ask the nets about a grey square. Raises ValueError where their answers do not fit the card."""
         classes, side = len(self.classes), self.card.eval_size
         square = np.full((1, 3, side, side), 127, np.uint8)
+        if self.card.has_marks:
+            views = self.runtime.views(square)
+            fits = views.evidence.ndim == views.marks.ndim == 4 and views.evidence.shape[:2] == (1, classes)
+            fits &= views.logits.shape == (1, classes) and views.marks.shape[:2] == (1, len(self.card.mark_sides))
+            fits &= views.picture_corners.shape == views.crop_corners.shape == (1, 4)
+            if not fits or not all(np.isfinite(answer).all() for answer in views):
+                raise ValueError("what its net answers")
+            return
         try:
             output = self.runtime.picture(square)
             crops = {name: self.runtime.crops(name, square) for name in self.fusion_weights if name != "picture"}
@@ -152,6 +176,8 @@ class Recognizer:
             yield next(predictions) if isinstance(picture, Picture) else Prediction(begun.path, error=picture)
 
     def _predict_batch(self, begun: Sequence[Begun], pictures: Sequence[Picture]) -> list[Prediction]:
+        if self.card.has_marks:
+            return self._by_field_marks(begun, pictures)
         side = self.card.eval_size
         output = self.runtime.picture(cut_squares(pictures, [None] * len(pictures), side))
         _finite(*output)
@@ -167,12 +193,32 @@ class Recognizer:
             parts, streams["parts"] = self._parts(pictures, objects, output, maps, candidates, self.alignment)
         boxes = [vote_box(box, voters) for box, voters in zip(objects, candidates, strict=True)]
         _finite(*streams.values())
-        fused = fuse(np.stack(list(streams.values())), np.array([self.fusion_weights[name] for name in streams]))
+        fused = self.fuse(streams)
         return [
             Prediction(
                 one.path, picture.size, self._ranked(fused[i]), boxes[i], parts[i],
                 {name: self._named(scores[i]) for name, scores in streams.items()},
                 maps[i], output.evidence[i],
+            )
+            for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
+        ]  # fmt: skip
+
+    def _by_field_marks(self, begun: Sequence[Begun], pictures: Sequence[Picture]) -> list[Prediction]:
+        card = self.card
+        reading = read_field_marks(self.runtime.views, pictures, card.eval_size, card.mark_sides)
+        _finite(reading.evidence, reading.mark_logits, *reading.logits.values())
+        streams = {name: softmax(logits / card.temperatures[name]) for name, logits in reading.logits.items()}
+        marks = softmax(reading.mark_logits / card.temperatures["parts"])
+        evidence = (reading.evidence / card.temperatures["picture"]).astype(np.float32)
+        maps, fused = saliency_maps(reading.evidence, reading.logits["picture"]), self.fuse(streams)
+        return [
+            Prediction(
+                one.path, picture.size, self._ranked(fused[i]), reading.objects[i],
+                tuple(
+                    Part(box, mark, self._named(scores))
+                    for mark, (box, scores) in enumerate(zip(reading.marks[i], marks[i], strict=True))
+                ),
+                {name: self._named(scores[i]) for name, scores in streams.items()}, maps[i], evidence[i],
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip

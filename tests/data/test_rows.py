@@ -135,3 +135,12 @@ def test_accents_in_tables_may_be_written_either_way(tmp_path: Path) -> None:
     dataset = load(table(tmp_path, "\n".join(("path,label", *rows))))
     assert dataset.classes == (composed, "tern") and len(dataset.samples) == 4
     assert [sample.key for sample in dataset.samples] == [f"{composed}/{number}.png" for number in range(4)]
+
+
+def test_names_may_differ_by_case_where_one_file_alone_is_meant(root: Path) -> None:
+    file = table(root, text(path="{}").replace(".png", ".PNG"))
+    assert [sample.path for sample in load(file).samples] == [root / name for name in NAMES]
+    for ending in ("Png", "pNG"):
+        (root / NAMES[0]).with_suffix(f".{ending}").write_bytes((root / NAMES[0]).read_bytes())
+    (skipped,) = load(file, to_learn=False).skipped
+    assert (skipped.path, skipped.reason) == ((root / NAMES[0]).with_suffix(".PNG"), "no such file")

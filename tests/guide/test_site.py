@@ -308,3 +308,13 @@ def test_the_map_and_the_card_speak_of_this_run(run: Path, site: Path) -> None:
     assert "set" in card and "res2net_nano" in card and "none needed" in card and "OPAM" in card
     assert "must not be used for" in pages["card.html"].text("h2")
     assert str(run) not in "".join(path.read_text(encoding="utf-8") for path in site.rglob("*.html"))
+
+
+def test_a_table_s_paths_start_at_the_folder_that_the_user_names(run: Path, dataset: Path, tmp_path: Path) -> None:
+    moved = tmp_path / dataset.name
+    shutil.copy(dataset, moved)
+    with pytest.raises(DataError, match="no picture found"):
+        write_guide(run, moved, out=tmp_path / "guide", quiet=True)
+    assert write_guide(
+        run, moved, images_root=dataset.parent, out=tmp_path / "guide", per_class=1, quiet=True
+    ).is_file()

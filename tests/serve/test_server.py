@@ -227,5 +227,10 @@ def test_a_model_from_elsewhere_does_not_choose_what_is_shown(small_run: Path, b
     assert find(small_run / "model", recognizer, birds).counts == (6, 6, 6)
     with pytest.raises(DataError):
         find(small_run, recognizer, tmp_path / "none")
+    table = tmp_path / "tables" / "birds.csv"  # its paths start elsewhere, and its names are in capitals
+    table.parent.mkdir()
+    rows = [f"{s.key},{recognizer.classes[s.label].upper()}" for s in load_data(birds).split("train")]
+    table.write_text("\n".join(["path,label", *rows]))
+    assert find(small_run / "model", recognizer, table, birds).counts == (6, 6, 6)
     recognizer.card = replace(recognizer.card, data=replace(recognizer.card.data, source=str(tmp_path / "gone")))
     assert find(small_run, recognizer, None).counts == (0, 0, 0)

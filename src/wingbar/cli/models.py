@@ -109,6 +109,8 @@ class Guide:
         tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[DATA]", help_behavior_hint=NOT_GIVEN)
     ] = None
     """Data set that the run was trained on, where it has moved."""
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
+    """Folder that the paths of the table DATA start at; by default the table's own."""
     out: Path | None = None
     """Folder for the guide; by default RUN/guide. Needed for a model folder alone, which stays as it is."""
     per_class: int = 24
@@ -126,6 +128,7 @@ class Guide:
         index = write_guide(
             self.run_folder,
             self.data,
+            images_root=self.images_root,
             out=self.out,
             per_class=self.per_class,
             batch_size=self.batch_size,
@@ -178,6 +181,8 @@ class Serve:
     """Names that visitors may call the server by, beside localhost; needed behind a proxy that keeps them."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="DATA", help_behavior_hint=NOT_GIVEN)] = None
     """Data set to show examples from; by default the one that the run was trained on, where it is there."""
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
+    """Folder that the paths of the table DATA start at; by default the table's own."""
     max_megabytes: int = 32
     """Size of a picture's file at most."""
     max_megapixels: int = 120
@@ -204,6 +209,7 @@ class Serve:
             host=self.host,
             port=self.port,
             data=self.data,
+            images_root=self.images_root,
             names=self.host_name,
             limits=Limits(size=self.max_megabytes << 20, pixels=self.max_megapixels * 10**6),
             places=self.queue,

@@ -49,7 +49,7 @@ def why_no_picture(path: Path) -> str | None:
     if (reason := why_hidden(path.name)) is not None:
         return reason
     if path.suffix.lower() not in EXTENSIONS:
-        return f"not a picture's extension: {path.suffix!r}"
+        return f"not a picture's extension: {path.suffix!r}" if path.exists() else "no such file"
     try:
         picture_size(path)
     except PictureError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -171,16 +172,20 @@ def read_tree(root: Path, pass_over: PassOver) -> Folder:
 
 
 class Finder:
-    """Finds files below a folder by their listed names, whichever way the file system writes accents."""
+    """Finds files below a folder by their listed names, whichever way the file system writes accents.
+
+    Where no name is the same, one that differs by case alone will do: a list from macOS or Windows, where it is the
+    same file, is read on Linux too.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._spellings: dict[Path, dict[str, str]] = {}
+        self._names: dict[Path, dict[str, list[str]]] = {}
 
     def path(self, key: str) -> Path:
         """The file that ``key`` (relative, forward slashes) names, or would name if it were there."""
         path = self.root / key
-        if key.isascii() or os.path.lexists(path):
+        if os.path.lexists(path):
             return path
         path = self.root
         for part in PurePosixPath(key).parts:
@@ -188,11 +193,13 @@ class Finder:
         return path
 
     def _spelling(self, folder: Path, part: str) -> str:
-        if part.isascii() or os.path.lexists(folder / part):
+        if os.path.lexists(folder / part):
             return part
-        if folder not in self._spellings:
-            try:
-                self._spellings[folder] = {nfc(path.name): path.name for path in folder.iterdir()}
-            except OSError:
-                self._spellings[folder] = {}
-        return self._spellings[folder].get(nfc(part), part)
+        if folder not in self._names:
+            self._names[folder] = {}
+            with suppress(OSError):
+                for path in folder.iterdir():
+                    self._names[folder].setdefault(nfc(path.name).casefold(), []).append(path.name)
+        alike = self._names[folder].get(nfc(part).casefold(), [])
+        same = [name for name in alike if nfc(name) == nfc(part)] or alike
+        return same[0] if len(same) == 1 else part

@@ -6,7 +6,7 @@ same score is right about pictures of one class only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from wingbar.evaluation.bootstrap import RESAMPLES, mean_interval
-from wingbar.opam.fusion import fuse
 
 MOST_CONFUSED = 20
 
@@ -113,29 +112,20 @@ def correct(scores: Float[ndarray, "n classes"], labels: Int[ndarray, "n"]) -> B
 
 
 def stream_combinations(
-    scores: Mapping[str, Float[ndarray, "n classes"]], weights: Mapping[str, float], labels: Int[ndarray, "n"]
+    scores: Mapping[str, Float[ndarray, "n classes"]],
+    fused: Callable[[Mapping[str, Float[ndarray, "n classes"]]], Float[ndarray, "n classes"]],
+    labels: Int[ndarray, "n"],
 ) -> dict[str, float]:
     """Top-1 of each stream alone and of every combination, keyed ``"picture+object"``.
 
-    A combination is the weighted sum of its members' scores (the paper's fusion, section III-D). The
-    weights are those fitted for all streams, renormalised over the members, not fitted anew: members
-    that all have weight 0 count alike. Raises ValueError for a stream without weight or the reverse.
+    ``fused`` puts streams together as the model does: with the weights fitted for all of them, not fitted anew.
     """
-    if set(scores) != set(weights):
-        raise ValueError(f"scores of {sorted(scores)} but weights of {sorted(weights)}")
     groups = (group for size in range(1, len(scores) + 1) for group in combinations(scores, size))
-    return {"+".join(group): _fused_top1(group, scores, weights, labels) for group in groups}
+    return {"+".join(group): _top1(fused({name: scores[name] for name in group}), labels) for group in groups}
 
 
-def _fused_top1(
-    group: tuple[str, ...],
-    scores: Mapping[str, Float[ndarray, "n classes"]],
-    weights: Mapping[str, float],
-    labels: Int[ndarray, "n"],
-) -> float:
-    members = np.array([weights[name] for name in group], dtype=float)
-    shares = members / members.sum() if members.sum() > 0 else np.full(len(group), 1 / len(group))
-    return float(correct(fuse(np.stack([scores[name] for name in group]), shares), labels).mean())
+def _top1(scores: Float[ndarray, "n classes"], labels: Int[ndarray, "n"]) -> float:
+    return float(correct(scores, labels).mean())
 
 
 def _confusion(predicted: Int[ndarray, "n"], labels: Int[ndarray, "n"], classes: int) -> Int[ndarray, "true named"]:

@@ -22,7 +22,7 @@ from wingbar.data.layouts.annotations import with_boxes
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import DataError, PictureError, RunError
 from wingbar.evaluation.classification import ClassificationReport, classify, correct, stream_combinations
-from wingbar.evaluation.labelled import Labelled, labelled_pictures
+from wingbar.evaluation.labelled import Labelled, labelled_pictures, labels_by_name
 from wingbar.evaluation.localization import LocalizationReport, MaxBoxAcc, best_centre_share, localize
 from wingbar.evaluation.parts import PartsReport, PictureParts, evaluate_parts
 from wingbar.evaluation.tables import percent, percent_interval, render
@@ -217,7 +217,7 @@ def _figures(
     failed = {key for key, _ in failures}
     return Evaluation(
         classify(fused, labels, recognizer.classes, seed=seed),
-        stream_combinations(streams, recognizer.fusion_weights, labels),
+        stream_combinations(streams, recognizer.fuse, labels),
         _localization(evaluated, dataset, boxes, seed),
         _parts(evaluated, seed),
         tuple(sample.key not in failed and bool(next(right)) for sample in samples),
@@ -231,10 +231,17 @@ def _figures(
 
 
 def matching(dataset: Dataset, recognizer: Recognizer) -> Dataset:
-    """The data set of the model's classes: the whole, or its first ones. Raises DataError where they differ."""
+    """The data set of the model's classes: the whole, or its first ones. Raises DataError where they differ.
+
+    Names are compared by `labels_by_name`.
+    """
     known, given = recognizer.classes, dataset.classes
     if known != given and known == given[: len(known)]:
         return dataset.first_classes(len(known))
+    label = labels_by_name(given, known)
+    if known != given and sorted(label.values()) == [*range(len(known))] and len(given) == len(known):
+        samples = tuple(replace(sample, label=label[sample.label]) for sample in dataset.samples)
+        return replace(dataset, classes=tuple(known), samples=samples)
     if known != given:
         strange = [name for name in given if name not in known] or [name for name in known if name not in given]
         raise DataError(

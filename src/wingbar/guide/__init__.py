@@ -26,6 +26,7 @@ def write_guide(
     run: Path | str,
     data: Path | str | None = None,
     *,
+    images_root: Path | str | None = None,
     out: Path | str | None = None,
     per_class: int = 24,
     batch_size: int = 16,
@@ -35,10 +36,10 @@ def write_guide(
     """Write the field guide to the folder ``out``, by default ``RUN/guide``, and return its ``index.html``.
 
     Examples and parts come from at most ``per_class`` training pictures of each class of ``data`` (by default the data
-    set that the run was trained on); all that is said of test pictures comes from ``RUN/evaluation.json``. What was
-    predicted is kept for the next guide in ``RUN/guide-cache``, or in ``out``. Nothing is written into a model folder
-    without its run, which people give to others: for one, ``out`` is needed.
-    Raises RunError, DataError or ConfigError.
+    set that the run was trained on; paths of a table start at ``images_root``, by default at its folder); all that is
+    said of test pictures comes from ``RUN/evaluation.json``. What was predicted is kept for the next guide in
+    ``RUN/guide-cache``, or in ``out``. Nothing is written into a model folder without its run, which people give to
+    others: for one, ``out`` is needed. Raises RunError, DataError or ConfigError.
     """
     if per_class < 1:
         raise ConfigError(f"per_class is {per_class}; at least 1 picture of each class is needed.")
@@ -46,7 +47,7 @@ def write_guide(
     folder, cache = _folders(run, None if out is None else Path(out))
     recognizer, reporter, store = load(run, device), Reporter(run, quiet), Store(cache)
     results = read_evaluation(run, recognizer.card)
-    root = None if data else recognizer.card.data.images_root or None
+    root = images_root if data else recognizer.card.data.images_root or None
     dataset = matching(load_data(data or recognizer.card.data.source, root), recognizer)
     with locked(store.folder):
         examples = predict_examples(recognizer, dataset, store, reporter, per_class=per_class, batch_size=batch_size)

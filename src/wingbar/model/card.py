@@ -19,6 +19,9 @@ FILE = "recognizer.json"
 FORMAT = 3
 """Raised when a card says something else, so that an older model is refused with a sentence."""
 STREAMS = ("picture", "object", "parts")
+MOST_MARKS = 8
+VIEWS = "views"
+"""The one net of a model of field marks, which is shown every kind of view."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ class Card:
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
     neuron_layer: str | None = None
     """Layer of ClassNet that parts are aligned by."""
+    mark_sides: tuple[float, ...] = ()
+    """Side of each field mark, as a share of the root of the object's area; none in a model of another method."""
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    """Of each stream of a model of field marks, whose logits it divides."""
+    middle_layer: str | None = None
+    """Layer that gives the map halfway, of a model of field marks; None where the net has none."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """All settings that it was learnt with (`config.describing`)."""
     onnx: Mapping[str, str] = field(default_factory=dict)
@@ -80,8 +89,15 @@ class Card:
         """Raises ValueError for what no training writes."""
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
             raise ValueError("classes")
-        if "picture" not in self.fusion_weights or set(self.fusion_weights) != set(self.sha256) & set(STREAMS):
+        streams = set(STREAMS) if self.has_marks else set(self.sha256) & set(STREAMS)
+        if "picture" not in self.fusion_weights or set(self.fusion_weights) != streams:
             raise ValueError("fusion_weights")
+        if self.has_marks and (set(self.temperatures) != streams or not 0 < len(self.mark_sides) <= MOST_MARKS):
+            raise ValueError("temperatures or mark_sides")
+        if not all(0.001 <= value <= 1000 for value in self.temperatures.values()):
+            raise ValueError("temperatures")
+        if not all(0.01 <= side <= 1 for side in self.mark_sides):
+            raise ValueError("mark_sides")
         if not all(0 <= weight <= 1.001 for weight in self.fusion_weights.values()):
             raise ValueError("fusion_weights")
         if not 32 <= self.eval_size <= 4096:
@@ -96,8 +112,18 @@ class Card:
 
     @property
     def has_parts(self) -> bool:
-        """Whether the model looks for parts."""
-        return "parts" in self.fusion_weights
+        """Whether the model chooses parts among candidates, and aligns them."""
+        return "alignment" in self.sha256
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether the model looks for field marks."""
+        return VIEWS in self.sha256
+
+    @property
+    def nets(self) -> tuple[str, ...]:
+        """Names of the model's nets, which are those of their files."""
+        return (VIEWS,) if self.has_marks else tuple(self.fusion_weights)
 
     def outputs(self, stream: str) -> int:
         """How many numbers a stream's net answers with: its classes, once for each of its heads."""
@@ -110,7 +136,13 @@ class Card:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
-        return {"format": FORMAT, **dataclasses.asdict(self), "classes": list(self.classes), "rule": str(self.rule)}
+        return {
+            "format": FORMAT,
+            **dataclasses.asdict(self),
+            "classes": list(self.classes),
+            "rule": str(self.rule),
+            "mark_sides": list(self.mark_sides),
+        }
 
     @staticmethod
     def from_dict(value: Mapping[str, Any]) -> Card:
@@ -123,8 +155,11 @@ class Card:
                 raise TypeError(name)
         if not isinstance(value["classes"], list) or not all(isinstance(name, str) for name in value["classes"]):
             raise TypeError("classes")
-        if not isinstance(value["neuron_layer"], str | None):
-            raise TypeError("neuron_layer")
+        for name in ("neuron_layer", "middle_layer"):
+            if not isinstance(value[name], str | None):
+                raise TypeError(name)
+        if not isinstance(value["mark_sides"], list) or not all(type(one) is float for one in value["mark_sides"]):
+            raise TypeError("mark_sides")
         return Card(
             method=value["method"],
             net=value["net"],
@@ -140,6 +175,9 @@ class Card:
             parts=fill(PartSettings(), value["parts"], "parts"),
             alignment=fill(AlignmentSettings(), value["alignment"], "alignment"),
             neuron_layer=value["neuron_layer"],
+            mark_sides=tuple(value["mark_sides"]),
+            temperatures=_mapping(value, "temperatures", int, float),
+            middle_layer=value["middle_layer"],
             settings=_mapping(value, "settings"),
             onnx=_mapping(value, "onnx", str),
         )

@@ -34,10 +34,10 @@ from wingbar._system.memory import OUT_OF_MEMORY, out_of_memory
 from wingbar._system.text import printable
 from wingbar.errors import ExportError, RunError
 from wingbar.model._onnx import import_onnxruntime, import_quantization
-from wingbar.model.card import FILE, STREAMS, Card
+from wingbar.model.card import FILE, STREAMS, VIEWS, Card
 from wingbar.model.folder import misstated, read_model
-from wingbar.model.runtime import PictureOutput
-from wingbar.model.torch_runtime import boxes_of, nets_of
+from wingbar.model.runtime import PictureOutput, ViewOutput
+from wingbar.model.torch_runtime import boxes_of, nets_of, view_net
 from wingbar.nets.outputs import CropNet, PictureNet
 from wingbar.opam.fusion import softmax
 
@@ -79,9 +79,11 @@ def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Expo
     with misstated(model.card_file):
         card, nets = model.card, nets_of(model)
         modules: dict[str, nn.Module] = {name: CropNet(net) for name, net in nets.items()}
-        modules["picture"] = Outputs(
-            PictureNet(nets["picture"], boxes_of(model), card.neuron_layer), len(outputs_of("picture", card))
-        )
+        if card.has_marks:
+            modules[VIEWS] = view_net(model, nets[VIEWS])
+        else:
+            picture_net = PictureNet(nets["picture"], boxes_of(model), card.neuron_layer)
+            modules["picture"] = Outputs(picture_net, len(outputs_of("picture", card)))
         facts = {name: about(name, card, int8) for name in modules}
     out = Path(out)
     refuse_other_models(out)
@@ -114,6 +116,8 @@ class Outputs(nn.Module):
 
 def outputs_of(name: str, card: Card) -> tuple[str, ...]:
     """What the file of a stream gives, in order."""
+    if name == VIEWS:
+        return ViewOutput._fields
     if name != "picture":
         return ("logits",)
     return tuple(output for output in PictureOutput._fields if card.has_parts or output != "neurons")
@@ -132,7 +136,7 @@ def refuse_other_models(out: Path) -> None:
 def _remove_stale(out: Path, written: Mapping[str, Exported]) -> None:
     """Clear away what an older export of a model with more streams left in ``out``."""
     with writing(out):
-        for name in STREAMS:
+        for name in (*STREAMS, VIEWS):
             if name not in written:
                 (out / f"{name}.onnx").unlink(missing_ok=True)
         if "parts" not in written:
@@ -146,7 +150,7 @@ def _write(
     pixels, content = probes(side), to_onnx(module, name, outputs, side, facts)
     with torch.no_grad():
         tensors = module(pixels)
-    expected = dict(zip(outputs, tensors if name == "picture" else (tensors,), strict=True))
+    expected = dict(zip(outputs, tensors if isinstance(tensors, tuple) else (tensors,), strict=True))
     with _refused(name):
         differences = compare(expected, answers(content, pixels))
     worst = max(differences, key=differences.__getitem__)

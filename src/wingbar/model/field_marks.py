@@ -34,11 +34,11 @@ class Reading:
     mark_logits: Float32[ndarray, "pictures marks classes"]
 
 
-def read_field_marks(run: Run, pictures: Sequence[Picture], side: int, mark_side: float) -> Reading:
-    """Object, marks and logits of some pictures, by three batches: pictures, crops around objects, marks.
+def read_field_marks(run: Run, pictures: Sequence[Picture], side: int, mark_sides: Sequence[float]) -> Reading:
+    """Object, marks and logits of some pictures, by four batches: pictures, crops with context, objects, marks.
 
-    ``side`` is that of the squares the net is shown, in pixels; ``mark_side`` that of a mark, as a share of the root of
-    the object's area.
+    ``side`` is that of the squares the net is shown, in pixels; ``mark_sides`` are those of the marks, as shares of the
+    root of the object's area.
     """
     sizes = [picture.size for picture in pictures]
     whole = run(cut_squares(pictures, [None] * len(pictures), side))
@@ -46,19 +46,25 @@ def read_field_marks(run: Run, pictures: Sequence[Picture], side: int, mark_side
     frames = [frame_around(box, size) for box, size in zip(rough, sizes, strict=True)]
     crops = run(cut_squares(pictures, frames, side))
     objects = [box_in_frame(*one) for one in zip(crops.crop_corners, frames, sizes, strict=True)]
-    marks = [marks_of(*one, mark_side) for one in zip(objects, crops.marks, frames, sizes, strict=True)]
+    tight = [crop_boxes([box], size, 0.0)[0] for box, size in zip(objects, sizes, strict=True)]
+    marks = [marks_of(*one, mark_sides) for one in zip(objects, crops.marks, frames, sizes, strict=True)]
     owners = [picture for picture, boxes in zip(pictures, marks, strict=True) for _ in boxes]
     shown = [crop for boxes, size in zip(marks, sizes, strict=True) for crop in crop_boxes(boxes, size, 0.0)]
-    mark_logits = run(cut_squares(owners, shown, side)).logits.reshape(len(pictures), -1, whole.logits.shape[1])
+    views = run(cut_squares([*pictures, *owners], [*tight, *shown], side)).logits
+    object_logits, mark_logits = np.split(views, [len(pictures)])
+    mark_logits = mark_logits.reshape(len(pictures), -1, whole.logits.shape[1])
     parts = log_softmax(mark_logits).mean(1).astype(np.float32)
-    logits = {"picture": whole.logits, "object": crops.logits, "parts": parts}
+    logits = {"picture": whole.logits, "object": object_logits, "parts": parts}
     return Reading(objects, marks, whole.evidence, logits, mark_logits)
 
 
 def marks_of(
-    box: Box, maps: Float32[ndarray, "marks h w"], frame: Box, size: tuple[int, int], mark_side: float
+    box: Box, maps: Float32[ndarray, "marks h w"], frame: Box, size: tuple[int, int], mark_sides: Sequence[float]
 ) -> list[Box]:
     """The windows of an object's ``box`` that speak most for each mark; ``maps`` span the crop ``frame``."""
-    grid = Windows.over(box, mark_side)
-    places = peaks(grid.means(maps, frame).transpose(2, 0, 1))
-    return [grid.box(int(row), int(column), size) for row, column in places]
+    boxes = []
+    for mark, side in enumerate(mark_sides):
+        grid = Windows.over(box, side)
+        row, column = peaks(grid.means(maps[mark : mark + 1], frame)[..., 0])
+        boxes.append(grid.box(int(row), int(column), size))
+    return boxes

@@ -13,8 +13,9 @@ from wingbar._system.memory import OUT_OF_MEMORY
 from wingbar._system.text import printable
 from wingbar.errors import RunError
 from wingbar.model._onnx import import_onnxruntime
+from wingbar.model.card import VIEWS
 from wingbar.model.folder import Model
-from wingbar.model.runtime import PictureOutput
+from wingbar.model.runtime import PictureOutput, ViewOutput
 
 REMEDY = "make it with `wingbar export RUN --out DIR` and give DIR"
 
@@ -28,8 +29,8 @@ class OnnxRuntime:
             onnxruntime = import_onnxruntime()
         except ImportError:
             raise RunError("ONNX Runtime is not installed; get it: pip install 'wingbar[export]'.") from None
-        known, streams = model.card.onnx, model.card.fusion_weights
-        files = {name: model.content(f"{name}.onnx", known.get(name, ""), REMEDY) for name in streams}
+        known, nets = model.card.onnx, model.card.nets
+        files = {name: model.content(f"{name}.onnx", known.get(name, ""), REMEDY) for name in nets}
         self.folder, self.has_parts = model.folder, model.card.has_parts
         self.sessions: dict[str, Any] = {}
         for name, content in files.items():
@@ -48,6 +49,10 @@ class OnnxRuntime:
     def crops(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:
         """See `Runtime.crops`."""
         return self._run(stream, ("logits",), squares)[0]
+
+    def views(self, squares: UInt8[ndarray, "batch 3 side side"]) -> ViewOutput:
+        """See `Runtime.views`."""
+        return ViewOutput(*self._run(VIEWS, ViewOutput._fields, squares))
 
     def _run(self, name: str, outputs: Sequence[str], squares: ndarray) -> list[ndarray]:
         try:

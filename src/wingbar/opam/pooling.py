@@ -31,7 +31,10 @@ class Pooling:
 
 
 def pool(logits: Float[ndarray, "streams *n classes"], pooling: Pooling) -> Float32[ndarray, "*n classes"]:
-    """The pooled probabilities."""
+    """The pooled probabilities.
+
+    Of streams' probabilities their logarithms may be given, with temperatures of one.
+    """
     scaled = [log_softmax(stream / t) for stream, t in zip(logits, pooling.temperatures, strict=True)]
     return np.exp(log_softmax(np.tensordot(pooling.weights, scaled, axes=1))).astype(np.float32)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wingbar.data import load as load_data
 from wingbar.errors import DataError
+from wingbar.evaluation.labelled import labels_by_name
 from wingbar.images import read_picture, small_jpeg
 
 PER_CLASS = 6
@@ -36,17 +37,18 @@ class ExamplePictures:
         return small_jpeg(read_picture(self._paths[label][number], short_side=SIDE), 2 * SIDE)
 
 
-def find_examples(classes: Sequence[str], data: Path, root: str | None = None) -> ExamplePictures:
+def find_examples(classes: Sequence[str], data: Path, root: Path | str | None = None) -> ExamplePictures:
     """Evenly spread training pictures of each class of the data set at ``data``.
 
-    A table's paths start at ``root``, or else at its folder. Raises DataError if there is no such data set, or if it
-    knows none of the classes.
+    A table's paths start at ``root``, or else at its folder. Classes are found by `labels_by_name`. Raises DataError
+    if there is no such data set, or if it knows none of the classes.
     """
     dataset = load_data(data, root)
-    by_class: dict[str, list[Path]] = {name: [] for name in classes}
+    label = labels_by_name(dataset.classes, classes)
+    by_class: list[list[Path]] = [[] for _ in classes]
     for sample in dataset.split("train"):
-        if (name := dataset.classes[sample.label]) in by_class:
-            by_class[name].append(sample.path)
-    if not any(by_class.values()):
+        if sample.label in label:
+            by_class[label[sample.label]].append(sample.path)
+    if not any(by_class):
         raise DataError(f"{str(data)!r}: has training pictures of none of the model's classes.")
-    return ExamplePictures([paths[:: max(1, len(paths) // PER_CLASS)][:PER_CLASS] for paths in by_class.values()])
+    return ExamplePictures([paths[:: max(1, len(paths) // PER_CLASS)][:PER_CLASS] for paths in by_class])

@@ -42,6 +42,7 @@ def serve(
     host: str,
     port: int,
     data: Path | None = None,
+    images_root: Path | None = None,
     names: Sequence[str] = (),
     limits: Limits | None = None,
     places: int = 32,
@@ -52,7 +53,7 @@ def serve(
     with listen(host, port) as listener:
         recognizer = load(run, device=device)
         recognizer.predict(np.full((64, 64, 3), 127, np.uint8))  # compiles what the first visitor would wait for
-        site = build_site(run, recognizer, find(run, recognizer, data), limits, places)
+        site = build_site(run, recognizer, find(run, recognizer, data, images_root), limits, places)
         hosts = (*LOCAL_NAMES, host, *names) if names or is_local(host) else ()
         server = Server(site, create_app(site, hosts))
         say(f"{len(recognizer.classes)} classes at {address(listener)} (stop with Ctrl-C)")
@@ -81,14 +82,14 @@ def predict_batch(recognizer: Recognizer, pictures: list[bytes]) -> list[Predict
     return list(recognizer.predict_many(pictures, batch_size=len(pictures)))
 
 
-def find(run: Path, recognizer: Recognizer, data: Path | None) -> ExamplePictures:
+def find(run: Path, recognizer: Recognizer, data: Path | None, images_root: Path | None = None) -> ExamplePictures:
     """ExamplePictures from ``data``, else from the data set of a run trained on this machine, else none.
 
     A model folder that came from elsewhere names a data set too, but does not get to choose what is shown here.
     """
     none = ExamplePictures([()] * len(recognizer.classes))
     if data is not None:
-        return find_examples(recognizer.classes, data)
+        return find_examples(recognizer.classes, data, images_root)
     if not (run / "config.toml").is_file():
         return none
     data_card = recognizer.card.data

@@ -6,21 +6,27 @@ result as a record.
 
 from wingbar.steps.alignment import alignment
 from wingbar.steps.box_regression import object_boxes
+from wingbar.steps.corners import object_corners
 from wingbar.steps.data import held_out, read_pictures
+from wingbar.steps.discriminant import first_boxes
 from wingbar.steps.filtering import filter_folds, filter_patches
 from wingbar.steps.fusion import fusion
 from wingbar.steps.job import Job
 from wingbar.steps.localization import map_boxes
-from wingbar.steps.model import Attention, Learned, write_model
+from wingbar.steps.marks import field_marks
+from wingbar.steps.model import Attention, FieldMarks, Learned, write_model
 from wingbar.steps.nets import learn, try_sizes
 from wingbar.steps.parts import parts
+from wingbar.steps.pooling import pooling
 from wingbar.steps.principal import principal_maps
 from wingbar.steps.proposals import proposals
+from wingbar.steps.readout import read_out
 from wingbar.steps.saliency import saliency
-from wingbar.steps.views import object_views, part_views, patch_views, whole_pictures
+from wingbar.steps.views import mark_views, object_views, part_views, patch_views, whole_pictures
 
 __all__ = [
-    "Attention", "Job", "Learned", "alignment", "filter_folds", "filter_patches", "fusion", "held_out", "learn",
-    "map_boxes", "object_boxes", "object_views", "part_views", "parts", "patch_views", "principal_maps", "proposals",
+    "Attention", "FieldMarks", "Job", "Learned", "alignment", "field_marks", "filter_folds", "filter_patches",
+    "first_boxes", "fusion", "held_out", "learn", "map_boxes", "mark_views", "object_boxes", "object_corners",
+    "object_views", "part_views", "parts", "patch_views", "pooling", "principal_maps", "proposals", "read_out",
     "read_pictures", "saliency", "try_sizes", "whole_pictures", "write_model",
 ]  # fmt: skip

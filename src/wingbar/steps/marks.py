@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int, Int32
+from jaxtyping import Float, Float32, Int, Int32
 from numpy import ndarray
 
-from wingbar.boxes import as_box
+from wingbar.boxes import Box, as_box, crop_boxes
 from wingbar.nets.middle import middle_layer
 from wingbar.nets.outputs import MarkHead
 from wingbar.nets.saliency_head import MapNet
-from wingbar.opam.corners import Basis
+from wingbar.opam.corners import Basis, fit_ridge
 from wingbar.opam.discriminant import object_direction
 from wingbar.opam.localization import otsu
 from wingbar.opam.marks import (
-    MarkSettings,
     Windows,
+    choose_marks,
     detectors,
     locate_again,
     memberships,
@@ -39,6 +39,8 @@ LAST_KEPT, MIDDLE_KEPT = 32, 128
 """Principal directions of the last map and of the map halfway that marks are told by."""
 FINE = 0.2
 """Side of the windows whose features are grouped, as a share of the root of the object's area."""
+CHOICE_STRENGTH = 0.3
+"""Of the ridge that tells what marks are worth, in units of the features' whole variance."""
 GROUPED = 60_000
 """Windows that groups are found from, at most."""
 
@@ -49,6 +51,8 @@ class Marks(StepResult):
 
     boxes: Int32[ndarray, "n marks 4"]
     """In pixels of the original."""
+    sides: list[float]
+    """Side of each mark's square, as a share of the root of the object's area."""
     places: Int[ndarray, "taught marks 2"]
     """Row and column of each mark's window, of the pictures that marks were learnt from."""
 
@@ -73,28 +77,88 @@ class WindowFeatures:
 def field_marks(job: Job, objects: Objects, trained: TrainedNet | None) -> Marks:
     """Marks of every training picture, by the guide's features of the crops around the objects."""
     config, settings = job.config, job.config.marks
-    size = config.prediction_size()
+    size, taught = config.prediction_size(), objects.taught
 
     def compute() -> Marks:
         net = guide(job, trained)
         layer = middle_layer(net)
         if layer is None:
-            job.reporter.say(
-                f"  {config.net} has no map of twice its last one's rows: marks are told by the last alone"
-            )
-        maps = CropMaps.of(job, net, layer, objects, objects.taught, size)
-        places = first_places(job, objects, maps, settings, config.seed)
-        windows = maps.windows(job, objects, settings.side)
-        places = locate_again(windows.values, places, config.seed)
-        boxes = np.zeros((len(job.samples), settings.count, 4), np.int32)
-        boxes[objects.taught] = window_boxes(job, objects, objects.taught, places)
-        others = np.setdiff1d(np.arange(len(job.samples)), objects.taught)
-        head = windows.head(detectors(windows.values, places))
-        boxes[others] = marked(job, net, layer, head, objects, others, size)
-        return Marks(boxes=boxes, places=places)
+            job.reporter.say(f"  {config.net} has no finer map than its last: marks are found on that alone")
+        maps = CropMaps.of(job, net, layer, objects, taught, size)
+        tried = [mark for side in settings.sides for mark in located(job, objects, maps, side)]
+        kept = chosen_marks(job, net, objects, tried)
+        others = np.setdiff1d(np.arange(len(job.samples)), taught)
+        boxes = np.zeros((len(job.samples), len(kept), 4), np.int32)
+        for number, mark in enumerate(kept):
+            boxes[taught, number] = mark.boxes
+            boxes[others, number] = marked(job, net, layer, mark, objects, others, size)
+        places = np.stack([mark.places for mark in kept], 1)
+        return Marks(boxes=boxes, sides=[mark.side for mark in kept], places=places)
 
     kept_by = [config.net, size, config.seed, dataclasses.asdict(settings), job.refit]
     return job.step("marks", Marks, kept_by, [objects, *([trained] if trained else [])], compute)
+
+
+@dataclass(frozen=True, eq=False)
+class Mark:
+    """A place of the object in the pictures that marks are learnt from, and what tells it."""
+
+    side: float
+    places: Int[ndarray, "n 2"]
+    boxes: Int32[ndarray, "n 4"]
+    head: MarkHead
+
+
+def located(job: Job, objects: Objects, maps: CropMaps, side: float) -> list[Mark]:
+    """The marks of all groups, by windows of one ``side``."""
+    windows = maps.windows(job, objects, side)
+    places = first_places(job, objects, maps, side)
+    places = job.world.first(lambda: locate_again(windows.values, places, job.config.seed))
+    weights = detectors(windows.values, places)
+    return [
+        Mark(
+            side,
+            places[:, group],
+            window_boxes(job, objects, maps.indices, places[:, group], side),
+            windows.head(weights[group : group + 1]),
+        )
+        for group in range(places.shape[1])
+    ]
+
+
+def chosen_marks(job: Job, net: MapNet, objects: Objects, tried: Sequence[Mark]) -> list[Mark]:
+    """Those of the marks tried that tell most, together with the whole picture and the object."""
+    taught, size = objects.taught, job.config.prediction_size()
+    labels = job.labels[taught]
+    targets = np.eye(len(job.classes))[labels]
+
+    def scores(boxes: Sequence[Box | None]) -> Float[ndarray, "n classes"]:
+        views = views_in(job, taught, boxes)
+        batches = job.world.collect(
+            lambda: (last.mean((2, 3)).numpy() for last, _ in both_feature_maps(job, net, None, views, size))
+        )
+        features = np.concatenate(batches).astype(np.float64)
+        standard = (features - features.mean(0)) / (features.std(0) + 1e-6)
+        return job.world.first(
+            lambda: fit_ridge(standard, targets, np.arange(len(taught)), strength=CHOICE_STRENGTH).out_of_fold
+        )
+
+    tight = crops_of(job, taught, objects.boxes[taught])
+    given = scores([None] * len(taught)) + scores(tight)
+    by_mark = np.stack([scores(crops_of(job, taught, mark.boxes)) for mark in tried])
+    kept = choose_marks(given, by_mark, labels, job.config.marks.most)
+    alone = (given.argmax(1) == labels).mean()
+    together = ((given + by_mark[kept].sum(0)).argmax(1) == labels).mean()
+    job.reporter.say(
+        f"  {len(kept)} marks of {len(tried)} tried, sides {', '.join(f'{tried[k].side:g}' for k in kept)}: "
+        f"frozen features name {together:.1%} of unseen pictures with them, {alone:.1%} without"
+    )
+    return [tried[k] for k in kept]
+
+
+def crops_of(job: Job, indices: Int[ndarray, "n"], boxes: Int32[ndarray, "n 4"]) -> list[Box | None]:
+    """One box a picture as it is shown to a net."""
+    return [crop_boxes(box[None], job.sizes[i], 0.0)[0] for i, box in zip(indices, boxes, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,56 +225,49 @@ class CropMaps:
         return np.stack(job.world.map(one, range(len(self.indices)), job.reporter.watched))
 
 
-def first_places(
-    job: Job, objects: Objects, maps: CropMaps, settings: MarkSettings, seed: int
-) -> Int[ndarray, "n marks 2"]:
+def first_places(job: Job, objects: Objects, maps: CropMaps, side: float) -> Int[ndarray, "n marks 2"]:
     """For each group of alike places the window of each picture that holds most of it."""
     fine, inside = maps.windows(job, objects, FINE), maps.inside(job, objects)
     if not inside.any():
         inside = np.ones_like(inside)
     values = fine.values[..., len(fine.last.directions) :]  # the finer map alone: the other one blurs the groups
     vectors = unit(values - values[inside].mean(0))
-    chosen = vectors[inside]
-    groups = spherical_kmeans(chosen[:: max(len(chosen) // GROUPED, 1)], settings.count, seed)
+    some = vectors[inside]
+    some = some[:: max(len(some) // GROUPED, 1)]
+    groups = job.world.first(lambda: spherical_kmeans(some, job.config.marks.groups, job.config.seed))
     belongs = np.where(inside[..., None], memberships(vectors, groups), 0.0)
 
     def one(place: int) -> ndarray:
         box = as_box(objects.boxes[maps.indices[place]])
-        held = Windows.over(box, settings.side).means(belongs[place].transpose(2, 0, 1), box)
+        held = Windows.over(box, side).means(belongs[place].transpose(2, 0, 1), box)
         return peaks(held.transpose(2, 0, 1))
 
     return np.stack(job.world.map(one, range(len(maps.indices)), job.reporter.watched))
 
 
 def window_boxes(
-    job: Job, objects: Objects, indices: Int[ndarray, "n"], places: Int[ndarray, "n marks 2"]
-) -> Int32[ndarray, "n marks 4"]:
-    """The windows at these places of each picture's grid."""
-    rows = []
-    for index, spots in zip(indices, places, strict=True):
-        grid = Windows.over(as_box(objects.boxes[index]), job.config.marks.side)
-        rows.append([grid.box(int(row), int(column), job.sizes[index]) for row, column in spots])
-    return np.array(rows, np.int32).reshape(len(rows), -1, 4)
+    job: Job, objects: Objects, indices: Int[ndarray, "n"], places: Int[ndarray, "n 2"], side: float
+) -> Int32[ndarray, "n 4"]:
+    """The windows of one ``side`` at these places of each picture's grid."""
+    rows = [
+        Windows.over(as_box(objects.boxes[i]), side).box(int(row), int(column), job.sizes[i])
+        for i, (row, column) in zip(indices, places, strict=True)
+    ]
+    return np.array(rows, np.int32).reshape(-1, 4)
 
 
 def marked(
-    job: Job,
-    net: MapNet,
-    layer: str | None,
-    head: MarkHead,
-    objects: Objects,
-    indices: Int[ndarray, "n"],
-    size: int,
-) -> Int32[ndarray, "n marks 4"]:
-    """The marks that detectors tell, of pictures that they were not learnt from."""
+    job: Job, net: MapNet, layer: str | None, mark: Mark, objects: Objects, indices: Int[ndarray, "n"], size: int
+) -> Int32[ndarray, "n 4"]:
+    """Where a mark lies in pictures that it was not learnt from."""
     if not len(indices):
-        return np.zeros((0, len(head.last), 4), np.int32)
+        return np.zeros((0, 4), np.int32)
     views = views_in(job, indices, [as_box(objects.frames[i]) for i in indices])
     batches = job.world.collect(
-        lambda: (head(a, b).numpy() for a, b in both_feature_maps(job, net, layer, views, size))
+        lambda: (mark.head(a, b).numpy() for a, b in both_feature_maps(job, net, layer, views, size))
     )
-    places = []
-    for index, maps in zip(indices, np.concatenate(batches), strict=True):
-        grid = Windows.over(as_box(objects.boxes[index]), job.config.marks.side)
-        places.append(peaks(grid.means(maps, objects.frames[index].tolist()).transpose(2, 0, 1)))
-    return window_boxes(job, objects, indices, np.array(places))
+    places = [
+        peaks(Windows.over(as_box(objects.boxes[i]), mark.side).means(maps, objects.frames[i].tolist())[..., 0])
+        for i, maps in zip(indices, np.concatenate(batches), strict=True)
+    ]
+    return window_boxes(job, objects, indices, np.array(places), mark.side)

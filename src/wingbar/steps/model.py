@@ -10,7 +10,7 @@ from numpy import ndarray
 from wingbar._system.files import write_text
 from wingbar.config import describing, to_toml
 from wingbar.data.sample import Dataset
-from wingbar.model.card import STREAMS, Card, Pretrained, TrainedOn
+from wingbar.model.card import STREAMS, VIEWS, Card, Pretrained, TrainedOn
 from wingbar.model.save import checksums, save_model, serialized
 from wingbar.opam.localization import Rule
 from wingbar.steps.alignment import AlignedParts
@@ -18,7 +18,10 @@ from wingbar.steps.box_regression import ObjectBoxes
 from wingbar.steps.fusion import FusionWeights
 from wingbar.steps.job import Job
 from wingbar.steps.localization import MapBoxes
+from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet
+from wingbar.steps.pooling import PoolingWeights
+from wingbar.steps.readout import Readout
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,29 @@ class Attention:
 
 
 @dataclass(frozen=True)
+class FieldMarks:
+    """What a run of field marks learns beside its net."""
+
+    marks: Marks
+    readout: Readout
+    pooling: PoolingWeights
+
+
+@dataclass(frozen=True)
 class Learned:
     """The results of a run that its model is made of."""
 
     picture: TrainedNet
-    """ClassNet, or the one net of a plain run."""
+    """ClassNet, or the one net of a plain run or of field marks."""
     attention: Attention | None = None
-    """None for a plain run."""
+    """Of a run of OPAM."""
+    field_marks: FieldMarks | None = None
+    """Of a run of field marks."""
 
     def arrays(self) -> dict[str, dict[str, ndarray]]:
         """The arrays of each file of the model, by the file's name."""
+        if self.field_marks is not None:
+            return {VIEWS: dict(self.picture.tensors), "readout": self.field_marks.readout.arrays()}
         files = {"picture": dict(self.picture.tensors)}
         if (attention := self.attention) is None:
             return files
@@ -59,7 +75,8 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
     """The run's model folder, and beside it the settings it was learnt with. Raises RunError."""
     config, run, attention = job.config, job.store.folder, learned.attention
     contents = serialized(learned.arrays())
-    weights = attention.fusion.weights if attention else [1.0]
+    marks = learned.field_marks
+    weights = attention.fusion.weights if attention else marks.pooling.weights if marks else [1.0]
     card = Card(
         method=config.method,
         net=config.net,
@@ -82,6 +99,9 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
         parts=config.parts,
         alignment=config.alignment,
         neuron_layer=attention.alignment.layer if attention else None,
+        mark_sides=tuple(marks.marks.sides) if marks else (),
+        temperatures=dict(zip(STREAMS, marks.pooling.temperatures, strict=True)) if marks else {},
+        middle_layer=marks.readout.layer if marks else None,
         settings=describing(config),
     )
     save_model(run / "model", card, contents)

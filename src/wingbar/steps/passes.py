@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from wingbar.learning.views import View, fixed_loader
 from wingbar.model.runtime import PictureOutput
-from wingbar.model.torch_runtime import TorchRuntime
+from wingbar.model.torch_runtime import TorchRuntime, stream_modules
 from wingbar.nets.middle import both_maps
 from wingbar.nets.outputs import BoxHead
 from wingbar.nets.saliency_head import MapNet, normalize
@@ -50,7 +50,7 @@ def picture_outputs(
     job: Job, net: MapNet, size: int, boxes: BoxHead | None = None, layer: str | None = None
 ) -> Iterator[PictureOutput]:
     """What prediction would see of every training picture, in batches: the rank's share."""
-    runtime = TorchRuntime({"picture": net}, boxes, layer, job.hardware.device)
+    runtime = TorchRuntime(stream_modules({"picture": net}, boxes, layer), job.hardware.device)
     views = [View(sample.path, sample.label) for sample in job.samples]
     loader = fixed_loader(views, size, AT_ONCE, job.hardware.workers, job.world)
     for pixels, _, _ in job.reporter.watched(loader, len(loader)):

@@ -6,14 +6,18 @@ regressions and detectors are fitted again, on the same pictures, to the same bo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
 from jaxtyping import Float32
 from numpy import ndarray
 
 from wingbar.boxes import as_box
+from wingbar.model.torch_runtime import view_net_of
 from wingbar.nets.middle import middle_layer
+from wingbar.nets.outputs import ViewNet
+from wingbar.nets.saliency_head import MapNet
 from wingbar.opam.corners import in_frame
 from wingbar.opam.marks import detectors
 from wingbar.steps.corners import Objects, view_features, views_in
@@ -38,6 +42,14 @@ class Readout(StepResult):
     mark_last: Float32[ndarray, "marks channels"]
     mark_middle: Float32[ndarray, "marks fewer"]
 
+    def arrays(self) -> dict[str, ndarray]:
+        """All of them by name, as a model keeps them."""
+        return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), ndarray)}
+
+    def view_net(self, net: MapNet) -> ViewNet:
+        """The trained net with what is read off its maps."""
+        return view_net_of(net, self.layer, self.arrays())
+
 
 def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> Readout:
     """Regressions of the object's corners and detectors of its marks, on the trained net's features."""
@@ -53,10 +65,14 @@ def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> R
         crops = view_features(job, net, layer, views_in(job, taught, frames), size)
         targets = [in_frame(as_box(box), frame) for box, frame in zip(objects.teachers, frames, strict=True)]
         crop = crops.head(crops.fit(np.array(targets), robust=True))
-        windows = CropMaps.of(job, net, layer, objects, taught, size).windows(job, objects, job.config.marks.side)
-        mark = windows.head(detectors(windows.values, marks.places))
-        picture_arrays, crop_arrays, mark_arrays = (
-            {name: value.numpy() for name, value in head.state_dict().items()} for head in (picture, crop, mark)
+        maps = CropMaps.of(job, net, layer, objects, taught, size)
+        heads = []
+        for number, side in enumerate(marks.sides):
+            windows = maps.windows(job, objects, side)
+            heads.append(windows.head(detectors(windows.values, marks.places[:, number : number + 1])))
+        mark_last, mark_middle = (torch.cat([getattr(head, name) for head in heads]) for name in ("last", "middle"))
+        picture_arrays, crop_arrays = (
+            {name: value.numpy() for name, value in head.state_dict().items()} for head in (picture, crop)
         )
         return Readout(
             layer=layer,
@@ -66,9 +82,9 @@ def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> R
             crop_last=crop_arrays["last"],
             crop_middle=crop_arrays["middle"],
             crop_bias=crop_arrays["bias"],
-            mark_last=mark_arrays["last"],
-            mark_middle=mark_arrays["middle"],
+            mark_last=mark_last.numpy(),
+            mark_middle=mark_middle.numpy(),
         )
 
-    settings = [size, job.config.marks.side, job.config.seed]
+    settings = [size, job.config.seed]
     return job.step("readout", Readout, settings, [trained, objects, marks], compute)

@@ -49,6 +49,11 @@ def part_views(
     ]
 
 
+def mark_views(job: Job, marks: Int[ndarray, "n marks 4"]) -> Kind:
+    """The kind ``mark``: each picture's field marks."""
+    return [[(box, -1) for box in crop_boxes(boxes, size, 0.0)] for boxes, size in zip(marks, job.sizes, strict=True)]
+
+
 def views_of(job: Job, kind: Kind, indices: Sequence[int] | Int[ndarray, "n"]) -> list[View]:
     """The views of one kind of the pictures ``indices``, one after the other."""
     return [View(job.samples[i].path, job.samples[i].label, *view) for i in indices for view in kind[i]]

@@ -91,7 +91,10 @@ ERRORS = {
         r"line 7: the split 'tset' is neither.*Did you mean 'test'\?",
     ),
     "validation": (ROWS + "q.png,tern,val\n", "line 7: 'val' is not a split.*cuts its own"),
-    "no split": (ROWS + "q.png,tern,\n", "line 7: the split '' is neither"),
+    "no split": (
+        ROWS + "q.png,tern,\n",
+        "line 7: the split '' is neither.*Write one of these into the column 'split' of each row",
+    ),
     "upwards": (ROWS + "../q.png,tern,test\n", "line 7: '../q.png' is not inside"),
     "absolute": (ROWS + "/q.png,tern,test\n", "line 7: '/q.png' is not inside"),
     "open quote": (ROWS + '"q.png,tern,test\n', "line 7: unexpected end of data"),

@@ -43,7 +43,7 @@ def _label_and_split(file: Path, row: Row) -> tuple[str, Split]:
     if split in VALIDATION_NAMES:
         raise line_error(file, row.line, f"{quoted(split)} is not a split. {NO_VALIDATION.rstrip('.')}")
     if split not in ("train", "test"):
-        hint = suggestion(split, ("train", "test"))
-        problem = f"the split {quoted(split)} is neither 'train' nor 'test'" + (f".{hint.rstrip('.')}" if hint else "")
+        remedy = suggestion(split, ("train", "test")) or " Write one of these into the column 'split' of each row."
+        problem = f"the split {quoted(split)} is neither 'train' nor 'test'.{remedy.rstrip('.')}"
         raise line_error(file, row.line, problem)
     return label, cast(Split, split)

@@ -1,0 +1,68 @@
+"""The step of pooling: how far to trust each kind of view, from pictures that the net has not learnt from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from wingbar.images import READ_SIDE, read_picture
+from wingbar.model.card import STREAMS, VIEWS
+from wingbar.model.field_marks import read_field_marks
+from wingbar.model.torch_runtime import TorchRuntime
+from wingbar.nets.inference import for_inference
+from wingbar.opam.pooling import fit_pooling, pool
+from wingbar.steps.job import Job
+from wingbar.steps.marks import Marks
+from wingbar.steps.nets import TrainedNet, net_of
+from wingbar.steps.passes import AT_ONCE
+from wingbar.steps.readout import Readout
+from wingbar.steps.store import StepResult
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PoolingWeights(StepResult):
+    """Weight and temperature of each stream, and what they were found from."""
+
+    weights: list[float]
+    """Of picture, object and parts; they add up to one."""
+    temperatures: list[float]
+    logits: Float[ndarray, "streams validation classes"]
+    """Of the validation pictures."""
+    labels: Int[ndarray, "validation"]
+
+
+def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> PoolingWeights:
+    """Weights and temperatures from the validation pictures, read as a prediction reads them."""
+
+    def compute() -> PoolingWeights:
+        runtime = TorchRuntime({VIEWS: readout.view_net(for_inference(net_of(job, trained)))}, job.hardware.device)
+        side, labels = job.config.prediction_size(), job.labels[job.validation]
+        batches = [job.validation[start : start + AT_ONCE] for start in range(0, len(labels), AT_ONCE)]
+        readings = job.world.collect(
+            lambda: (
+                read_field_marks(
+                    runtime.views,
+                    [read_picture(job.samples[i].path, short_side=READ_SIDE) for i in batch],
+                    side,
+                    marks.sides,
+                ).logits
+                for batch in job.reporter.watched(job.world.share(batches), len(job.world.share(batches)))
+            )
+        )
+        logits = np.stack([np.concatenate([reading[name] for reading in readings]) for name in STREAMS])
+        fit = job.world.first(lambda: fit_pooling(logits, labels, [1, 1, len(marks.sides)]))
+        alone = (logits.argmax(2) == labels).mean(1)
+        listed = [
+            f"{name} {weight:.2f} (alone {accuracy:.3f})"
+            for name, weight, accuracy in zip(STREAMS, fit.weights, alone, strict=True)
+        ]
+        together = (pool(logits, fit).argmax(1) == labels).mean()
+        job.reporter.say(f"  weights: {', '.join(listed)}; together {together:.3f}")
+        return PoolingWeights(
+            weights=list(fit.weights), temperatures=list(fit.temperatures), logits=logits, labels=labels
+        )
+
+    return job.step("pooling", PoolingWeights, [job.config.prediction_size()], [trained, readout, marks], compute)

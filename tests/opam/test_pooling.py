@@ -1,0 +1,64 @@
+"""Pooling: temperatures against a grid, weights that noise does not move, and what equal streams give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax as scipys
+from scipy.special import softmax
+
+from wingbar.opam.fusion import cross_validate
+from wingbar.opam.pooling import Pooling, fit_pooling, fit_temperature, log_softmax, pool
+
+
+def logits_of(labels: np.ndarray, strength: float, rng: np.random.Generator, classes: int = 10) -> np.ndarray:
+    """Logits that favour the label by ``strength``, with noise of one: calibrated at temperature 1 / strength."""
+    logits = rng.normal(size=(len(labels), classes))
+    logits[np.arange(len(labels)), labels] += strength
+    return logits
+
+
+def test_log_softmax_is_scipys() -> None:
+    logits = np.array([[1000.0, 0.0, -3.0], [0.1, 0.2, 0.3]])
+    np.testing.assert_allclose(log_softmax(logits), scipys(logits, -1))
+
+
+def test_one_stream_alone_is_its_softmax_at_its_temperature() -> None:
+    logits = np.random.default_rng(0).normal(size=(1, 6, 4))
+    np.testing.assert_allclose(pool(logits, Pooling((1.0,), (2.0,))), softmax(logits[0] / 2, -1), rtol=1e-5)
+
+
+def test_the_temperature_is_the_likeliest_of_a_grid() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 500)
+    logits = 5 * logits_of(labels, 2.0, rng)
+    grid = np.geomspace(0.1, 20, 400)
+    losses = [-scipys(logits / t, -1)[np.arange(500), labels].mean() for t in grid]
+    assert fit_temperature(logits, labels) == pytest.approx(grid[int(np.argmin(losses))], rel=0.02)
+
+
+def test_noise_does_not_move_the_weights_as_it_moves_those_chosen_by_counting() -> None:
+    """Two halves of 150 pictures of three equally good streams: by counting, weights differ wildly between them."""
+    rng = np.random.default_rng(0)
+    spread, by_counting = [], []
+    for _ in range(6):
+        labels = rng.integers(0, 10, 150)
+        logits = np.stack([logits_of(labels, 2.0, rng) for _ in range(3)])
+        spread.append(fit_pooling(logits, labels, [1, 1, 1]).weights)
+        by_counting.append(cross_validate(softmax(logits, -1), labels).weights)
+    assert np.std(spread, axis=0).max() < 0.03 < np.std(by_counting, axis=0).max()
+
+
+def test_pooling_is_no_worse_than_the_best_stream() -> None:
+    rng = np.random.default_rng(0)
+    labels, fresh = rng.integers(0, 10, 300), rng.integers(0, 10, 3000)
+    for strengths in ((2, 2, 2), (3, 1, 1), (3, 3, 0)):
+        fitted = fit_pooling(np.stack([logits_of(labels, s, rng) for s in strengths]), labels, [1, 1, 1])
+        streams = np.stack([logits_of(fresh, s, rng) for s in strengths])
+        best = max((stream.argmax(1) == fresh).mean() for stream in streams)
+        assert (pool(streams, fitted).argmax(1) == fresh).mean() >= best - 0.003
+
+
+def test_without_pictures_every_view_weighs_alike() -> None:
+    found = fit_pooling(np.zeros((3, 0, 4)), np.zeros(0, int), [1, 1, 2])
+    assert found.weights == (0.25, 0.25, 0.5) and found.temperatures == (1.0, 1.0, 1.0)
