@@ -32,4 +32,4 @@ def _has_place() -> bool:
     in, and run the code that it finds there.
     """
     home = os.path.expanduser("~")  # noqa: PTH111 # as numba asks; pathlib would raise
-    return bool(numba.config.CACHE_DIR) or Path(os.environ.get("XDG_CACHE_HOME", home)).is_absolute()
+    return bool(getattr(numba.config, "CACHE_DIR", "")) or Path(os.environ.get("XDG_CACHE_HOME", home)).is_absolute()
