@@ -108,7 +108,7 @@ def test_the_guide_is_written_into_the_run(run, capsys) -> None:
     assert wingbar("guide", run, "--per-class", 2) == 0
     out, err = capsys.readouterr()
     assert out.strip() == str(run / "guide" / "index.html") and (run / "guide" / "index.html").is_file()
-    assert "looking at 6 of 36 training pictures" in err
+    assert "predicting 6 of 36 training pictures" in err
 
 
 def test_evaluation_prints_its_tables(run, capsys) -> None:

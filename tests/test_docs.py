@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import doctest
 import importlib.util
 import re
 import shlex
@@ -11,6 +12,7 @@ import shutil
 import sys
 import tomllib
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +21,7 @@ import pytest
 from PIL import Image
 from torch.distributed.run import parse_args
 
+import wingbar
 from wingbar import cli
 from wingbar.config import Config, read_config
 from wingbar.data import load as load_data
@@ -30,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in (
     "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/data-sets.md", "docs/data-check.md",
     "docs/serve.md", "docs/settings.md", "docs/method.md", "docs/reproduce.md", "docs/results.md",
-    "docs/performance.md", "docs/backbones.md", "docs/reliability.md", "docs/many-machines.md",
+    "docs/performance.md", "docs/backbones.md", "docs/reliability.md", "docs/many-machines.md", "docs/architecture.md",
 )]  # fmt: skip
 ONLY_PARSED = {
     "wingbar train CUB_200_2011 --out paper --recipe paper --net vgg19_bn_cam --size 224": "a net for a GPU, 70 epochs",
@@ -143,6 +146,17 @@ def trained(desk: Path, at_the_desk: None) -> None:
         assert run("wingbar train photos/ --out run") == 0
     if not (desk / "onnx").exists():
         assert run("wingbar export run --out onnx") == 0
+
+
+@pytest.mark.parametrize(
+    "function",
+    [wingbar.train, wingbar.load, wingbar.Recognizer.predict, wingbar.evaluate, wingbar.export],
+    ids=lambda function: function.__qualname__,
+)
+def test_the_example_of_a_public_function_runs(function: Callable, trained: None) -> None:
+    examples = doctest.DocTestFinder(recurse=False).find(function, function.__qualname__, globs={})
+    outcomes = [doctest.DocTestRunner().run(example) for example in examples]
+    assert sum(outcome.attempted for outcome in outcomes) > 0 and not any(outcome.failed for outcome in outcomes)
 
 
 @pytest.mark.parametrize("line", [line for line in shell_lines("wingbar ") if line not in ONLY_PARSED])

@@ -44,13 +44,24 @@ def train(
     quiet: bool = False,
     **settings: Any,
 ) -> Recognizer:
-    """Learn the classes of a data set and keep everything in the run folder ``out``.
+    """Train a recogniser on labelled pictures, and store all results in the run folder ``out``.
 
-    Paths of a table start at the folder ``images_root``, by default at the table's own.
-    ``settings`` are fields of `Config`, over ``config``. Steps that are already in the folder and whose
-    inputs and settings are unchanged are not done again; ``redo_from`` names the step to start anew from.
-    Under torchrun all its processes share the work, and the first of them alone needs ``out``.
-    Raises DataError, ConfigError, WeightsError or RunError.
+    ``data`` is a data set, or the path of one in any layout that `wingbar.data.load` reads. Paths of a table start at
+    ``images_root``, by default at the table's folder. ``config`` and, over it, ``settings`` are fields of `Config`.
+    Steps whose results are in ``out`` already, from the same inputs and settings, are not computed again; ``redo_from``
+    is the name of a step to compute again, with all later ones. ``quiet`` prints nothing. Under torchrun the processes
+    divide the work, and only the first one needs ``out``.
+
+    Raises DataError for pictures that cannot be used, ConfigError for a wrong setting or a device that is not there,
+    WeightsError for pretrained weights that cannot be found or read, RunError where ``out`` cannot be written to or
+    another process works there.
+
+    >>> import wingbar
+    >>> recognizer = wingbar.train(
+    ...     "photos/", "tiny", method="plain", net="res2net_nano", weights="none", size=48, epochs=1, quiet=True
+    ... )
+    >>> recognizer.classes
+    ('house_sparrow', 'tree_sparrow', 'wren')
     """
     with opened() as world:
         world.first(lambda: refuse_model_folder(Path(out)))

@@ -109,11 +109,22 @@ class Recognizer:
     @overload
     def predict(self, picture: Sequence[Source], batch_size: int = 16) -> list[Prediction]: ...
     def predict(self, picture: Source | Sequence[Source], batch_size: int = 16) -> Prediction | list[Prediction]:
-        """Name one picture (a path, the bytes of a file, a Pillow image or an array), or each of several.
+        """Classify one picture, or each of several, and find the object and its telling parts.
 
-        Of one picture its prediction, and PictureError where it cannot be read. Of a list or tuple a list, in which
-        the prediction of a picture that cannot be read has ``error`` set; all are in memory at once, so take
-        `predict_many` for more than some hundred.
+        A picture is a path, the bytes of a file, a Pillow image, or an array ``[height, width]`` or
+        ``[height, width, 1 | 3 | 4]`` of uint8, uint16 or bool. For a list or tuple the result is a list,
+        computed ``batch_size`` pictures at a time; all predictions are in memory at once, so use `predict_many` for
+        more than a few hundred. Boxes are ``(x1, y1, x2, y2)``, half-open, in pixels of the upright original.
+
+        Raises PictureError for a single picture that cannot be read; among several its prediction has ``error`` set.
+
+        >>> import wingbar
+        >>> recognizer = wingbar.load("run")
+        >>> prediction = recognizer.predict("some_picture.jpg")
+        >>> prediction.label in recognizer.classes
+        True
+        >>> len(recognizer.predict(["some_picture.jpg", "more_pictures/one.jpg"]))
+        2
         """
         if isinstance(picture, (list, tuple)):
             return list(self.predict_many(picture, batch_size))
@@ -325,16 +336,20 @@ def _in_batches(predictions: Iterable[Prediction], size: int) -> Iterator[list[P
 
 
 def load(run: Path | str, device: Device = "auto", *, runtime: Literal["torch", "onnx"] = "torch") -> Recognizer:
-    """The recogniser of a run folder, or of its ``model`` folder moved elsewhere.
+    """Load the recogniser of a run folder, or of a ``model`` folder that was moved elsewhere.
 
-    ``device`` is what the nets run on; auto: the CPU where the model was trained with ``device="cpu"``, else a CUDA
-    GPU where there is one, else the CPU. With ``runtime="onnx"`` the folder is an export (`wingbar export`), which
-    runs on the CPU, and torch is not imported.
+    ``device`` is what the nets run on. With ``"auto"`` that is the CPU where the model was trained with
+    ``device="cpu"``, else a CUDA GPU where there is one, else the CPU. With ``runtime="onnx"`` the folder is an export
+    (`wingbar export`), which runs on the CPU without importing torch.
 
-    Files are safetensors, JSON and ONNX: loading runs no code. Each file is checked against its checksum, shapes are
-    checked before anything of their size is made, and the nets are tried on one grey square. Nothing else of the
-    process changes. Raises RunError for a model that is missing or damaged, ConfigError for a device that is not
-    there.
+    Files are safetensors, JSON and ONNX, so that loading runs no code. Checksums and shapes are checked before the nets
+    are made, and the nets are tried on one grey square. Loading changes no state of the process.
+
+    Raises RunError for a model that is missing or damaged, ConfigError for a device that is not there.
+
+    >>> import wingbar
+    >>> wingbar.load("run", device="cpu").classes
+    ('house_sparrow', 'tree_sparrow', 'wren')
     """
     return load_together(run, ALONE, device, runtime)
 

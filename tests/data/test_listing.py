@@ -64,7 +64,7 @@ def test_a_table_names_pictures_in_its_folder_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "line 1: no header. Begin the file with the line 'path'"),
+        (b"", "line 1: no header. Begin the table with the line 'path'"),
         (b"file\na.jpg\n", "line 1: no column 'path' among 'file'"),
         (b"path\n../a.jpg\n", "line 2: '../a.jpg' is not inside"),
         (b"path\n/etc/a.jpg\n", "line 2: '/etc/a.jpg' is not inside"),

@@ -11,7 +11,7 @@ from PIL import Image
 
 from wingbar.errors import PictureError
 from wingbar.explain import panel
-from wingbar.explain.figures import Frame, ink_on, luminance, part_colour
+from wingbar.explain.figures import Canvas, ink_on, luminance, part_colour
 from wingbar.explain.overlays import FIRST, PARTS, SECOND, diverging, heat
 from wingbar.images import Picture
 from wingbar.prediction import Part, Prediction
@@ -46,10 +46,10 @@ def test_heat_and_contrast_show_where() -> None:
     from wingbar.explain import contrast
     from wingbar.explain.figures import contrast_figure, heat_figure
 
-    frame = Frame(Picture(pixels, (160, 120)), 400, 300)
-    bright = np.asarray(heat_figure(frame, prediction((160, 120)))).mean(2)
+    canvas = Canvas(Picture(pixels, (160, 120)), 400, 300)
+    bright = np.asarray(heat_figure(canvas, prediction((160, 120)))).mean(2)
     assert bright[:60, :60].mean() > 2 * bright[-60:, -60:].mean()
-    coloured = np.asarray(contrast_figure(frame, contrast(prediction((160, 120)))), int)
+    coloured = np.asarray(contrast_figure(canvas, contrast(prediction((160, 120)))), int)
     red_less_blue = coloured[..., 0] - coloured[..., 2]
     assert red_less_blue[5:15, 5:15].min() > 50 and red_less_blue[-15:-5, -15:-5].max() < -50
     assert abs(red_less_blue[140:160, 190:210]).max() < 10
@@ -74,9 +74,11 @@ def test_labels_contrast_with_their_plates(colour: tuple[int, int, int]) -> None
 
 
 def test_boxes_are_carried_into_the_frame() -> None:
-    frame = Frame(Picture(np.zeros((50, 100, 3), np.uint8), (200, 100)), 400, 300)
-    assert frame.fitted == (400, 200) and frame.size == (400, 200) and frame.box((20, 10, 40, 30)) == (40, 20, 80, 60)
-    tall = Frame(Picture(np.zeros((100, 10, 3), np.uint8), (10, 100)), 400, 300)
+    canvas = Canvas(Picture(np.zeros((50, 100, 3), np.uint8), (200, 100)), 400, 300)
+    assert (
+        canvas.fitted == (400, 200) and canvas.size == (400, 200) and canvas.box((20, 10, 40, 30)) == (40, 20, 80, 60)
+    )
+    tall = Canvas(Picture(np.zeros((100, 10, 3), np.uint8), (10, 100)), 400, 300)
     assert tall.fitted == (30, 300) and tall.corner == (185, 0) and tall.box((0, 0, 10, 100)) == (185, 0, 215, 300)
 
 

@@ -145,6 +145,13 @@ def test_batch_norms_that_learn_and_single_pictures_are_not_divided(views, hardw
         train(views, hardware, replace(RECIPE, frozen_norms=frozen), net=refuse_more_than(limit, small_net()))
 
 
+def test_a_training_leaves_the_random_state_of_the_process(views, hardware) -> None:
+    net = small_net()
+    before = torch.get_rng_state()
+    train(views, hardware, replace(RECIPE, epochs=1), net=net)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_seeds_matter(views, hardware) -> None:
     net = small_net()
     mixes = [Mix(view.path, view.label, {"picture": [(None, -1)]}, {"picture": 1.0}) for view in views[:12]]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from bounds import in_a_child
 
+from wingbar._system import memory
 from wingbar._system.memory import free_memory
 from wingbar.learning.portions import ROOM, Portions, needs
 from wingbar.nets import create
@@ -95,8 +96,8 @@ def test_free_memory_is_the_machines_or_the_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     line, folder, files, droppable = GROUPS[version]
-    monkeypatch.setattr(heap, "CONTROL", tmp_path)
-    monkeypatch.setattr(heap, "OWN_GROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "CONTROL", tmp_path)
+    monkeypatch.setattr(memory, "OWN_GROUP", tmp_path / "cgroup")
     free = free_memory()
     assert free is not None and os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 2 < free
     (tmp_path / "cgroup").write_text(f"{line}\n")
@@ -112,6 +113,7 @@ def test_free_memory_is_the_machines_or_the_groups(
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc_trim is glibc's")
 def test_what_was_freed_and_kept_counts_as_free() -> None:
     code = """
+from wingbar._system import memory
 from wingbar._system.memory import free_memory, keep_freed_memory
 keep_freed_memory()
 def held():

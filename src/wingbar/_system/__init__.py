@@ -1,1 +1,1 @@
-"""What lies under everything and knows nothing of pictures: files, locks, memory, processes, text."""
+"""Services of all other rooms, which know nothing of pictures: files, locks, memory, processes, progress, text."""

@@ -1,11 +1,12 @@
-"""The processes of one job, its ranks: who does which share, and how the shares come together again, in order.
+"""The processes (ranks) of one job: how work is divided among them, and how results are gathered in order.
 
-torchrun starts the ranks, torch.distributed carries what they tell one another (as pickles: the ranks of a job trust
-one another, and their network has to be theirs alone). One process is a `World` of itself, where every method does the
-plain thing; so there is one flow, and nobody asks how many there are.
+torchrun starts the ranks, and torch.distributed carries their messages. The messages are pickles: the ranks of a job
+trust one another, and nobody else may have access to their network. A single process is a `World` of size 1, whose
+methods do the work directly. So callers are the same for one process and for many.
 
-What the methods are given to do must not use the world itself. An error of a user's in it (`WingbarError`) is
-raised by every rank, and printed by one. Any other error ends its rank; the rest lose the connection and end too.
+The functions that are passed to these methods must not call methods of the world themselves. If one of them raises a
+`WingbarError`, every rank raises it, and one rank prints it. Any other error ends its rank; the other ranks then lose
+the connection and end, too.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PATIENCE = timedelta(hours=6)
-"""How long ranks wait for the slowest. One that ends is noticed at once: this is for a host that falls silent."""
+"""How long ranks wait for the slowest one. A rank that ends is noticed at once; this limit is for a silent host."""
 
 GUARD = (
     "Where Python starts processes anew (spawn, forkserver: on macOS, on Windows, and from Python 3.14 on), each of "
     'them runs the script again: put what the script does below `if __name__ == "__main__":`, or set workers=0.'
 )
-"""The remedy for a script that starts processes while it is itself being run by one."""
+"""The remedy for a script without a ``__main__`` guard, which its own child processes run again."""
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 Watched = Callable[[Iterable[Any], int], Iterable[Any]]
-"""Yields results as they come, and takes how many there will be."""
+"""Takes results and their count, and yields the results while it reports progress."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The ranks of a job, seen from one of them."""
+    """The ranks of a job, as one of them sees them: its own number and how many there are."""
 
     rank: int = 0
     size: int = 1
@@ -51,21 +52,21 @@ class World:
     """Ranks on this machine."""
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
-        """This rank's part of what is to be done: every ``size``-th item."""
+        """The items that this rank works on: every ``size``-th one."""
         return items[self.rank :: self.size]
 
     def gather(self, work: Callable[[], T]) -> list[T]:
-        """What each rank's ``work`` gives, to all ranks."""
+        """Call ``work`` on every rank; returns the results of all ranks, on every rank."""
         return [work()] if self.size == 1 else self._gathered(work)
 
     def each(self, work: Callable[[], T]) -> T:
-        """This rank's own ``work``, once no rank's has failed."""
+        """Call ``work`` on every rank; returns this rank's result once all ranks have succeeded."""
         results: list[T] = []
         self.gather(lambda: results.append(work()))
         return results[0]
 
     def first(self, work: Callable[[], T]) -> T:
-        """What ``work`` gives on the first rank, which alone does it, to all ranks."""
+        """Call ``work`` on the first rank only; returns its result on every rank."""
         if self.size == 1:
             return work()
         import torch.distributed as dist
@@ -75,11 +76,17 @@ class World:
         return _values(outcomes)[0]
 
     def collect(self, work: Callable[[], Iterable[T]]) -> list[T]:
-        """What ``work`` gives for each item of this rank's share, in the order of all items, to all ranks."""
+        """Call ``work`` on every rank, which yields a result for each item of its share.
+
+        Returns the results of all ranks, in the order of all items, on every rank.
+        """
         return _in_turn(self.gather(lambda: list(work())))
 
     def map(self, function: Callable[[Item], T], items: Sequence[Item], watched: Watched) -> list[T]:
-        """``function`` of every item, in order, each rank doing its share, ``watched``, in threads."""
+        """Apply ``function`` to every item; returns all results in order. Each rank does its share in threads.
+
+        ``watched`` reports the progress.
+        """
         share = self.share(items)
         threads = None if self.size == 1 else max((os.cpu_count() or 1) // self.local_size, 1)
 
@@ -90,7 +97,7 @@ class World:
         return self.collect(work)
 
     def stream(self, share: Iterable[T]) -> Iterator[T]:
-        """As `collect`, but each item is handed on as soon as every rank has its next: one a rank in memory."""
+        """Yield all items in order, like `collect`, but as they come: one item of each rank is in memory at a time."""
         remaining = iter(share)
         if self.size == 1:
             yield from remaining
@@ -99,7 +106,7 @@ class World:
             yield from came
 
     def average(self, tensors: Iterable[Tensor]) -> None:
-        """Put the mean over the ranks into each tensor."""
+        """Replace each tensor by its mean over the ranks."""
         if self.size == 1:
             return
         import torch.distributed as dist
@@ -125,7 +132,7 @@ class World:
 
 @dataclass(frozen=True)
 class Failed:
-    """What a rank sends in place of a result."""
+    """What a rank sends instead of a result when its work raised an error."""
 
     error: WingbarError
 
@@ -135,10 +142,10 @@ ALONE = World()
 
 @contextmanager
 def opened() -> Iterator[World]:
-    """The job that this process belongs to: torchrun's, or of this process alone.
+    """Join the job that torchrun started, or make a `World` of this process alone.
 
-    Raises RunError when another rank has gone, or in a loader process that runs its script again; ConfigError for a job
-    that could not be started again.
+    Raises RunError when another rank has ended, and in a loader process that runs its script again. Raises ConfigError
+    for a job that torchrun would restart wrongly.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing.spawn itself asks
         raise RunError(f"This is a process that loads pictures. {GUARD}")
@@ -190,10 +197,10 @@ def leave() -> None:
 
 
 def _refuse_stale_addresses() -> None:
-    """Raise ConfigError where ranks started again would meet at the addresses of the dead ones, and wait for ever.
+    """Raise ConfigError where restarted ranks would wait for ever, because they connect to the addresses of dead ranks.
 
-    So they do where torchrun keeps one store for all its attempts, as it does by default (pytorch/pytorch#135712;
-    seen with torch 2.14).
+    This happens where torchrun keeps one store for all its attempts, as it does by default (pytorch/pytorch#135712;
+    observed with torch 2.14).
     """
     if os.environ["TORCHELASTIC_MAX_RESTARTS"] != "0" and os.environ["TORCHELASTIC_USE_AGENT_STORE"] == "True":
         error = ConfigError(
@@ -205,7 +212,7 @@ def _refuse_stale_addresses() -> None:
 
 
 def number_of_ranks() -> int:
-    """How many processes torchrun started this one among; 1 without torchrun."""
+    """The number of processes that torchrun started, this one included; 1 without torchrun."""
     return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
@@ -229,5 +236,5 @@ def _values(outcomes: Sequence[T | Failed]) -> list[T]:
 
 
 def _in_turn(shares: Sequence[Sequence[T]]) -> list[T]:
-    """What `World.share` dealt out, in the order in which it lay before."""
+    """The shares of `World.share`, merged into the original order."""
     return [share[turn] for turn in range(len(shares[0])) for share in shares if turn < len(share)]

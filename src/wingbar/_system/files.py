@@ -1,6 +1,6 @@
-"""Files that are complete or not there: written beside their place, flushed to the disk, then renamed.
+"""Files that are written completely or not at all: to a temporary name, flushed to the disk, then renamed.
 
-A record is a JSON object that vouches for itself by a checksum. What a killed writer leaves ends in ``.partial``.
+A record is a JSON object with a checksum of its content. The temporary files of a killed writer end in ``.partial``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def make_folder(folder: Path) -> None:
 
 
 def mark_output(folder: Path) -> None:
-    """Mark a folder as written by Wingbar, so that no data set takes it for pictures; for each door that writes one.
+    """Mark a folder as written by Wingbar, so that it is not read as part of a data set.
 
     A folder that had files before, other than ours or plain logs, stays unmarked: it may be the user's pictures.
     """
@@ -56,7 +56,7 @@ def _is_the_users(path: Path) -> bool:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Tell of a full disk or a read-only folder by RunError instead of OSError."""
+    """Within the context, raise RunError instead of OSError for a full disk or a read-only folder."""
     try:
         yield
     except OSError as error:
@@ -67,7 +67,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; its folder is made. Raises RunError where that is not possible."""
+    """Write a file completely or not at all, and make its folder. Raises RunError where that is not possible."""
     partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder to be filled, which then takes the place of ``folder``: all of it, or nothing."""
+    """Yield an empty folder to fill. At the end it replaces ``folder``; after an error ``folder`` is unchanged."""
     fresh, old = _fresh_and_old(folder)
     sweep(folder.parent)
     with writing(folder):
@@ -102,7 +102,10 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Clear away what killed writers left in a folder that nobody writes to; a folder half replaced is put back."""
+    """Remove what killed writers left in a folder, and restore a folder that was half replaced.
+
+    No other process may be writing there.
+    """
     for old in folder.glob(f"*.old{PARTIAL}"):
         place = old.with_name(old.name.removesuffix(f".old{PARTIAL}"))
         if not place.exists():
@@ -119,7 +122,7 @@ def _fresh_and_old(folder: Path) -> tuple[Path, Path]:
 
 
 def _flush_names(folder: Path) -> None:
-    """See that a renaming outlives a power cut."""
+    """Flush a folder's names to the disk, so that a renaming survives a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -150,7 +153,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 def read_record(path: Path) -> dict[str, Any]:
     """The object that `write_record` wrote, without its checksum. Raises OSError, or ValueError for a damaged one.
 
-    A record without a checksum is an older version's. Damage cannot make one: it would have to spare all the rest.
+    A record without a checksum is read as it is.
     """
     record = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(record, dict):

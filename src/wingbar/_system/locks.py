@@ -1,4 +1,4 @@
-"""A folder's lock: one process, or the ranks of one job, at work in it at a time."""
+"""A lock on a folder: only one process, or the ranks of one job, may work in it at a time."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from wingbar.errors import RunError
 logger = logging.getLogger(__name__)
 
 HELD = (errno.EAGAIN, errno.EACCES)
-"""What says that another process holds a lock: fcntl(2). Anything else says that there are no locks."""
+"""Error numbers that mean that another process holds the lock: fcntl(2). Others mean that locks are not supported."""
 
 _held: set[Path] = set()
-"""Folders that this process has locked: the system's locks keep out other processes only."""
+"""Folders that this process has locked. It mirrors the system's locks, which keep out other processes only."""
 
 
 @contextmanager
 def locked(folder: Path, world: World = ALONE) -> Iterator[None]:
-    """Keep others out of a run's folder while the ranks of one job are in it, the first for all. Raises RunError."""
+    """Lock a run's folder for the ranks of one job; the first rank holds it. Raises RunError where another has it."""
     with ExitStack() as stack:
         world.first(lambda: stack.enter_context(_locked(folder)))
         world.first(lambda: mark_output(folder))
@@ -38,10 +38,10 @@ def locked(folder: Path, world: World = ALONE) -> Iterator[None]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep others out of a run's folder, and clear away what a killed one left. Raises RunError when one is in it.
+    """Lock a run's folder for this process, and remove what a killed process left. Raises RunError where it is locked.
 
-    The lock is the process's, not its file's: it goes with the process, however that ends, and no loader process
-    that outlives it for a moment has inherited it. A file system without locks keeps nobody out: that is logged.
+    The lock belongs to the process and not to the open file. So it is released when the process ends in any way, and
+    loader processes do not inherit it. A file system without locks gets a warning in the log and no lock.
     """
     me, place = f"process {os.getpid()} on {socket.gethostname()}", folder.resolve()
     if place in _held:  # asked before the file is opened: its closing would undo the lock

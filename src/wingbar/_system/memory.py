@@ -1,8 +1,8 @@
-"""The memory of a process that runs nets: what it frees it keeps, how much more there is, which errors say it ran out.
+"""The memory of a process that runs nets: keeping freed memory, the amount that is left, errors of too little memory.
 
-glibc gets each piece of 32 MiB or more from the kernel and gives it back when it is freed, whatever its thresholds. Of
-a net's activations most are that large, and come back page by page, each a page fault and zeroed: with MobileNetV2 up
-to half of the time (docs/performance.md, "Memory kept at hand"). Source: mallopt(3).
+glibc takes each block of 32 MiB or more from the kernel, and returns it when it is freed. Most activations of a net are
+that large. Each time they are allocated the kernel has to map and clear all their pages, which takes up to half of the
+time with MobileNetV2 (docs/performance.md, "Memory kept at hand"). Source: mallopt(3).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 """As malloc.h numbers them."""
 CONTROL, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-"""Where the limits of containers and jobs are, and which of them this process is in: cgroups(7)."""
+"""Folder of the control groups, which limit containers and jobs, and the file of this process's groups: cgroups(7)."""
 LIMITS = {
     "": ("memory.max", "memory.current", "inactive_file"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -41,7 +41,7 @@ LOST_LOADER = re.compile(
 
 
 def keep_freed_memory() -> None:
-    """From now on this process keeps what it frees for its next use. Changes nothing where there is no glibc."""
+    """From now on this process keeps freed memory for later use. Changes nothing where there is no glibc."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(MMAP_MAX, 0)
@@ -49,9 +49,9 @@ def keep_freed_memory() -> None:
 
 
 def free_memory() -> int | None:
-    """Bytes that this process may still use before the kernel ends one; None where no Linux tells.
+    """Bytes that this process may still allocate before the kernel ends a process; None on systems other than Linux.
 
-    What was freed and kept is given back first, so that it counts. Sources: proc(5), malloc_trim(3).
+    Memory that was freed and kept is returned to the kernel first, so that it counts. Sources: proc(5), malloc_trim(3).
     """
     gc.collect()
     if platform.libc_ver()[0] == "glibc":
@@ -65,7 +65,7 @@ def free_memory() -> int | None:
 
 
 def _left_in_groups() -> Iterator[int]:
-    """Bytes that each group of processes which this one is in may still use, of those that have a limit."""
+    """Bytes that are left in each control group of this process that has a limit."""
     for line in OWN_GROUP.read_text().splitlines() if OWN_GROUP.exists() else ():
         _, kind, path = line.split(":", 2)
         if kind in LIMITS:

@@ -1,7 +1,7 @@
-"""PNG files without what stands beside the pixels: notes and colour profiles that would have a sound picture refused.
+"""PNG files without the chunks that no pixel depends on, such as texts and colour profiles.
 
-Pillow refuses a PNG whose text or profile unfolds into more than a mebibyte, or has a wrong checksum, although no
-pixel depends on either. Programs write such chunks: editors their history, generators their prompts, printers profiles.
+Pillow refuses a PNG whose text or profile unpacks to more than a mebibyte, or has a wrong checksum, although the pixels
+are sound. Such chunks are common: editors write their history, generators their prompts, printers their profiles.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ def convert(value: Any, kind: Any, name: str) -> Any:
     """``value`` as ``kind``: whole numbers pass as floats, lists as tuples, a choice is checked. Raises ConfigError."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union) and type(None) in arguments:
-        return None if value is None else convert(value, next(one for one in arguments if one is not type(None)), name)
+        (given,) = (argument for argument in arguments if argument is not type(None))
+        return None if value is None else convert(value, given, name)
     if origin is Literal:
         if value not in arguments:
             hint = suggestion(str(value), map(str, arguments))

@@ -1,4 +1,4 @@
-"""Names that people gave: class names and file names, made fit to be shown or to become part of a file name.
+"""Class names and file names, made fit to be shown, compared, or used in a file name.
 
 They are hostile input: a folder may be called ``<script>``, hold line breaks, or turn the writing direction.
 """
@@ -14,21 +14,21 @@ JOINERS = "\u200c\u200d"
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """One line: white space as single blanks, everything else that has no look as ``\\x00``; cut at ``limit``.
+    """``text`` in one line of at most ``limit`` letters: white space as single blanks, unprintable ones as ``\\x00``.
 
-    Control characters, lone surrogates and marks that turn the writing direction have no look.
+    Unprintable are control characters, lone surrogates and marks that change the writing direction.
     """
     shown = visible(" ".join(text.split())) or ascii(text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def visible(text: str, left: str = JOINERS) -> str:
-    """``text`` with every letter that has no look written out (``\\x1b``), but for those in ``left``."""
+    """``text`` with every unprintable letter as an escape (``\\x1b``), except those in ``left``."""
     return "".join(letter if letter.isprintable() or letter in left else escaped(letter) for letter in text)
 
 
 def escaped(letter: str) -> str:
-    """A letter that has no look, the way Python writes it."""
+    """An unprintable letter as Python's escape."""
     return ascii(letter)[1:-1]
 
 
@@ -38,17 +38,12 @@ def nfc(text: str) -> str:
 
 
 def folded(name: str) -> str:
-    """What is left of a name when everything is taken away that one hardly sees: case, spaces, invisible letters.
+    """A name without case, repeated spaces and invisible letters, to compare names by.
 
     Two names with the same result look alike, or nearly so. Unicode's canonical caseless matching (definition D145).
     """
     letters = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
     return nfc(" ".join("".join(x for x in letters if unicodedata.category(x) != "Cf").split()))
-
-
-def same_name(a: str, b: str) -> bool:
-    """Whether two names are equal but for case, spaces, invisible letters and the way accents are written."""
-    return folded(a) == folded(b)
 
 
 def plain_letters(name: str) -> str:
@@ -57,8 +52,8 @@ def plain_letters(name: str) -> str:
     Only the accents of European scripts go: in others such marks make other words.
     """
     letters = unicodedata.normalize("NFKD", folded(re.sub(r"^\d+[._ -]+(?=\D)", "", name)))
-    kept = (x for x in letters if not 200 <= unicodedata.combining(x) <= 240)
-    return nfc(" ".join("".join(" " if unicodedata.category(x)[0] in "PSZ" else x for x in kept).split()))
+    bare = (x for x in letters if not 200 <= unicodedata.combining(x) <= 240)
+    return nfc(" ".join("".join(" " if unicodedata.category(x)[0] in "PSZ" else x for x in bare).split()))
 
 
 def spelt_out(name: str) -> str:

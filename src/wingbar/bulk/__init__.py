@@ -1,1 +1,1 @@
-"""Predicting many pictures: answers in chunks of files, resumable, each written once."""
+"""Prediction of many pictures: the answers are written to numbered files, and a stopped job resumes."""

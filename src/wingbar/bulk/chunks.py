@@ -1,8 +1,8 @@
-"""Answers in chunks: which pictures belong into which file, so that a file that is there need not be made again.
+"""Chunks: the files of answers, and which pictures each of them answers.
 
-A chunk holds the answers to ``size`` pictures in the order in which they are listed, the last one to the rest. Its name
-is its number and a digest of everything that its content depends on: the model and the settings (``key``), and the
-pictures' names. So a file of that name is that chunk, whole, whoever wrote it and when.
+A chunk holds the answers to ``size`` pictures in the order in which they are listed; the last chunk holds the rest. Its
+file name consists of its number and a digest of everything that its content depends on: the model and the settings
+(``key``), and the names of the pictures. So a file with that name need not be written again.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Chunk:
 def cut(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """``items`` in lists of ``size``, the last one shorter."""
     remaining = iter(items)
-    while items_of_one := list(islice(remaining, size)):
-        yield items_of_one
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 def chunk(number: int, names: Sequence[str], key: str, suffix: str) -> Chunk:
@@ -44,6 +44,6 @@ def chunk(number: int, names: Sequence[str], key: str, suffix: str) -> Chunk:
 
 
 def foreign_chunks(files: Iterable[str], plan: Iterable[Chunk]) -> list[str]:
-    """Those ``files`` that are chunks, but none of the ``plan``: answers of other pictures or another model."""
+    """Those ``files`` that are chunks but not in the ``plan``: answers to other pictures, or of another model."""
     planned = {chunk.file for chunk in plan}
     return sorted(file for file in files if CHUNK.fullmatch(file) and file not in planned)

@@ -1,11 +1,11 @@
-"""A million pictures: answers stream into chunks, each written whole or not at all, and a stopped job goes on.
+"""Prediction of very many pictures into chunks, which are written completely or not at all; a stopped job resumes.
 
 OUT/000000-3fa41c02b7de.jsonl  answers to the first pictures in the order in which they are listed; and so on
-OUT/lock                       who is at work here
+OUT/lock                       the lock of the process that writes
 
-The pictures are listed twice. The first time their names alone are read, to know how many they are and which chunks are
-there (see `wingbar.bulk.chunks`); then those of each missing chunk are predicted by `Recognizer.predict_many`. In
-memory are one chunk's names and answers, and what `predict_many` holds.
+The pictures are listed twice. The first pass reads their names only, to count them and to find the chunks that exist
+(see `wingbar.bulk.chunks`). The second pass predicts the pictures of each missing chunk by `Recognizer.predict_many`.
+Memory holds the names and the answers of one chunk, and what `predict_many` holds.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from wingbar._system.locks import locked
 from wingbar.bulk.answers import Format, encode, errors, require
 from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
 from wingbar.data.folders import PassOver, Tally
-from wingbar.data.listing import Listed, listed
+from wingbar.data.listing import UnlabelledPicture, listed
 from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.prediction import Prediction
 from wingbar.recognizer import Recognizer
 
 
 class BulkJob:
-    """Pictures to be predicted into the chunks of a folder. Making one lists them, and finds the chunks there are."""
+    """A job of predicting pictures into the chunks of a folder. The constructor lists pictures and existing chunks."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class BulkJob:
         return sum(there.count for there in self.unreadable)
 
     def run(self, batch_size: int = 16) -> Iterator[Prediction]:
-        """The answers to all other pictures, as they come; a chunk is written with the last of its answers.
+        """Predict all other pictures and yield their answers as they come; each chunk is written after its last answer.
 
         Raises DataError where the pictures are no longer those listed at first, RunError where the folder cannot be
         written to or another process is at work in it.
@@ -86,11 +86,11 @@ class BulkJob:
                 if planned not in self.unreadable:
                     yield from self._predicted(planned, items, batch_size)
 
-    def _chunks(self, pass_over: PassOver | None = None) -> Iterator[tuple[Chunk, list[Listed]]]:
+    def _chunks(self, pass_over: PassOver | None = None) -> Iterator[tuple[Chunk, list[UnlabelledPicture]]]:
         for number, items in enumerate(cut(listed(self.source, self.images_root, pass_over), self.size)):
             yield chunk(number, [item.name for item in items], self.key, self.form), items
 
-    def _predicted(self, planned: Chunk, items: list[Listed], batch_size: int) -> Iterator[Prediction]:
+    def _predicted(self, planned: Chunk, items: list[UnlabelledPicture], batch_size: int) -> Iterator[Prediction]:
         rows = []
         predictions = self.recognizer.predict_many((item.source for item in items), batch_size)
         for item, prediction in zip(items, predictions, strict=True):

@@ -36,9 +36,9 @@ COMMANDS = {
 }  # fmt: skip
 """All but ``train``, whose options start from a file's settings."""
 SHARED_OUT = (Train, Evaluate, Predict)
-"""Commands whose work the processes of torchrun share."""
+"""Commands whose work is divided among the processes of torchrun."""
 OUTLIVED = 30
-"""Seconds that a rank which failed gives the rank that tells why. Those on the teller's machine are ended at once."""
+"""Seconds that a failed rank waits before it exits, so that the rank that prints the error can do so first."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
@@ -77,7 +77,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def leave(code: int, teller: int = 0) -> NoReturn:
-    """Exit, but not with a failure before the rank that tells why: torchrun ends the rest once one has failed."""
+    """Exit. After a failure all ranks but the ``teller``, which prints the error, wait first.
+
+    torchrun ends all ranks as soon as one has failed.
+    """
     if code and this_rank() != teller:
         time.sleep(OUTLIVED)
     sys.exit(code)
@@ -103,7 +106,7 @@ def no_folder(error: Exception) -> str | None:
 
 @contextmanager
 def one_voice() -> Iterator[None]:
-    """Of the processes that torchrun starts only the first says anything, but for what ends another."""
+    """Silence all ranks but the first, except for errors that end them."""
     with ExitStack() as silence:
         if this_rank() > 0:
             nowhere = silence.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
@@ -113,7 +116,7 @@ def one_voice() -> Iterator[None]:
 
 
 def asked_for(arguments: list[str]) -> Any:
-    """`parse`, and whether the command can be shared out. Errors are told once on each machine."""
+    """Parse the arguments, and check that torchrun may run the command. Errors are printed once on each machine."""
     if arguments == ["--version"]:
         print(f"wingbar {wingbar.__version__}")
         leave(0)
@@ -130,7 +133,7 @@ def asked_for(arguments: list[str]) -> Any:
 
 
 def parse(arguments: list[str]) -> Any:
-    """The command that the arguments ask for; tyro prints help and mistakes, with the nearest option.
+    """The command of these arguments. tyro prints help, and mistakes with the nearest option.
 
     Raises ConfigError.
     """
@@ -152,7 +155,7 @@ def parse(arguments: list[str]) -> Any:
 
 
 def config_path(arguments: list[str]) -> Path | None:
-    """The file after ``--config``: read before the rest, because options win over it."""
+    """The file after ``--config``. It is read before the options, because it has their defaults."""
     for option, value in zip(arguments, [*arguments[1:], None], strict=True):
         if option == "--config" and value is not None:
             return Path(value)

@@ -28,7 +28,7 @@ def table(measure: Flag = False) -> str:
 
     headers = ["net", "family", "map's stride", "parameters", "weights' licence"]
     rows = [
-        [one.name, one.family, f"{one.stride} px", f"{one.parameters / 1e6:.1f} M", one.licence] for one in all_facts()
+        [net.name, net.family, f"{net.stride} px", f"{net.parameters / 1e6:.1f} M", net.licence] for net in all_facts()
     ]
     if measure:
         headers.append("pictures/s")

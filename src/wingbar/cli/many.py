@@ -1,4 +1,4 @@
-"""The command for more pictures than one looks at."""
+"""The command for very many pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from wingbar.cli.models import told_unreadable
+from wingbar.cli.models import report_unreadable
 from wingbar.cli.options import Device, Flag
 
 
@@ -63,4 +63,4 @@ class PredictMany:
             f"{len(job.plan)} files in {self.out}: {job.total} pictures, {job.answered} of them from before",
             file=sys.stderr,
         )
-        return told_unreadable(failed, job.total)
+        return report_unreadable(failed, job.total)

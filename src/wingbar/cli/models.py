@@ -59,7 +59,7 @@ class Predict:
                     print(f"skipped: {prediction.error}", file=sys.stderr)
                 else:
                     print(described(prediction, self.top), flush=True)
-        return told_unreadable(failed, total)
+        return report_unreadable(failed, total)
 
 
 @dataclass
@@ -96,7 +96,7 @@ class Explain:
                 print(f"skipped: {prediction.error}", file=sys.stderr)
             else:
                 print(f"{drawn}: {prediction.path!r} {described_contrast(prediction)}", flush=True)
-        return told_unreadable(failed, total)
+        return report_unreadable(failed, total)
 
 
 @dataclass
@@ -157,11 +157,11 @@ class Export:
 
         rows = [
             [
-                one.file,
-                f"{one.megabytes:.2f}",
-                "; ".join(f"{name} {value:.1e}" for name, value in one.differences.items()),
+                exported.file,
+                f"{exported.megabytes:.2f}",
+                "; ".join(f"{name} {value:.1e}" for name, value in exported.differences.items()),
             ]
-            for one in export(self.run_folder, self.out, int8=self.int8)
+            for exported in export(self.run_folder, self.out, int8=self.int8)
         ]
         print(render(["file", "MB", "largest differences from the model"], rows))
         return 0
@@ -219,9 +219,9 @@ class Serve:
 
 
 def expand(paths: tuple[Path, ...]) -> list[Path]:
-    """The files given, and the pictures in the folders given; a path that is not there fails as a picture.
+    """The given files, and the pictures in the given folders. A missing path counts as an unreadable picture.
 
-    Says what it passes over. Raises DataError where a folder cannot be listed, or has no pictures.
+    Prints what it passes over. Raises DataError where a folder cannot be listed, or has no pictures.
     """
     from wingbar.data.checks import EXTENSIONS
     from wingbar.data.folders import Tally
@@ -262,8 +262,8 @@ def described_contrast(prediction: Prediction) -> str:
     return f"{printable(first)} {score:.1%}, rather than {printable(second)} {other:.1%}"
 
 
-def told_unreadable(failed: int, total: int) -> int:
-    """Say how many pictures could not be read; the exit code."""
+def report_unreadable(failed: int, total: int) -> int:
+    """Print how many pictures could not be read; returns the exit code."""
     if failed:
         print(f"{failed} of {total} pictures could not be read", file=sys.stderr)
     return 0 if not failed else 2 if failed == total else UNREADABLE

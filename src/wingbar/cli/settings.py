@@ -1,7 +1,7 @@
-"""An option of `wingbar train` for every setting: sections become groups (`--parts.count`), defaults come from a file.
+"""The options of `wingbar train`, one for each setting. Sections become groups (`--parts.count`).
 
-The settings stand beside the steps, whose libraries take seconds to import: this file is read when `train` is asked
-for, and not before.
+This file imports the settings of all steps, and with them libraries that take seconds. So it is imported only when the
+command is `train`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from wingbar.learning.recipe import Recipe
 RECIPE = "training"
 """The section whose keys are those of the recipe."""
 WHEN_NONE = re.compile(r"[;,]? none: (.+?)\.$")
-"""How the text of a setting that may be None ends: with what then holds."""
+"""The end of the text of a setting that may be None: the default in that case."""
 
 
 def train_command(file: Path | None) -> type[Train]:
@@ -60,7 +60,7 @@ def record_of(name: str, section: Any) -> type:
 
 
 def recipe_options(given: dict[str, Any]) -> type:
-    """The options of the recipe: what is not ``given`` is the preset's, which another option names."""
+    """The options of the recipe. Those that are not ``given`` have the values of the preset (`--recipe`)."""
     hints, texts = typing.get_type_hints(Recipe), documented(Recipe)
     rows = []
     for setting in fields(Recipe):
@@ -86,18 +86,18 @@ def option_fields(record: Any) -> list[tuple[str, Any, Any]]:
 
 
 def annotated(kind: Any, text: str, hint: str | None) -> Any:
-    """An option's type, with its help; None is never typed: whoever leaves the option out says that."""
+    """An option's type, with its help. None cannot be typed; it is the value of an option that is left out."""
     marker: Any = tyro.conf.DisallowNone
     return marker[Annotated[kind, tyro.conf.arg(help=text, help_behavior_hint=hint)]]
 
 
 def chosen_settings(base: Config, options: Any) -> Config:
-    """``base`` with what the command line says. Raises ConfigError for what cannot be."""
+    """``base`` with the values of the command line. Raises ConfigError for impossible ones."""
     values: dict[str, Any] = {}
     for setting in fields(options):
         value = getattr(options, setting.name)
         if setting.name == RECIPE:
-            values[RECIPE] = {key: one for key, one in vars(value).items() if one is not None}
+            values[RECIPE] = {key: given for key, given in vars(value).items() if given is not None}
         else:
             values[setting.name] = dict(vars(value)) if is_dataclass(value) else value
     return fill(base, values, "")
@@ -106,8 +106,8 @@ def chosen_settings(base: Config, options: Any) -> Config:
 def documented(kind: type) -> dict[str, str]:
     """Field of a dataclass -> the string below it, as one line."""
     texts: dict[str, str] = {}
-    for one in reversed([base for base in kind.__mro__ if is_dataclass(base)]):
-        tree = ast.parse(inspect.cleandoc(inspect.getsource(one))).body[0]
+    for record in reversed([base for base in kind.__mro__ if is_dataclass(base)]):
+        tree = ast.parse(inspect.cleandoc(inspect.getsource(record))).body[0]
         assert isinstance(tree, ast.ClassDef)
         for statement, below in zip(tree.body, tree.body[1:], strict=False):
             if isinstance(statement, ast.AnnAssign) and isinstance(below, ast.Expr):

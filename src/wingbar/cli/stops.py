@@ -1,4 +1,4 @@
-"""What is said when a command has to stop before its end: what is kept, and how to go on."""
+"""Messages for a command that stopped before its end: what is kept, and the command to go on with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TAKEN_UP = ("train", "demo", "guide", "predict-many")
 
 
 def stopped(arguments: Sequence[str]) -> str:
-    """What a command that was interrupted leaves, and how to go on."""
+    """The message of an interrupted command: whether its results are kept, and how to go on."""
     if not set(arguments[:1]) & set(TAKEN_UP):
         return "stopped"
     if number_of_ranks() > 1:
@@ -23,7 +23,7 @@ def stopped(arguments: Sequence[str]) -> str:
 
 
 def starved(error: BaseException, command: Any, arguments: Sequence[str]) -> str | None:
-    """What a command leaves that memory did not suffice for, and which setting to lower; None for other errors."""
+    """The message of a command that ran out of memory, with the settings to lower; None for other errors."""
     if not out_of_memory(error) and not lost_loader(error):
         return None
     known = settings_of(command)
@@ -48,7 +48,7 @@ def starved(error: BaseException, command: Any, arguments: Sequence[str]) -> str
 
 
 def settings_of(command: Any) -> dict[str, int]:
-    """Those settings of a command that its need of memory grows with."""
+    """The settings of a command that its memory grows with."""
     settings = getattr(command, "settings", command)
     known = {name: getattr(settings, name, 0) for name in ("batch_size", "size", "workers")}
     if hasattr(settings, "base_recipe"):  # a `Config`, whose module takes seconds to import
@@ -57,13 +57,13 @@ def settings_of(command: Any) -> dict[str, int]:
 
 
 def of_what(error: BaseException) -> str:
-    """What the library says, or that a loader is gone."""
+    """The reason in half a sentence: the library's message, or that a loader process was ended."""
     if shared_memory_full(error):
         return " in /dev/shm, through which processes that load pictures hand them on (docker: --shm-size gives more)"
     if lost_loader(error):
         return ", it seems: a process that loads pictures was ended from outside, as the kernel does when it runs out"
     lines = str(error).strip().splitlines()  # of an error within a loader, its whole traceback
-    message = next((one for one in lines if OUT_OF_MEMORY.search(one)), lines[0] if lines else "")
+    message = next((line for line in lines if OUT_OF_MEMORY.search(line)), lines[0] if lines else "")
     return f" ({message.strip().rstrip('.')[:300]})" if message else ""
 
 
@@ -71,7 +71,7 @@ def again(arguments: Sequence[str], **settings: int) -> list[str]:
     """The command that goes on: what was redone by ``--from`` is not redone, and ``settings`` have new values."""
     dropped, rest, value = ["--from", *map(option, settings)], [], False
     for argument in arguments:
-        if not value and not any(argument == one or argument.startswith(f"{one}=") for one in dropped):
+        if not value and not any(argument == name or argument.startswith(f"{name}=") for name in dropped):
             rest.append(argument)
         value = not value and argument in dropped
     return [*rest, *(word for name, new in settings.items() for word in (option(name), str(new)))]

@@ -130,7 +130,7 @@ def _where(dataset: Dataset) -> str:
 
 
 def names_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Groups of names that look the same, or nearly so: see `wingbar._system.text.same_name`."""
+    """Groups of names that look the same, or nearly so: see `wingbar._system.text.folded`."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(folded(name), []).append(name)

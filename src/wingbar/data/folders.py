@@ -1,4 +1,4 @@
-"""The one way to list folders of pictures, for every door: what is read, and what is passed over, with a word.
+"""Listing of folders of pictures, the same for all readers: what is read, and what is passed over, with the reason.
 
 Passed over are hidden files and folders (their names begin with a dot), what systems leave behind (`SYSTEM_NAMES`),
 folders that Wingbar wrote, and links to folders that are read in their own place or that hold the link itself. Links
@@ -22,14 +22,14 @@ SYSTEM_NAMES = frozenset(
     ("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
      "lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini")
 )  # fmt: skip
-"""Files and folders, in lower case, that macOS, Windows, Linux and network storage add to people's own."""
+"""Files and folders, in lower case, that macOS, Windows, Linux and network storage add to those of users."""
 
 PassOver = Callable[[Path, str], None]
 """Is called with each path that is passed over, and the reason."""
 
 
 class Tally:
-    """Counts what is passed over by its reason, and remembers the first few paths of each."""
+    """Counts the paths that are passed over, by reason, and remembers the first few of each."""
 
     def __init__(self, listed: int = 1) -> None:
         self.listed = listed
@@ -75,7 +75,7 @@ def name_order(name: str) -> tuple[str, str]:
 
 
 class Walk:
-    """Lists the folders of one tree, each once. ``pass_over`` hears of all that is left out."""
+    """Lists the folders of one tree, each once. ``pass_over`` is called for every path that is left out."""
 
     def __init__(self, root: Path, pass_over: PassOver) -> None:
         self.root, self.pass_over = root.resolve(), pass_over

@@ -30,26 +30,26 @@ PACKED = (".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".zip", ".7z")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A picture found."""
+class UnlabelledPicture:
+    """A picture of a folder, a table or an archive, without a label."""
 
     name: str
     """Relative to the folder that was given, or that the paths of the given table start at; with forward slashes."""
     source: Path | Member
 
 
-def listed(source: Path, root: Path | None = None, pass_over: PassOver | None = None) -> Iterator[Listed]:
+def listed(source: Path, root: Path | None = None, pass_over: PassOver | None = None) -> Iterator[UnlabelledPicture]:
     """The pictures of a table, a folder or a tar archive.
 
-    Paths of a table start at ``root``, or else at the table's folder. ``pass_over`` hears of each file and folder in
-    a folder that is left out. Raises ``DataError`` where the source cannot be listed whole.
+    Paths of a table start at ``root``, or else at the table's folder. ``pass_over`` is called for each file and
+    folder that is left out. Raises ``DataError`` where the source cannot be listed whole.
     """
     if source.is_dir():
         yield from _tree(source, pass_over or Tally())
     elif source.suffix.lower() in TABLES:
         places = Places(source, root)
         for _, key, path in places.rows(read_rows(source, ("path",))):
-            yield Listed(key, path)
+            yield UnlabelledPicture(key, path)
     elif source.suffix.lower() == ".tar":
         yield from _archive(source, source.name)
     elif not source.exists():
@@ -62,7 +62,7 @@ def listed(source: Path, root: Path | None = None, pass_over: PassOver | None = 
 def pictures_in(folder: Path, pass_over: PassOver) -> Iterator[Path]:
     """The files in a folder, at any depth, that are named like pictures, in the order of their names.
 
-    ``pass_over`` hears of all that is left out. Raises ``DataError`` where a folder cannot be listed.
+    ``pass_over`` is called for every path that is left out. Raises ``DataError`` where a folder cannot be listed.
     """
     for path in _files(folder, pass_over):
         if path.suffix.lower() in EXTENSIONS:
@@ -76,13 +76,13 @@ def _text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _tree(root: Path, pass_over: PassOver) -> Iterator[Listed]:
+def _tree(root: Path, pass_over: PassOver) -> Iterator[UnlabelledPicture]:
     for path in _files(root, pass_over):
         name, ending = path.relative_to(root).as_posix(), path.suffix.lower()
         if ending == ".tar":
             yield from _archive(path, name)
         elif ending in EXTENSIONS:
-            yield Listed(_text(name), path)
+            yield UnlabelledPicture(_text(name), path)
         else:
             pass_over(path, f"not a picture's extension: {path.suffix!r}")
 
@@ -127,14 +127,16 @@ def _open_tar(file: io.BufferedIOBase) -> tarfile.TarFile:
     return tarfile.open(fileobj=bounded, mode="r:")
 
 
-def _archive(path: Path, base: str) -> Iterator[Listed]:
+def _archive(path: Path, base: str) -> Iterator[UnlabelledPicture]:
     """The pictures in an archive; their names begin with ``base``."""
     try:
         with path.open("rb") as file, _open_tar(file) as archive:
             while (info := _next(archive)) is not None:
                 picture = PurePosixPath(info.name).suffix.lower() in EXTENSIONS and _visible(info.name)
                 if picture and info.isreg() and not info.issparse():
-                    yield Listed(_text(f"{base}/{info.name}"), Member(path, info.name, info.offset_data, info.size))
+                    yield UnlabelledPicture(
+                        _text(f"{base}/{info.name}"), Member(path, info.name, info.offset_data, info.size)
+                    )
             file.seek(archive.offset)
             if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError(f"a damaged header at byte {archive.offset}")

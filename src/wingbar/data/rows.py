@@ -42,7 +42,7 @@ class Row:
 
 
 def line_error(file: Path, line: int, problem: object) -> DataError:
-    """What is wrong with one line of a table."""
+    """The error for one line of a table."""
     return DataError(f"{str(file)!r}, line {line}: {problem}. Correct or remove that line.")
 
 
@@ -128,7 +128,7 @@ class PathProblem(ValueError):
 
 
 class Places:
-    """Where the paths of a table lead: below one folder, and nowhere else."""
+    """Resolves the paths of a table, which must lie below one folder."""
 
     def __init__(self, file: Path, root: Path | None = None) -> None:
         """``root`` is the folder that the user names; by default the paths start at the table's own."""

@@ -1,4 +1,4 @@
-"""What a data set is, whatever layout it came from: samples with one label each, and what was left out."""
+"""The records of a data set of any layout: samples with one label each, and the files that were left out."""
 
 from __future__ import annotations
 

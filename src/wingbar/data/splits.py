@@ -3,9 +3,8 @@
 Both cuts are stratified (class by class), seeded, and return sorted indices into ``labels``. Nothing here
 ever sees the test split.
 
-Out of fold: each picture is held out in exactly one fold, and its out-of-fold score is the one given by the
-net that was trained on the other folds. Such scores are honest about pictures a net has not seen, while
-a net's scores of its own training pictures are near 1 whatever they show.
+Out of fold: each picture is held out in exactly one fold, and is scored by the net that was trained on the other folds.
+Such scores are like those of new pictures, whereas a net scores its training pictures near 1 whatever they show.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def folds(labels: Int[ndarray, " n"], k: int, seed: int) -> list[tuple[Int[ndarr
     folds' shares of each class differ by at most one picture, and so do their sizes. A class with fewer
     pictures than folds is absent from some held-out sets but from no training set, unlike
     scikit-learn's ``StratifiedKFold``, which warns there. Raises ``ConfigError`` for k < 2, and
-    ``DataError`` if a class has one picture (it would be unknown to the net that judges it) or there are
+    ``DataError`` if a class has one picture (it would be unknown to the net that scores it) or there are
     fewer pictures than folds.
     """
     if k < 2:

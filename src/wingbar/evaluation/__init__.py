@@ -1,4 +1,4 @@
-"""Judging: figures from arrays, as records that turn into JSON. No files, no networks."""
+"""Evaluation: figures computed from arrays, as records that can be written as JSON; and of a run on a test split."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Bootstrap 95 % percentile intervals: how far a figure could move with other pictures of the same kind.
+"""Bootstrap 95 % percentile intervals: the uncertainty of a figure that comes from the choice of test pictures.
 
-Pictures are drawn with replacement (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993,
-ch. 13). Two recognisers are compared on the same drawn pictures, so what is hard for both cancels out.
-The intervals speak of the test pictures only, not of another training seed.
+Pictures are drawn with replacement (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 13). Two
+recognisers are compared on the same drawn pictures, so that pictures which are hard for both do not widen the interval.
+The intervals do not cover the variation between trainings with other seeds.
 """
 
 from __future__ import annotations
@@ -73,5 +73,5 @@ def _estimate(value: float | np.floating, drawn: Float[ndarray, "resamples"]) ->
 
 def _some(values: ndarray) -> ndarray:
     if not len(values):
-        raise ValueError("no pictures to judge")
+        raise ValueError("no pictures to evaluate")
     return values

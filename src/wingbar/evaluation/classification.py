@@ -1,7 +1,7 @@
-"""How well pictures are named: accuracy, recall, confusions, and what each stream adds.
+"""Classification: accuracy, recall, confusions, and the accuracy of each stream and combination of streams.
 
-Ties between scores go to the class that comes first, in top-1 as in top-5, so a net that scores all
-classes alike is not right about every one of them.
+Of equal scores the class with the lower number ranks first, in top-1 and in top-5. So a net that gives all classes the
+same score is right about pictures of one class only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_CONFUSED = 20
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: its test pictures, the share of them that is found, and how often its name is right."""
+    """One class: its number of test pictures, its recall and its precision."""
 
     name: str
     count: int
@@ -34,7 +34,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Two classes taken for each other."""
+    """The errors between two classes."""
 
     first: str
     second: str
@@ -73,7 +73,7 @@ def classify(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> ClassificationReport:
-    """All figures of one set of scores. Raises ValueError for scores or labels that cannot be judged."""
+    """All figures of one set of scores. Raises ValueError for infinite scores, or labels outside the classes."""
     if len(classes) != probabilities.shape[1]:
         raise ValueError(f"{len(classes)} class names for scores of {probabilities.shape[1]} classes")
     ranks = label_ranks(probabilities, labels)
@@ -107,7 +107,7 @@ def label_ranks(scores: Float[ndarray, "n classes"], labels: Int[ndarray, "n"]) 
 
 
 def correct(scores: Float[ndarray, "n classes"], labels: Int[ndarray, "n"]) -> Bool[ndarray, "n"]:
-    """Which pictures are named rightly: what `paired_difference` and `error_reduction` take."""
+    """Which predictions are right, as `paired_difference` and `error_reduction` take them."""
     return label_ranks(scores, labels) == 0
 
 

@@ -1,4 +1,4 @@
-"""Judging a run on a test split: the only code that gives figures of one. Writes `evaluation.json` and a table."""
+"""Evaluation of a run on a test split, written to `evaluation.json` and as a table. No other code measures one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NO_MAPS = np.zeros((1, 1, 1), np.float32)
 
 @dataclass(frozen=True)
 class Named:
-    """One test picture, as it was named."""
+    """One test picture with its label and its prediction."""
 
     key: str
     label: str
@@ -47,7 +47,7 @@ class Named:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """All that is known of a run's quality on one test split."""
+    """All figures of a run on one test split. Shares are in [0, 1]."""
 
     classification: ClassificationReport
     combinations: dict[str, float]
@@ -69,7 +69,7 @@ class Evaluation:
     unknown: Mapping[str, int] = field(default_factory=dict)
     """Classes that the model does not know, and how many pictures of each were left out."""
     whole: bool = False
-    """Whether all pictures of a data set without a test split were judged."""
+    """Whether all pictures of a data set without a test split were used."""
     folder: Path | None = None
     """Where `evaluation.json` lies; None where nothing was kept."""
 
@@ -101,17 +101,26 @@ def evaluate(
     device: Device = "auto",
     runtime: Literal["torch", "onnx"] = "torch",
 ) -> Evaluation:
-    """Judge a model on labelled pictures: ``data``, by default the test split of the data set it was trained on.
+    """Evaluate a model on labelled pictures, and write the figures to ``evaluation.json``.
 
-    ``data`` may be in any layout, with training pictures or without. Where it has a test split, that is judged, else
-    all of it. Paths of a table start at ``images_root``, by default at the table's folder. Classes are found by their
-    names; those that are absent or unknown to the model are told.
+    ``run`` is a run folder, or a model's folder; with ``runtime="onnx"`` it is an exported model. ``data`` is a data
+    set in any layout, by default the one that the model was trained on. Its test split is used, or all of it where it
+    has none. Classes are matched by their names; the result lists classes without pictures, and classes unknown to the
+    model. Paths of a table start at ``images_root``, by default at the table's folder. ``batch_size`` pictures are
+    predicted at a time, and ``seed`` draws the bootstrap samples of the intervals.
 
-    The result is written to ``evaluation.json`` in the folder ``out``, by default RUN, and every reading of a test
-    split is noted in ``test-split-read.log`` there and in RUN. A model's folder without its run needs ``out``, for
-    others get it; where RUN cannot be written to, nothing is kept. With ``runtime="onnx"`` RUN is an exported model.
-    Under torchrun all its processes predict; the first of them judges, and alone needs RUN. Raises RunError, also
-    where a training is under way in RUN, ConfigError for a device that is not there, or DataError.
+    The result is written to the folder ``out``, by default ``run``; a model's folder without its run needs ``out``.
+    Where ``run`` is read-only and ``out`` is not given, nothing is written. Each use of a test split is noted in
+    ``test-split-read.log`` in both folders. Under torchrun all processes predict; the first one computes the figures,
+    and only it needs ``run``.
+
+    Raises RunError for a model that is missing or damaged and for a run whose training is under way, DataError for
+    pictures that cannot be used, ConfigError for a device that is not there.
+
+    >>> import wingbar
+    >>> evaluation = wingbar.evaluate("run")
+    >>> 0.0 <= evaluation.classification.top1 <= 1.0
+    True
     """
     with opened() as world:
         recognizer = load_together(run, world, device, runtime)
@@ -173,7 +182,7 @@ def evaluate_pictures(
 ) -> Evaluation:
     """The figures of ``samples``; the centre box is fitted on the data set's TRAINING boxes."""
     boxes = MaxBoxAcc()
-    judged: list[tuple[Sample, Prediction]] = []
+    evaluated: list[tuple[Sample, Prediction]] = []
     failures: list[tuple[str, str]] = []
     predictions = predict_together(recognizer, [sample.path for sample in samples], batch_size, world)
     for sample, prediction in zip(samples, predictions, strict=True):
@@ -183,25 +192,25 @@ def evaluate_pictures(
         if sample.box is not None:
             boxes.add(prediction.saliency_map, prediction.size, _true_box(sample, prediction.size))
         # Scores and boxes alone: the maps of all pictures would fill the memory.
-        judged.append((sample, replace(prediction, evidence=NO_MAPS, saliency_map=NO_MAPS[0])))
-    return world.first(lambda: _figures(recognizer, samples, dataset, judged, failures, boxes, seed))
+        evaluated.append((sample, replace(prediction, evidence=NO_MAPS, saliency_map=NO_MAPS[0])))
+    return world.first(lambda: _figures(recognizer, samples, dataset, evaluated, failures, boxes, seed))
 
 
 def _figures(
     recognizer: Recognizer,
     samples: Sequence[Sample],
     dataset: Dataset,
-    judged: Sequence[tuple[Sample, Prediction]],
+    evaluated: Sequence[tuple[Sample, Prediction]],
     failures: Sequence[tuple[str, str]],
     boxes: MaxBoxAcc,
     seed: int,
 ) -> Evaluation:
-    if not judged:
+    if not evaluated:
         raise DataError(f"{dataset.root}: none of {len(samples)} test pictures can be read: {failures[0][1]}")
-    labels = np.array([sample.label for sample, _ in judged])
-    fused = _scores((prediction.scores for _, prediction in judged), recognizer.classes)
+    labels = np.array([sample.label for sample, _ in evaluated])
+    fused = _scores((prediction.scores for _, prediction in evaluated), recognizer.classes)
     streams = {
-        name: _scores((prediction.streams[name] for _, prediction in judged), recognizer.classes)
+        name: _scores((prediction.streams[name] for _, prediction in evaluated), recognizer.classes)
         for name in recognizer.fusion_weights
     }
     right = iter(correct(fused, labels))
@@ -209,14 +218,14 @@ def _figures(
     return Evaluation(
         classify(fused, labels, recognizer.classes, seed=seed),
         stream_combinations(streams, recognizer.fuse, labels),
-        _localization(judged, dataset, boxes, seed),
-        _parts(judged, seed),
+        _localization(evaluated, dataset, boxes, seed),
+        _parts(evaluated, seed),
         tuple(sample.key not in failed and bool(next(right)) for sample in samples),
         tuple(failures),
         str(dataset.source),
         tuple(
             Named(sample.key, recognizer.classes[sample.label], prediction.label, round(prediction.score, 4))
-            for sample, prediction in judged
+            for sample, prediction in evaluated
         ),
     )
 
@@ -253,9 +262,9 @@ def _true_box(sample: Sample, size: tuple[int, int]) -> tuple[int, int, int, int
 
 
 def _localization(
-    judged: Sequence[tuple[Sample, Prediction]], dataset: Dataset, boxes: MaxBoxAcc, seed: int
+    evaluated: Sequence[tuple[Sample, Prediction]], dataset: Dataset, boxes: MaxBoxAcc, seed: int
 ) -> LocalizationReport | None:
-    boxed = [(sample, prediction) for sample, prediction in judged if sample.box is not None]
+    boxed = [(sample, prediction) for sample, prediction in evaluated if sample.box is not None]
     training = [sample for sample in dataset.split("train") if sample.box is not None]
     if not boxed or not training:
         return None
@@ -284,7 +293,7 @@ def _sizes_and_boxes(
         yield size, _true_box(sample, size)
 
 
-def _parts(judged: Sequence[tuple[Sample, Prediction]], seed: int) -> PartsReport | None:
+def _parts(evaluated: Sequence[tuple[Sample, Prediction]], seed: int) -> PartsReport | None:
     pictures = [
         PictureParts(
             np.array([part.box for part in prediction.parts], np.int64).reshape(-1, 4),
@@ -292,7 +301,7 @@ def _parts(judged: Sequence[tuple[Sample, Prediction]], seed: int) -> PartsRepor
             [(point.name, point.x, point.y) for point in sample.keypoints],
             prediction.object_box if sample.box is None else _true_box(sample, prediction.size),
         )
-        for sample, prediction in judged
+        for sample, prediction in evaluated
         if sample.keypoints and prediction.parts
     ]
     return evaluate_parts(pictures, seed) if pictures else None
@@ -329,7 +338,7 @@ def table(evaluation: Evaluation) -> str:
 def _remarks(evaluation: Evaluation) -> Iterator[str]:
     """What one has to know of the pictures to read the figures rightly, a paragraph each."""
     if evaluation.whole:
-        yield "\nThe data set has no test split: all its pictures were judged. None must have been trained on."
+        yield "\nThe data set has no test split: all its pictures were used. None must have been trained on."
     if evaluation.absent:
         yield f"\nNo picture shows {len(evaluation.absent)} of the model's classes: {named(evaluation.absent)}"
     if evaluation.unknown:

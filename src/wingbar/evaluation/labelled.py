@@ -1,4 +1,4 @@
-"""Labelled pictures to judge a model on: which of a data set's they are, and which of the model's classes they show."""
+"""The labelled pictures of a data set that a model is evaluated on, matched to the model's classes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from wingbar.steps.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Pictures to judge a model on, by the model's classes."""
+    """Pictures to evaluate a model on, with the labels of the model's classes."""
 
     dataset: Dataset
-    """Its classes are the model's, and its test split are the pictures to judge."""
+    """Its classes are the model's, and its test split holds the pictures to evaluate on."""
     absent: tuple[str, ...]
-    """Classes of the model that no picture to judge shows."""
+    """Classes of the model without a picture to evaluate on."""
     unknown: dict[str, int]
-    """Classes of the data set that the model does not know, and their pictures to judge, which are left out."""
+    """Classes of the data set that the model does not have -> number of their pictures, which are left out."""
     whole: bool = False
-    """Whether all of the data set's pictures are judged, because it has no test split."""
+    """Whether all pictures of the data set are used, because it has no test split."""
 
 
 def labelled_pictures(card: Card, data: Path | str | Dataset | None, root: Path | str | None = None) -> Labelled:
-    """What to judge a model on: ``data``, by default the data set that it was trained on; ``root`` as in `data.load`.
+    """The pictures to evaluate on: of ``data``, by default the data set of the training; ``root`` as in `data.load`.
 
     Of a data set with a test split the test pictures, of any other all pictures, unless they are those that the model
     was trained on. Raises DataError where there are none, or none of a class that the model knows.
@@ -43,7 +43,7 @@ def labelled_pictures(card: Card, data: Path | str | Dataset | None, root: Path 
         if _trained_on(card, dataset):
             raise DataError(
                 f"{dataset.root}: no test pictures, and the model was trained on these; give other labelled pictures "
-                "to judge it on, as DATA."
+                "to evaluate it on, as DATA."
             )
         dataset = replace(dataset, samples=tuple(replace(sample, split="test") for sample in dataset.samples))
     return replace(by_classes(dataset, card.classes), whole=whole)
@@ -53,7 +53,7 @@ def by_classes(dataset: Dataset, classes: Sequence[str]) -> Labelled:
     """The data set with the labels of a model's ``classes``, which are found by name.
 
     Names are the same where only case, blanks or the spelling of accents differ, unless the model has two such
-    classes. Raises DataError where no picture to judge is left.
+    classes. Raises DataError where no picture to evaluate on is left.
     """
     label = labels_by_name(dataset.classes, classes)
     samples = tuple(replace(sample, label=label[sample.label]) for sample in dataset.samples if sample.label in label)
@@ -83,7 +83,7 @@ def _loaded(card: Card, data: Path | str | None, root: Path | str | None) -> Dat
     if data is not None:
         return _read(Path(data), root)
     if not card.data.source:
-        raise DataError("this model does not say where its pictures are: give the data set to judge it on.")
+        raise DataError("this model does not say where its pictures are: give the data set to evaluate it on.")
     if not Path(card.data.source).exists():
         raise DataError(
             f"the data set that the model was trained on is no longer at {card.data.source!r}: "

@@ -1,9 +1,8 @@
-"""How well objects are boxed: IoU shares, MaxBoxAccV2, and what a box in the centre would reach.
+"""Localisation: IoU with the true boxes, MaxBoxAccV2 of the maps, and both for a box in the centre of the picture.
 
-Boxes found with one fixed threshold are what users get. MaxBoxAccV2 (Choe et al., "Evaluating Weakly
-Supervised Object Localization Methods Right", CVPR 2020) judges the saliency maps whatever the
-threshold, which it chooses ON THE JUDGED PICTURES: it is there to compare with other papers. True boxes
-serve evaluation only.
+The IoU is that of the predicted boxes. MaxBoxAccV2 (Choe et al., "Evaluating Weakly Supervised Object Localization
+Methods Right", CVPR 2020) evaluates the saliency maps, with the threshold that is best ON THE TEST PICTURES. It serves
+to compare with other papers. True boxes serve evaluation only.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from wingbar.evaluation.bootstrap import Estimate, mean_interval, paired_differe
 IOU_THRESHOLDS = (0.3, 0.5, 0.7)
 CAM_THRESHOLDS = np.arange(100) / 100
 MAP_SIDE = 112
-"""Maps are judged at this long side, in pixels: a CAM holds no finer detail, and it takes about 10 ms."""
+"""Maps are evaluated at this long side, in pixels: a CAM holds no finer detail, and it takes about 10 ms."""
 
 
 def paired_iou(boxes: Real[ndarray, "n 4"], truth: Real[ndarray, "n 4"]) -> Float[ndarray, "n"]:
@@ -61,7 +60,7 @@ class MaxBoxAcc:
         self._pictures = 0
 
     def add(self, saliency: Float[ndarray, "h w"], size: tuple[int, int], truth: Box) -> None:
-        """Judge one map in [0, 1] that spans a picture of ``size`` (width, height), at any resolution.
+        """Add one map in [0, 1] that spans a picture of ``size`` (width, height), at any resolution.
 
         ``truth`` is in pixels of the picture. Raises ValueError for a map outside [0, 1].
         """
@@ -74,7 +73,7 @@ class MaxBoxAcc:
     def result(self) -> MaxBoxAccV2:
         """The figures of all maps added so far. Raises ValueError when there is none."""
         if not self._pictures:
-            raise ValueError("no saliency map to judge")
+            raise ValueError("no saliency map to evaluate")
         accuracy = self._hits / self._pictures
         names = [str(threshold) for threshold in IOU_THRESHOLDS]
         return MaxBoxAccV2(
@@ -181,7 +180,7 @@ def centre_max_box_acc(sizes: Sequence[tuple[int, int]], truth: Int[ndarray, "n 
 
 @dataclass(frozen=True)
 class LocalizationRow:
-    """One way of boxing objects; shares in [0, 1]."""
+    """The figures of one kind of box; shares in [0, 1]."""
 
     share: dict[str, float]
     """Share of pictures with at least this IoU; keys ``"0.3"``, ``"0.5"``, ``"0.7"``."""
@@ -194,7 +193,7 @@ class LocalizationRow:
 
 @dataclass(frozen=True)
 class LocalizationReport:
-    """Our boxes beside boxes in the centre of the same pictures."""
+    """The figures of our boxes, and of boxes in the centre of the same pictures."""
 
     pictures: int
     ours: LocalizationRow

@@ -1,4 +1,4 @@
-"""What the parts show: which keypoints the boxes of each cluster hold, and how consistently.
+"""Parts: which keypoints the boxes of each cluster contain, and how consistently.
 
 Keypoints serve evaluation only. A cluster is consistent when its boxes hold the same keypoint in
 picture after picture, more often than their mere size explains:
@@ -90,7 +90,7 @@ def evaluate_parts(pictures: Sequence[PictureParts], seed: int = 0, shuffles: in
     """All figures of a test set's parts. Raises ValueError when there is no part at all."""
     table = _tabulate(pictures)
     if not len(table.held):
-        raise ValueError("no parts to judge")
+        raise ValueError("no parts to evaluate")
     assigned = np.concatenate([picture.clusters for picture in pictures])
     clusters = _summarise(table, assigned)
     rng = np.random.default_rng(seed)

@@ -25,25 +25,25 @@ LABEL_SIZE = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
-    """A photograph fitted into a frame, keeping its shape, and how its pixels are found there."""
+class Canvas:
+    """A photograph scaled to fit onto a canvas, and the transform from its pixels to those of the canvas."""
 
     picture: Picture
     width: int
     most: int
-    """Height of the frame at most, in pixels."""
+    """Height of the canvas at most, in pixels."""
     least: int = 120
 
     @cached_property
     def fitted(self) -> tuple[int, int]:
-        """(width, height) of the photograph in the frame."""
+        """(width, height) of the photograph on the canvas."""
         width, height = self.picture.size
         scale = min(self.width / width, self.most / height)
         return max(round(width * scale), 1), max(round(height * scale), 1)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the frame."""
+        """(width, height) of the canvas."""
         return self.width, max(self.fitted[1], self.least)
 
     @property
@@ -53,28 +53,28 @@ class Frame:
 
     @cached_property
     def photograph(self) -> Image.Image:
-        """The photograph at its size in the frame."""
+        """The photograph at its size on the canvas."""
         return Image.fromarray(self.picture.pixels).resize(self.fitted, Image.Resampling.LANCZOS)
 
     def mounted(self, image: Image.Image) -> Image.Image:
-        """The frame with an image of the photograph's size in it."""
+        """The canvas with an image of the photograph's size in it."""
         mount = Image.new("RGB", self.size, GROUND)
         mount.paste(image, self.corner)
         return mount
 
     def box(self, box: Box) -> Box:
-        """A box of the original picture, in the frame."""
+        """A box of the original picture, on the canvas."""
         x, y = self.corner
         across, down = self.fitted[0] / self.picture.size[0], self.fitted[1] / self.picture.size[1]
         x1, y1, x2, y2 = box
         return round(x + x1 * across), round(y + y1 * down), round(x + x2 * across), round(y + y2 * down)
 
 
-def boxes_figure(frame: Frame, prediction: wingbar.prediction.Prediction) -> Image.Image:
+def boxes_figure(canvas: Canvas, prediction: wingbar.prediction.Prediction) -> Image.Image:
     """The object's box, and the parts with their numbers."""
-    image = frame.mounted(frame.photograph)
+    image = canvas.mounted(canvas.photograph)
     draw = ImageDraw.Draw(image)
-    boxes = [frame.box(prediction.object_box), *(frame.box(part.box) for part in prediction.parts)]
+    boxes = [canvas.box(prediction.object_box), *(canvas.box(part.box) for part in prediction.parts)]
     names = ["object", *part_names([part.cluster for part in prediction.parts])]
     colours = [OBJECT, *(part_colour(part.cluster) for part in prediction.parts)]
     for box, colour in zip(boxes, colours, strict=True):
@@ -82,29 +82,31 @@ def boxes_figure(frame: Frame, prediction: wingbar.prediction.Prediction) -> Ima
     # Parts first: a part's number belongs at its box, the object's name can go elsewhere.
     order = [*range(1, len(boxes)), 0]
     sizes = [tag_size(names[i]) for i in order]
-    places = place_labels([boxes[i] for i in order], sizes, frame.size, anywhere=True)
+    places = place_labels([boxes[i] for i in order], sizes, canvas.size, anywhere=True)
     for i, place in zip(order, places, strict=True):
         if place is not None:
             tag(draw, place, names[i], colours[i])
     return image
 
 
-def heat_figure(frame: Frame, prediction: wingbar.prediction.Prediction) -> Image.Image:
+def heat_figure(canvas: Canvas, prediction: wingbar.prediction.Prediction) -> Image.Image:
     """Bright where the net looked."""
-    pixels = heat(np.asarray(frame.photograph), np.clip(resized(prediction.saliency_map, frame.fitted), 0, 1))
-    return frame.mounted(Image.fromarray(pixels))
+    pixels = heat(np.asarray(canvas.photograph), np.clip(resized(prediction.saliency_map, canvas.fitted), 0, 1))
+    return canvas.mounted(Image.fromarray(pixels))
 
 
-def contrast_figure(frame: Frame, comparison: Contrast) -> Image.Image:
+def contrast_figure(canvas: Canvas, comparison: Contrast) -> Image.Image:
     """Orange where the picture speaks for class A, blue for B, with a letter where each is strongest."""
     largest = full_colour(comparison)
-    share = resized(comparison.evidence / largest, frame.fitted)
-    image = frame.mounted(Image.fromarray(diverging(np.asarray(frame.photograph), share)))
+    share = resized(comparison.evidence / largest, canvas.fitted)
+    image = canvas.mounted(Image.fromarray(diverging(np.asarray(canvas.photograph), share)))
     draw = ImageDraw.Draw(image)
     marks = [(letter, at) for letter, at in zip("AB", peaks(comparison.evidence), strict=True) if at is not None]
-    points = [(frame.corner[0] + at[0] * frame.fitted[0], frame.corner[1] + at[1] * frame.fitted[1]) for _, at in marks]
+    points = [
+        (canvas.corner[0] + at[0] * canvas.fitted[0], canvas.corner[1] + at[1] * canvas.fitted[1]) for _, at in marks
+    ]
     anchors = [(round(x) - 3, round(y) - 3, round(x) + 3, round(y) + 3) for x, y in points]
-    places = place_labels(anchors, [tag_size("A")] * len(anchors), frame.size, obstacles=anchors, anywhere=True)
+    places = place_labels(anchors, [tag_size("A")] * len(anchors), canvas.size, obstacles=anchors, anywhere=True)
     for (letter, _), anchor, place in zip(marks, anchors, places, strict=True):
         draw.ellipse(anchor, fill="white", outline="black")
         if place is not None:

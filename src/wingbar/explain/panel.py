@@ -13,7 +13,7 @@ from wingbar._system.files import write_bytes
 from wingbar._system.text import display_names, slug
 from wingbar.explain.charts import score_bars, vote_bars
 from wingbar.explain.contrast import Contrast, contrast
-from wingbar.explain.figures import Frame, boxes_figure, contrast_figure, heat_figure, ink_on, scale_bar
+from wingbar.explain.figures import Canvas, boxes_figure, contrast_figure, heat_figure, ink_on, scale_bar
 from wingbar.explain.lettering import PALE_INK, paragraph, write
 from wingbar.explain.overlays import FIRST, SECOND
 from wingbar.explain.placing import part_names
@@ -52,15 +52,15 @@ def draw_panels(
 def panel(picture: Picture, prediction: wingbar.prediction.Prediction) -> Image.Image:
     """The sheet of one picture. Raises PictureError for a picture that could not be read."""
     comparison = contrast(prediction)
-    frame = Frame(picture, COLUMN, TALLEST)
-    boxes = stack([boxes_figure(frame, prediction), paragraph(where_text(prediction), 18, COLUMN)], 8)
-    saliency = stack([heat_figure(frame, prediction), paragraph(BRIGHT, 18, COLUMN)], 8)
+    canvas = Canvas(picture, COLUMN, TALLEST)
+    boxes = stack([boxes_figure(canvas, prediction), paragraph(where_text(prediction), 18, COLUMN)], 8)
+    saliency = stack([heat_figure(canvas, prediction), paragraph(BRIGHT, 18, COLUMN)], 8)
     captions = [
         scale_bar(comparison, COLUMN),
         paragraph(COLOURS, 18, COLUMN),
         paragraph(sum_text(comparison), 18, COLUMN),
     ]
-    evidence = stack([contrast_figure(frame, comparison), *captions], 8)
+    evidence = stack([contrast_figure(canvas, comparison), *captions], 8)
     return with_margin(
         stack(
             [

@@ -1,4 +1,4 @@
-"""A training's whole state as one safetensors file with a checksum: no pickle, written whole or not at all."""
+"""The state of a training in one safetensors file with a checksum, without pickle, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ from wingbar.errors import RunError
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training's state is kept between epochs, and which training's it is."""
+    """The file that holds the state of the training ``key`` between epochs."""
 
     path: Path
     key: str
 
     def write(self, tensors: dict[str, Tensor], info: dict[str, Any]) -> None:
-        """Keep ``tensors`` and the JSON-able ``info``. Raises RunError where they cannot be written."""
+        """Write ``tensors`` and ``info``, which JSON can hold. Raises RunError where the file cannot be written."""
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         text = json.dumps(info)
         write_bytes(self.path, save(plain, metadata={"info": text, "sha256": self._checksum(plain, text)}))
 
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was kept; None where nothing is. Raises RunError for a damaged file or another training's."""
+        """The tensors and the info that were written; None without a file.
+
+        Raises RunError for a damaged file, or for that of another training.
+        """
         if not self.path.exists():
             return None
         try:

@@ -1,4 +1,4 @@
-"""Where nets run, and who shares the work."""
+"""The device and precision that nets run with, and the processes that share a training."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from wingbar.errors import ConfigError
 from wingbar.learning.sharding import shard
 
 SMALL = 1_000_000
-"""Parameters below which a net learns faster where a core is left to its loaders, which have as much to do."""
+"""Nets with fewer parameters train faster when one core is left to the loaders, which have as much work as the net."""
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where nets run."""
+    """The device, precision and loader processes of a training, and the ranks that share it."""
 
     fabric: Fabric
     workers: int
@@ -41,14 +41,15 @@ class Hardware:
 
     @property
     def sharded(self) -> bool:
-        """Whether each rank holds a part of what a training keeps, rather than all of it."""
+        """Whether each rank holds only a part of the weights, gradients and optimiser state."""
         return isinstance(self.fabric.strategy, ModelParallelStrategy)
 
 
 def open_hardware(config: Config, world: World = ALONE) -> Hardware:
-    """The device and precision that the settings ask for, a rank a device; the process keeps the memory it frees.
+    """Open the device and precision that the settings ask for, one device for each rank.
 
-    Raises ConfigError for what is not there.
+    From then on the process keeps the memory that it frees. Raises ConfigError for a device or a precision that the
+    machine does not have.
     """
     keep_freed_memory()
     precision = config.precision
@@ -68,23 +69,26 @@ def open_hardware(config: Config, world: World = ALONE) -> Hardware:
 
 
 def _strategy(config: Config, world: World) -> Strategy | str:
-    """Ranks keep their own running statistics, which the loop averages; every step uses the same of a net's layers."""
+    """The strategy of Fabric. Ranks do not synchronise buffers, because the loop averages the running statistics.
+
+    The graph is static: every step runs the same layers.
+    """
     if world.size == 1:
         return "auto"
     if config.strategy == "fsdp":
         return ModelParallelStrategy(shard, data_parallel_size=world.size, tensor_parallel_size=1)
     known = inspect.signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14
-    kept: dict[str, Any] = {name: False}
-    return DDPStrategy(static_graph=True, **kept)
+    options: dict[str, Any] = {name: False}
+    return DDPStrategy(static_graph=True, **options)
 
 
 @contextmanager
 def threads_for(parameters: int) -> Iterator[None]:
-    """Compute on all cores; a net of so few ``parameters`` that it is `SMALL` on all but one.
+    """Compute on all cores, or on all but one for a net with fewer than `SMALL` ``parameters``.
 
-    It is one core whatever the number of loaders: sums over another number of threads differ in their last bits,
-    and loaders are to change nothing but the speed. Measured in docs/performance.md, "Input".
+    One core is left free whatever the number of loaders. Sums over another number of threads differ in their last bits,
+    and the number of loaders must change nothing but the speed. Measured in docs/performance.md, "Input".
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(max(threads - 1, 1) if parameters < SMALL else threads)

@@ -1,4 +1,4 @@
-"""What a training's epochs measured, which of them is kept, and when it is over."""
+"""The measurements of each epoch of a training, its best epoch, and whether the training is finished."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wingbar.learning.recipe import Recipe
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch measured."""
+    """The measurements of one epoch: losses, accuracy on validation pictures (0 to 1), learning rate, speed."""
 
     epoch: int
     train_loss: float
@@ -30,7 +30,7 @@ class History:
     """The kept epoch: highest validation accuracy, then lowest validation loss; -1 before the first."""
 
     def add(self, epoch: Epoch) -> History:
-        """This history one epoch longer."""
+        """A history with ``epoch`` appended."""
         best = self.epochs[self.best] if self.best >= 0 else None
         better = best is None or (epoch.val_accuracy, -epoch.val_loss) > (best.val_accuracy, -best.val_loss)
         return History((*self.epochs, epoch), len(self.epochs) if better else self.best)
@@ -50,7 +50,7 @@ class History:
 
 
 def finished(history: History, recipe: Recipe) -> bool:
-    """Whether all epochs are done or validation has not improved for ``recipe.patience`` epochs."""
+    """Whether all epochs are done, or the validation has not improved for ``recipe.patience`` epochs."""
     done = len(history.epochs)
     waited = done - 1 - history.best
     return done >= recipe.epochs or bool(recipe.patience and done and waited >= recipe.patience)

@@ -87,7 +87,6 @@ def fit(
         sampler,
         hardware.workers,
         persistent_workers=hardware.workers > 0,
-        generator=torch.Generator(),  # the loader's own draws must not shift dropout's
     )
     while not finished(history, recipe):
         sampler.epoch = len(history.epochs)

@@ -1,7 +1,7 @@
-"""A batch in portions, one after the other, where memory does not suffice for the whole.
+"""Gradient accumulation: a batch is divided into portions where memory does not suffice for the whole.
 
-A GPU refuses what it does not have: then portions are halved and tried again. Linux grants more than there is and ends
-the process that uses it: so on a CPU what a step will need is estimated beforehand.
+A GPU reports that its memory is used up; then the portions are halved and the step is repeated. Linux grants more
+memory than there is, and ends the process that uses it. So on a CPU the memory of a step is estimated in advance.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from wingbar._system.memory import out_of_memory
 from wingbar.nets.saliency_head import MapNet
 
 PEAK = 1.75
-"""A step's peak against what it saves for the way back: 1.3 to 1.7 seen. See docs/performance.md, "Memory"."""
+"""Peak memory of a step over what it saves for the backward pass; 1.3 to 1.7 were measured (docs/performance.md)."""
 COPIES = 4
-"""Of the weights, beside them: gradient, AdamW's two moments, moving average."""
+"""Copies of the weights that a training holds: the gradient, the two moments of AdamW, the moving average."""
 ROOM = 0.8
-"""The share of free memory that a step may count on: loaders and others want some too."""
+"""Share of the free memory that a step may use; the rest is left to loaders and other programs."""
 
 
 @dataclass
 class Portions:
-    """In how many portions a training takes its batches: 1, 2, 4 ...
+    """The number of portions (1, 2, 4 ...) that a training divides each batch into.
 
-    Portions add up to the gradient of the whole, but for the order of its sums and dropout's draws.
+    The gradients of the portions add up to that of the whole batch, except for the order of the sums and for dropout.
     """
 
     divisible: bool
-    """Whether that holds: batch norms that learn would take the statistics of a portion."""
+    """Whether batches may be divided. Not with trained batch norms: a portion would have its own statistics."""
     say: Callable[[str], None]
     count: int = 1
 
     def fit_into(self, free: int, net: MapNet, size: int, batch_size: int) -> None:
-        """Divide batches of squares of ``size`` pixels until a step of ``net`` needs no more than ``free`` bytes.
+        """Divide batches of squares of ``size`` pixels until a step of ``net`` needs at most ``free`` bytes.
 
-        A batch that cannot be divided is reported: it may be that there is enough after all.
+        A batch that may not be divided stays whole and is reported, because the memory may suffice after all.
         """
         weights, picture = needs(net, size)
         count = 1
@@ -55,20 +55,21 @@ class Portions:
             )
 
     def add_up(self, batch: Sequence[Tensor], descend: Callable[..., Tensor], forget: Callable[[], None]) -> Tensor:
-        """The sum of what ``descend`` gives for each portion of the batch's tensors.
+        """The sum of the results of ``descend`` for each portion of the batch's tensors.
 
-        ``descend`` adds a gradient, ``forget`` sets it to zero. Raises what ``descend`` does; of memory that is refused
+        ``descend`` adds to the gradient, ``forget`` sets it to zero. Raises what ``descend`` raises; an error of memory
         only where the batch cannot be divided further.
         """
         while True:
             forget()
             try:
-                portions = zip(*(torch.tensor_split(one, min(self.count, len(one))) for one in batch), strict=True)
+                split = (torch.tensor_split(tensor, min(self.count, len(tensor))) for tensor in batch)
+                portions = zip(*split, strict=True)
                 return torch.stack([descend(*portion) for portion in portions]).sum()
             except RuntimeError as error:
                 if not self.divisible or self.count >= len(batch[0]) or not out_of_memory(error):
                     raise
-            # Only here, behind the error, is what the portion held given back.
+            # The memory of the failed portion is free only now that the error has been handled.
             self.count *= 2
             self.say(f"  memory was refused: {self._how_divided()}")
 
@@ -77,7 +78,7 @@ class Portions:
 
 
 def needs(net: MapNet, size: int) -> tuple[int, int]:
-    """Bytes that a step of training needs for the net's weights, and for each square of ``size`` pixels: estimates."""
+    """Estimated bytes that a training step needs for the net's weights, and for each square of ``size`` pixels."""
     storages = [parameter.untyped_storage() for parameter in net.parameters()]
     weights = {storage.data_ptr(): storage.nbytes() for storage in storages}
     saved: dict[int, int] = {}

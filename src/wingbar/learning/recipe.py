@@ -1,4 +1,4 @@
-"""How a net is trained: one frozen record, the same for every net and method."""
+"""The settings of a training: one frozen record for every net and method, and the presets."""
 
 from __future__ import annotations
 

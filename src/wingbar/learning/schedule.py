@@ -1,4 +1,4 @@
-"""The optimiser's groups and the learning rate over time."""
+"""The optimiser with its groups of parameters, and the schedule of the learning rate."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A training whose ranks hold a part each of the weights, their gradients, the optimiser's state and the average.
+"""Fully sharded data parallel: each rank holds a part of the weights, gradients, optimiser state and moving average.
 
-Fully sharded data parallel: a unit's weights come together for its pass there and its pass back, and only then. What is
-kept between epochs, and what is validated, is whole: any number of ranks can go on from it, sharded or not.
-Sources: Zhao et al., VLDB 2023; torch.distributed.fsdp.fully_shard.
+A net is divided into units. The weights of a unit are gathered for its forward pass and for its backward pass, and only
+then. Checkpoints, and the net that is validated, hold whole weights: any number of ranks can resume from them, sharded
+or not. Sources: Zhao et al., VLDB 2023; torch.distributed.fsdp.fully_shard.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from wingbar.errors import ConfigError
 
 SHARE, LEAST = 8, 512
-"""A unit has at most an eighth of the weights where its children can be units, and at least one part in 512."""
+"""A unit holds at most 1/8 of the weights, where its children can be units instead, and at least 1/512."""
 
 
 def shard(net: nn.Module, mesh: DeviceMesh) -> nn.Module:
-    """Share the weights of a `MapNet` out, in place, unit by unit; what is in none comes together for the whole pass.
+    """Shard the weights of a `MapNet` over the ranks, in place, unit by unit.
 
-    Raises ConfigError for a net that cannot be.
+    Weights outside all units are gathered for the whole pass. Raises ConfigError for a net that cannot be sharded.
     """
     count = size_of(net)
     try:
@@ -36,7 +36,7 @@ def shard(net: nn.Module, mesh: DeviceMesh) -> nn.Module:
 
 
 def units(module: nn.Module, largest: int, least: int) -> Iterator[nn.Module]:
-    """The largest submodules of at most ``largest`` numbers, but for those of less than ``least``."""
+    """The largest submodules that have at most ``largest`` and at least ``least`` weights."""
     for child in module.children():
         listed = isinstance(child, (nn.ModuleList, nn.ModuleDict))  # never called itself
         if listed or (size_of(child) > largest and any(True for _ in child.children())):
@@ -46,17 +46,17 @@ def units(module: nn.Module, largest: int, least: int) -> Iterator[nn.Module]:
 
 
 def size_of(module: nn.Module) -> int:
-    """How many numbers its weights are."""
+    """The number of weights."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The tensor, on the CPU, of which each rank may hold a part. Every rank has to ask."""
+    """The whole tensor on the CPU. Of a sharded one the parts are gathered, so all ranks have to call this together."""
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach().cpu()
 
 
 def as_held(part: Tensor, tensor: Tensor) -> Tensor:
-    """This rank's part of a whole ``tensor`` where ``part`` is one."""
+    """The part of ``tensor`` that this rank holds, sharded like ``part``; the whole where ``part`` is not sharded."""
     if not isinstance(part, DTensor) or tensor.shape != part.shape:
         return tensor
     return distribute_tensor(tensor.to(part.device), part.device_mesh, part.placements)

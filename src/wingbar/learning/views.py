@@ -1,9 +1,9 @@
-"""Views: what a net is shown of a picture, as uint8 squares ready for a batch.
+"""Views: boxes of pictures, resized to uint8 squares, which nets are trained and validated on.
 
-A view is a box of a picture resized to a square. Where the aspect has to change, `boxes.with_context`
-has seen to it that it changes little; the whole picture is squashed, never cut, so no object is lost.
-Every random choice of a training view comes from a generator seeded by (seed, epoch, index): the same
-whatever the number of loader workers, and the same when a training is taken up again.
+`boxes.with_context` has made the boxes nearly square, so that resizing distorts little. A whole picture is squashed to
+a square and never cut, so that no object is lost. All random choices of a training view come from a generator that is
+seeded by (seed, epoch, index). So they do not depend on the number of loader processes, and a resumed training
+makes the same choices.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from wingbar.images import READ_SIDE, crop_square, picture_size, read_picture
 from wingbar.learning.recipe import Recipe
 
 NICENESS = 10
-"""Of loader processes: they still get a tenth of a core that others want."""
+"""Of loader processes. At this value they get about a tenth of a core that other processes want too."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class View:
     box: Box | None = None
     """None: the whole picture."""
     cluster: int = -1
-    """The head that judges it, where each part cluster has its own; -1: all heads together."""
+    """Cluster whose head scores it, where each part cluster has a head; -1: the mean of all heads."""
 
 
 @dataclass(frozen=True)
 class Mix:
-    """All that may be shown of one training picture: boxes by kind.
+    """The boxes that may be shown of one training picture, by kind.
 
-    Each epoch shows every picture once: a kind is drawn by the shares, then one of its boxes. So all
-    nets cost the same an epoch, whatever they are shown.
+    An epoch shows every picture once: first a kind is drawn by the shares, then one of its boxes. So an epoch costs the
+    same for all nets, whatever kinds of views they learn from.
     """
 
     path: Path
@@ -62,7 +62,7 @@ class Mix:
     """Kind -> how often it is shown, relative to the others."""
 
     def draw(self, rng: np.random.Generator) -> View:
-        """One view; a kind without boxes in this picture is never drawn."""
+        """Draw one view. A kind without boxes in this picture is never drawn."""
         kinds = [kind for kind, boxes in self.boxes.items() if len(boxes) and self.shares[kind] > 0]
         shares = np.array([self.shares[kind] for kind in kinds], dtype=np.float64)
         boxes = self.boxes[kinds[rng.choice(len(kinds), p=shares / shares.sum())]]
@@ -70,7 +70,7 @@ class Mix:
 
 
 def square(path: Path, box: Sequence[float] | None, size: int) -> Image.Image:
-    """The box of a picture file (the whole when None) as a ``size`` x ``size`` RGB picture, as in a prediction.
+    """The box of a picture file (None: the whole picture) as a ``size`` x ``size`` RGB picture, cut as in a prediction.
 
     Raises PictureError when the picture cannot be read.
     """
@@ -148,9 +148,9 @@ class FixedViews(Dataset):
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """The rank's share of batches of (epoch, picture) in the epoch's own order; ``epoch`` is set before each pass.
+    """This rank's share of each batch of (epoch, picture). Each epoch has another order; set ``epoch`` before a pass.
 
-    The last, smaller batch is dropped unless it is the only one, so that every step weighs the same.
+    The last, smaller batch is dropped unless it is the only one, so that all steps have equal weight.
     Raises ConfigError for a batch of fewer pictures than ranks.
     """
 
@@ -173,25 +173,33 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 def fixed_loader(views: Sequence[View], size: int, batch_size: int, workers: int, world: World = ALONE) -> DataLoader:
     """Batches of (uint8 views, labels, clusters) in order.
 
-    Ranks share out whole batches, which are the same however many ranks there are: a picture's features depend, in
-    their last bits, on the batch that it is in.
+    Each rank gets whole batches, and the batches do not depend on the number of ranks: the last bits of a picture's
+    features depend on the batch that it is in.
     """
     return load_views(FixedViews(views, size), world.share(batches(len(views), batch_size)), workers)
 
 
 def load_views(views: Dataset, batches: Iterable[Any], workers: int, **options: Any) -> DataLoader:
-    """torch's loader of these batches, with ``workers`` processes that give way to the one that computes.
+    """A loader of these batches whose ``workers`` processes have a lower priority than the process that computes.
 
-    Threads that compute wait for one another: one that a loader takes the core from holds up all (docs/performance.md).
+    Threads that compute wait for one another, so a loader that takes the core of one delays all (docs/performance.md).
+    The loader has a generator of its own, so that it draws nothing from the process's.
     """
-    return ViewLoader(views, batch_sampler=batches, num_workers=workers, worker_init_fn=_give_way, **options)
+    return ViewLoader(
+        views,
+        batch_sampler=batches,
+        num_workers=workers,
+        worker_init_fn=_give_way,
+        generator=torch.Generator(),
+        **options,
+    )
 
 
 class ViewLoader(DataLoader):
-    """torch's loader, which says what a script lacks whose loader processes run the script once more."""
+    """A DataLoader that explains the error of a script without a ``__main__`` guard, which its loaders run again."""
 
     def __iter__(self) -> Any:  # torch names its own class, which adds nothing to an iterator
-        """The batches. Raises RunError when processes that are not forked end before the first one."""
+        """The batches. Raises RunError where loader processes that were not forked end before the first batch."""
         first = True
         try:
             for batch in super().__iter__():
@@ -209,5 +217,5 @@ def _give_way(worker: int) -> None:
 
 
 def batches(count: int, size: int) -> list[list[int]]:
-    """The numbers up to ``count``, ``size`` together, the last ones fewer."""
+    """The indices below ``count`` in batches of ``size``; the last batch may be smaller."""
     return [list(range(start, min(start + size, count))) for start in range(0, count, size)]

@@ -59,12 +59,18 @@ class Exported:
 
 
 def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Exported]:
-    """Write the model of a run to the folder ``out`` as ONNX files; with ``int8`` their weights take a byte each.
+    """Write the nets of a model to the folder ``out`` as ONNX files, which take uint8 pixels ``[n, 3, side, side]``.
 
-    The pictures that the model was trained on are not needed. ``out`` may hold an older export, which is replaced.
-    Raises RunError, also where ``out`` holds a run or a trained model, or ExportError if a library is missing, a net
-    cannot be exported, or a file's answers differ by more than `TOLERANCE` from the model's. What ``int8`` costs is
-    measured and told, not bounded.
+    ``run`` is a run folder, or a model's folder. With ``int8`` the weights take one byte each; the result then states
+    the largest differences from the model, which have no limit. Without it a file whose outputs differ by more than
+    `TOLERANCE` from the model's is an error. ``out`` may hold an older export, which is replaced.
+
+    Raises RunError for a model that is missing or damaged, and where ``out`` holds a run or another model; ExportError
+    where a library is missing, a net cannot be exported, or the outputs differ.
+
+    >>> import wingbar
+    >>> sorted(file.file for file in wingbar.export("run", "onnx"))
+    ['object.onnx', 'parts.onnx', 'picture.onnx']
     """
     missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:

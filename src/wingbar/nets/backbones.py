@@ -1,4 +1,4 @@
-"""The backbones that tests/nets/test_backbones.py takes through the whole method: facts of each, none typed by hand."""
+"""The backbones that tests/nets/test_backbones.py trains by the whole method, and their facts, read off the nets."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ BACKBONES = {
     "ViT": ("vit_tiny_patch16_224",),
     "DINOv2 with registers": ("vit_small_patch14_reg4_dinov2",),
 }
-"""Names by family. Others of timm's that give a map work as well, as far as we know."""
+"""Names by family. Other models of timm that give a feature map should work as well."""
 BATCH = 8
 REPEATS = 3
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What there is to know of a backbone without its weights."""
+    """The facts of a backbone that do not depend on its weights."""
 
     family: str
     name: str
@@ -48,7 +48,7 @@ class Facts:
 
 @torch.no_grad()
 def facts(family: str, name: str) -> Facts:
-    """Read off the network itself, built without memory for its weights, and off timm's registry."""
+    """Facts of the network, which is built without memory for its weights, and of timm's registry."""
     with torch.device("meta"):
         net = create(name, 1).eval()
         side = net.input_size[0]

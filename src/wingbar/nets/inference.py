@@ -1,4 +1,4 @@
-"""A network made ready to be used and no longer trained: batch norms become part of their convs, convs faster."""
+"""Preparation of a trained network for inference: batch norms are folded into convs, and convs are packed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Net = TypeVar("Net", bound=nn.Module)
 def for_inference(net: Net, keep: str | None = None) -> Net:
     """A copy in eval mode without gradients, of the same class, with its batch norms folded into its convs.
 
-    The conv named ``keep`` stays as it is: what it gives is asked for, and folding would change it.
+    The conv named ``keep`` is not folded, because its outputs are used and folding would change them.
 
-    Outputs equal the net's to 1e-5 of their largest value; should a net turn out to use a conv's output apart
-    from the batch norm after it, the copy stays unfolded. Fold in float32; cast the copy afterwards. On a CPU the
-    convs are packed (see `wingbar.nets.packed`), and run fastest in channels-last format.
+    The outputs differ from the net's by at most 1e-5 of their largest value. Where they would differ more, because the
+    net uses the output of a conv before its batch norm, the copy is not folded. ``net`` has to be float32; cast the
+    copy afterwards. On a CPU the convs are packed (see `wingbar.nets.packed`); channels-last format is the fastest.
     """
     plain = copy.deepcopy(net).eval().requires_grad_(False)
     folded = copy.deepcopy(plain)
@@ -50,7 +50,7 @@ def _gives(net: nn.Module, expected: Tensor) -> bool:
 
 
 def _pairs(net: nn.Module) -> list[tuple[str, str]]:
-    """Names of convs and of the batch norms that are given their output as it is, each run once."""
+    """Names of each conv and of the batch norm that takes its output directly, where both run once."""
     layers = {name: module for name, module in net.named_modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)}
     calls: list[tuple[str, Tensor, Tensor]] = []
     with watching(layers, lambda *call: calls.append(call)):

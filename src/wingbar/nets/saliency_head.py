@@ -63,7 +63,7 @@ class MapNet(nn.Module):
         self.head = nn.Linear(num_features, num_classes)
 
     def forward_features(self, x: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch channels gh gw"]:
-        """The map that is averaged over its places; ConfigError where the backbone gives none."""
+        """The feature map before global average pooling. Raises ConfigError where the backbone gives none."""
         x = self._in_whole_patches(x)
         features = self.backbone.forward_features(x)
         if not isinstance(features, Tensor) or features.ndim not in (3, 4):

@@ -1,4 +1,4 @@
-"""Watching what a network's layers are given and give, without changing the network."""
+"""Recording the inputs and outputs of a network's layers, without changing the network."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def watching(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
 
 @torch.no_grad()
 def probe(net: nn.Module, run: Callable[[Tensor], Tensor], seed: int = 0) -> Tensor:
-    """``run`` on one noise picture with ``net`` in eval mode, which is then undone.
+    """The result of ``run`` on one picture of noise, with ``net`` in eval mode; its modes are restored afterwards.
 
-    The picture is small, or of the net's own size where it may take no other.
+    The picture is small, or has the input size of the net where that is fixed.
     """
     height, width = (96, 96) if getattr(net, "any_size", False) else getattr(net, "input_size", (224, 224))
     like = next(net.parameters())

@@ -1,4 +1,4 @@
-"""Pretrained weights: find them, read them without running anything in them, load them strictly."""
+"""Pretrained weights: finding them, reading them without running any code in them, and loading them strictly."""
 
 from __future__ import annotations
 

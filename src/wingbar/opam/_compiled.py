@@ -32,5 +32,4 @@ def _has_place() -> bool:
     in, and run the code that it finds there.
     """
     home = os.path.expanduser("~")  # noqa: PTH111 # as numba asks; pathlib would raise
-    place = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME", home)
-    return Path(place).is_absolute()
+    return bool(getattr(numba.config, "CACHE_DIR", "")) or Path(os.environ.get("XDG_CACHE_HOME", home)).is_absolute()

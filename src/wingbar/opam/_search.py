@@ -110,7 +110,7 @@ def best_pair(
 ) -> ndarray:
     """The pair with the largest value, the first among equals."""
     n = len(order)
-    best, kept, trial = 0.0, np.array([0, 1]), np.empty(2, np.int64)
+    best, best_set, trial = 0.0, np.array([0, 1]), np.empty(2, np.int64)
     floor = np.zeros(1, blocks.dtype)  # of the type that bounds are computed in
     for i in range(n - 1):
         box = blocks[i // BLOCK, :, i % BLOCK].copy()
@@ -121,10 +121,10 @@ def best_pair(
                 if _pair_excess(box, blocks[b], j - b * BLOCK, frame, floor[0]) > 0:
                     trial[0], trial[1] = min(order[i], order[j]), max(order[i], order[j])
                     value = set_value(boxes, trial, target, table)
-                    if value > best or (value == best and _is_before(trial, kept)):
-                        best, kept[:] = value, trial
+                    if value > best or (value == best and _is_before(trial, best_set)):
+                        best, best_set[:] = value, trial
                         floor[0] = best * SALIENCY_UNIT * CAUTION
-    return kept
+    return best_set
 
 
 @compiled()
@@ -192,9 +192,9 @@ def best_triple(
 ) -> ndarray:
     """The triple with the largest value, the first among equals; ``start`` is a good one to begin with."""
     n, overlaps = len(order), _overlaps(boxes, target, table, order, blocks)
-    best, kept, trial = set_value(boxes, start, target, table), start.copy(), np.empty(3, np.int64)
+    best, best_set, trial = set_value(boxes, start, target, table), start.copy(), np.empty(3, np.int64)
     if best == 0:
-        kept[:] = np.arange(3)
+        best_set[:] = np.arange(3)
     floor, pair = np.zeros(1, blocks.dtype), np.empty(7, blocks.dtype)
     floor[0] = best * SALIENCY_UNIT * CAUTION
     for i in range(n - 2):
@@ -213,10 +213,10 @@ def best_triple(
                     if _triple_excess(pair, blocks[b], overlaps[i, b], overlaps[j, b], at, frame, floor[0]) > 0:
                         _put_in_order(trial, order[i], order[j], order[k])
                         value = set_value(boxes, trial, target, table)
-                        if value > best or (value == best and _is_before(trial, kept)):
-                            best, kept[:] = value, trial
+                        if value > best or (value == best and _is_before(trial, best_set)):
+                            best, best_set[:] = value, trial
                             floor[0] = best * SALIENCY_UNIT * CAUTION
-    return kept
+    return best_set
 
 
 @compiled()

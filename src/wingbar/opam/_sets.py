@@ -76,22 +76,22 @@ def beam_search(boxes: ndarray, target: ndarray, table: ndarray, count: int) -> 
                 if not (beam[row] == candidate).any():
                     values[row * n + candidate] = set_value(boxes, _grown(beam[row], candidate), target, table)
         order = np.argsort(-values, kind="mergesort")
-        kept = np.empty((min(BEAM, len(order)), size), np.int64)
+        wider = np.empty((min(BEAM, len(order)), size), np.int64)
         rows = 0
         for place in order:
-            if rows == len(kept) or values[place] < 0:
+            if rows == len(wider) or values[place] < 0:
                 break
-            kept[rows] = _grown(beam[place // n], place % n)
-            rows += _is_new(kept, rows)
-        beam = kept[:rows]
+            wider[rows] = _grown(beam[place // n], place % n)
+            rows += _is_new(wider, rows)
+        beam = wider[:rows]
     return beam[0]
 
 
 @compiled()
 @no_type_check
-def _is_new(kept: ndarray, row: int) -> int:
+def _is_new(wider: ndarray, row: int) -> int:
     for other in range(row):
-        if (kept[other] == kept[row]).all():
+        if (wider[other] == wider[row]).all():
             return 0
     return 1
 

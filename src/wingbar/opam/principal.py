@@ -13,7 +13,6 @@ the box of the object; the two are compared on validation pictures, by labels al
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import torch
@@ -23,27 +22,9 @@ from torch import Tensor
 ZERO = torch.zeros((), dtype=torch.float64)
 
 
-def principal_direction(
-    batches: Iterable[Tensor],
-) -> Float[Tensor, "channels"]:
-    """The unit vector along which feature vectors vary most, pointing away from the pictures' borders.
-
-    ``batches`` are feature maps ``[batch, channels, h, w]``; batch sizes may differ.
-
-    Objects are rarely cut by all borders, so the side of the mean that borders lie on is called background.
-    Raises ValueError without features.
-    """
-    return sum(map(Moments.of, batches), Moments()).principal()
-
-
-def principal_directions(batches: Iterable[Tensor], count: int) -> Float[Tensor, "_ channels"]:
-    """The ``count`` orthonormal directions along which feature vectors vary most (all, if there are fewer)."""
-    return sum(map(Moments.of, batches), Moments()).directions(count).float()
-
-
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Mean and covariance of feature vectors, added up batch by batch in float64; of none as it is made."""
+    """Mean and covariance of feature vectors, added up batch by batch in float64; ``Moments()`` is that of none."""
 
     count: int = 0
     total: Tensor = ZERO
@@ -62,10 +43,14 @@ class Moments:
         return Moments(len(vectors), vectors.sum(0), vectors.T @ vectors, at_border, rim.sum((0, 2)))
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+        return Moments(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     def principal(self) -> Float[Tensor, "channels"]:
-        """See `principal_direction`."""
+        """The unit vector along which feature vectors vary most, pointing away from the pictures' borders.
+
+        Objects are rarely cut by all borders, so the side of the mean that borders lie on is called background.
+        Raises ValueError without features.
+        """
         direction = self.directions(1)[0]
         inwards = (self.mean - self.border / self.at_border) @ direction
         return (direction if inwards >= 0 else -direction).float()

@@ -1,4 +1,4 @@
-"""The web page and its JSON interface: a door of `wingbar.recognizer`, for people and programs on a network."""
+"""The web page and its JSON interface: predictions for people and programs on a network."""
 
 from __future__ import annotations
 

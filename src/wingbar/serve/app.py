@@ -1,4 +1,4 @@
-"""What is answered at which address. Thin: reading is in `body`, waiting in `batching`, headers in `guard`."""
+"""The routes of the web application. Bodies are read in `body`, batches made in `batching`, headers set in `guard`."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from wingbar.serve.metrics import Measured, Metrics
 
 HERE = Path(__file__).parent
 TOP, MOST = 5, 100
-"""Classes told of a prediction: by default, and at most."""
+"""Number of classes in an answer: the default and the maximum."""
 GONE = 499
-"""The status that the metrics count for a sender that left: nobody hears it."""
+"""Status in the metrics for a client that disconnected; it is never sent."""
 SENTENCES = {404: "There is nothing at this address.", 405: "This address does not take that method."}
-"""What Starlette says in two words."""
+"""Sentences in place of Starlette's short phrases."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Site:
-    """Everything the answers are made of; each public method answers one address."""
+    """The parts of the application; each public method answers one route."""
 
     classes: Sequence[str]
     batcher: Batcher[bytes, Prediction]
@@ -143,25 +143,25 @@ def create_app(site: Site, hosts: Sequence[str] = ()) -> ASGIApp:
             site.batcher.stop()
             await working
 
-    handlers: dict[Any, Any] = {HTTPException: told_error, Exception: told_fault}
+    handlers: dict[Any, Any] = {HTTPException: error_response, Exception: fault_response}
     inner = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
     return Guard(Measured(inner, site.metrics), hosts)
 
 
-async def told_error(request: Request, error: HTTPException) -> Response:
-    """A refusal as JSON."""
+async def error_response(request: Request, error: HTTPException) -> Response:
+    """An HTTP error as JSON."""
     terse = error.detail == HTTPStatus(error.status_code).phrase
     sentence = SENTENCES.get(error.status_code, error.detail) if terse else error.detail
     return JSONResponse({"error": sentence}, error.status_code, error.headers)
 
 
-async def told_fault(request: Request, error: Exception) -> Response:
-    """A fault of ours as JSON; what it was is in the log alone."""
+async def fault_response(request: Request, error: Exception) -> Response:
+    """An internal error as JSON; its cause is written to the log only."""
     return JSONResponse({"error": "Something went wrong here; the server's log says what."}, 500)
 
 
 def wanted(request: Request) -> int:
-    """How many classes to tell: the query's ``top``. Raises HTTPException."""
+    """The number of classes to answer with: the query's ``top``. Raises HTTPException."""
     value = request.query_params.get("top", str(TOP))
     if not (value.isascii() and value.isdecimal() and len(value) < 4 and 1 <= int(value) <= MOST):
         raise HTTPException(400, f"'top' must be a number from 1 to {MOST}.")
@@ -169,7 +169,7 @@ def wanted(request: Request) -> int:
 
 
 async def answered(request: Request, answer: asyncio.Future[Prediction]) -> Prediction:
-    """The answer, unless the sender leaves first: then ClientDisconnect, and the picture is not looked at."""
+    """Wait for the answer. Raises ClientDisconnect if the client leaves first; the picture is then not predicted."""
     leaving = asyncio.ensure_future(request.receive())  # all of the body is in: only a farewell can follow
     try:
         await asyncio.wait((answer, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -182,7 +182,7 @@ async def answered(request: Request, answer: asyncio.Future[Prediction]) -> Pred
 
 
 def as_json(prediction: Prediction, top: int) -> dict[str, Any]:
-    """A prediction as the interface tells it: `Prediction.to_dict` and the small map of where the net looked."""
+    """A prediction as JSON values: `Prediction.to_dict` without its path, and the saliency map."""
     values = prediction.to_dict(top)
     del values["path"]
     return values | {"map": [[round(float(value), 3) for value in row] for row in prediction.saliency_map]}

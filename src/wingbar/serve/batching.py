@@ -1,6 +1,6 @@
-"""Many requests, one worker: what comes in while the worker is busy is its next batch. Pure asyncio.
+"""Batching of requests for one worker thread: items that arrive while it is busy become its next batch.
 
-Nothing waits for a batch to fill: a lone picture is looked at at once, and batches grow by themselves under load.
+Items never wait for a batch to fill. A single picture is predicted at once, and batches grow with the load.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MEMORY = 0.2
 
 
 class Full(Exception):
-    """All places are taken; ``seconds`` is a guess of when one will be free."""
+    """All places are taken; ``seconds`` is the estimated time until one is free."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"all places are taken; try again in {seconds} s")
@@ -29,20 +29,20 @@ class Full(Exception):
 
 
 class Stopped(Exception):
-    """Nothing is taken in any more."""
+    """The batcher was stopped and accepts no items."""
 
 
 class Batcher(Generic[Item, Answer]):
     """Gathers items into batches of at most ``size`` for ``work``, which runs in one thread of its own.
 
-    ``places`` bounds how many items are in the house: being received, waiting, or worked on.
+    ``places`` limits the number of items that are being received, waiting, or worked on.
     """
 
     def __init__(self, work: Callable[[list[Item]], Sequence[Answer]], *, size: int, places: int) -> None:
         self._work, self.size, self.places = work, size, places
         self.taken = 0
         self.watch: Callable[[int, float], None] = lambda items, seconds: None
-        """Told of each batch: its items, the seconds it took."""
+        """Called after each batch with its number of items and the seconds it took."""
         self._seconds = 0.0
         self._stopped = False
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
@@ -62,7 +62,7 @@ class Batcher(Generic[Item, Answer]):
             self.taken -= 1
 
     def submit(self, item: Item) -> asyncio.Future[Answer]:
-        """The answer to come, first in, first out; cancel it and the item is not worked on if it still waits."""
+        """Queue an item; returns the future of its answer. A cancelled future's item is skipped."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         if self._stopped:
             answer.set_exception(Stopped())
@@ -72,7 +72,7 @@ class Batcher(Generic[Item, Answer]):
         return answer
 
     def stop(self) -> None:
-        """Take nothing in and send away what waits; the batch in hand is finished."""
+        """Accept no more items, and fail those that wait. The current batch is finished."""
         self._stopped = True
         while self._waiting:
             _, answer = self._waiting.popleft()
@@ -102,7 +102,7 @@ class Batcher(Generic[Item, Answer]):
         return batch
 
     def _answers(self, items: list[Item]) -> list[Answer | Exception]:
-        """An answer or an exception for each item: one that breaks its batch breaks only itself."""
+        """An answer or an exception for each item. If a batch fails, its items are tried one by one."""
         try:
             return list(self._work(items))
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The picture in a request: bounded in bytes, pixels and time while it comes in, held in memory alone."""
+"""The picture in a request: limited in bytes, pixels and time as it is received, and held in memory only."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def receive_picture(request: Request, limits: Limits) -> bytes:
 
 
 def declared(request: Request) -> int:
-    """The length that the sender promises; 0 where none is told. Only ever a reason to refuse early."""
+    """The Content-Length of a request, 0 without one. It serves only to refuse large bodies early."""
     value = request.headers.get("content-length", "")
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else 0
 
@@ -107,7 +107,7 @@ def check_header(content: bytes, limits: Limits) -> None:
 
 
 def refused(error: PictureError | str) -> HTTPException:
-    """A picture's fault as an answer."""
+    """The answer to a picture that cannot be read."""
     status = 413 if isinstance(error, PictureTooLarge) else 400
     return HTTPException(status, f"The picture cannot be read: {str(error).removeprefix(repr('<bytes>') + ': ')}.")
 

@@ -26,7 +26,7 @@ HEADERS = {
 }
 HOST_NAME = re.compile(r"[a-z0-9_:.-]{1,253}")
 REST_BYTES, REST_SECONDS = 8 << 20, 3.0
-"""How much of a refused body is read and dropped: a browser that is still sending does not hear the answer."""
+"""Limits on reading the rest of a refused body. A browser reads the answer only after it has sent the whole body."""
 
 
 class Guard:
@@ -64,14 +64,14 @@ def refusal(host: str) -> str:
 
 
 class Body:
-    """A request's body on its way in: knows whether all of it came."""
+    """The body of a request as it is received; knows whether it is complete."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         headers = Headers(scope=scope)
         self._receive = receive
         self.over = "transfer-encoding" not in headers and headers.get("content-length", "0").strip("0") == ""
         self.asked = headers.get("expect", "").lower() == "100-continue"
-        """Whether the sender waits for a word before it sends: then a refusal needs no reading."""
+        """Whether the client waits for a 100 Continue before it sends; then nothing has to be read after a refusal."""
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -79,7 +79,7 @@ class Body:
         return message
 
     async def dropped(self) -> bool:
-        """Read and drop the rest, within bounds; False if there is more."""
+        """Read and drop the rest of the body, within limits; returns whether it is complete."""
         if self.over or self.asked:
             return self.over
         left = REST_BYTES

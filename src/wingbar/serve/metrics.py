@@ -1,4 +1,4 @@
-"""Figures of the running server in Prometheus's text format. Of pictures and people they hold nothing."""
+"""Metrics of the running server in Prometheus's text format. They hold nothing about pictures or people."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Metrics:
 
 
 class Measured:
-    """Counts the answers of the application it wraps, by handler: paths that people make up get no row each."""
+    """ASGI middleware that counts answers by handler, and not by path, which clients could invent."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self.metrics = app, metrics

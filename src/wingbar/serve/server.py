@@ -1,4 +1,4 @@
-"""Starting and stopping: one model in memory, one socket, one worker."""
+"""Starting and stopping of the server: one model in memory, one socket, one worker thread."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONNECTIONS = 512
 HEAD_SECONDS = 15.0
 """From a request's first byte to the end of its headers."""
 GOODBYE_SECONDS = 60
-"""For the batch in hand when the server is told to stop."""
+"""Time for the current batch when the server is stopped."""
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -65,7 +65,7 @@ def build_site(
     run: Path, recognizer: Recognizer, examples: ExamplePictures, limits: Limits | None = None, places: int = 32
 ) -> Site:
     """All that answers requests, around one model."""
-    batcher: Batcher[bytes, Prediction] = Batcher(partial(look, recognizer), size=BATCH, places=places)
+    batcher: Batcher[bytes, Prediction] = Batcher(partial(predict_batch, recognizer), size=BATCH, places=places)
     guide = run / "guide"
     return Site(
         recognizer.classes,
@@ -77,8 +77,8 @@ def build_site(
     )
 
 
-def look(recognizer: Recognizer, pictures: list[bytes]) -> list[Prediction]:
-    """One batch; runs in the worker's thread."""
+def predict_batch(recognizer: Recognizer, pictures: list[bytes]) -> list[Prediction]:
+    """Predict one batch; runs in the worker's thread."""
     return list(recognizer.predict_many(pictures, batch_size=len(pictures)))
 
 
@@ -133,7 +133,7 @@ def say(text: str) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which on its way out first sends away the pictures that wait."""
+    """uvicorn's server, which answers the waiting requests with an error before it shuts down."""
 
     def __init__(self, site: Site, app: Callable[..., Any]) -> None:
         self.site = site
@@ -156,7 +156,7 @@ class Server(uvicorn.Server):
 
 
 class Protocol(H11Protocol):
-    """HTTP that hangs up on those who never finish their headers, and on the one connection too many."""
+    """The HTTP protocol with a time limit for headers and a limit on the number of connections."""
 
     _head: asyncio.TimerHandle | None = None
 

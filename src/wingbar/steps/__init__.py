@@ -1,7 +1,7 @@
-"""The steps of a run on real files and nets, each kept by the store: what `pipeline` lists.
+"""The steps of a run, which `pipeline` lists. Their results are kept by the store.
 
-A step has one name and two rooms: ``opam/NAME.py`` computes, ``steps/NAME.py`` reads what it needs and keeps what it
-finds, as a record of its own.
+A step has one name and two files: ``opam/NAME.py`` computes, and ``steps/NAME.py`` reads the inputs and stores the
+result as a record.
 """
 
 from wingbar.steps.alignment import alignment

@@ -46,17 +46,18 @@ def alignment(job: Job, classnet: TrainedNet, chosen: Parts) -> AlignedParts:
             pooled = [
                 pool_boxes(maps, chosen.boxes[i], job.sizes[i]) for i, maps in zip(batch, output.neurons, strict=True)
             ]
-            yield [cluster_responses(one, neurons, settings.clusters, settings.rule) for one in pooled]
+            yield [cluster_responses(parts, neurons, settings.clusters, settings.rule) for parts in pooled]
 
     def compute() -> AlignedParts:
         net = net_of(job, classnet)
         layer, module = neuron_layer(net)
         weight = module.get_parameter("weight").detach().flatten(1).float().cpu().numpy()
         neurons = job.world.first(lambda: cluster_neurons(weight, settings.clusters, config.seed))
-        by_picture = [one for batch in job.world.collect(lambda: responses(net, layer, neurons)) for one in batch]
+        batches_of_responses = job.world.collect(lambda: responses(net, layer, neurons))
+        by_picture = [answers for batch in batches_of_responses for answers in batch]
         every = np.concatenate(by_picture)
         mean, deviation = every.mean(0), every.std(0)
-        clusters = [assign_parts(one, mean, deviation, settings.rule) for one in by_picture]
+        clusters = [assign_parts(answers, mean, deviation, settings.rule) for answers in by_picture]
         return AlignedParts(layer=layer, neurons=neurons, mean=mean, deviation=deviation, clusters=Ragged.of(clusters))
 
     kept_by = [settings.clusters, settings.rule, config.seed, config.prediction_size()]

@@ -1,4 +1,4 @@
-"""The step of box regression: ClassNet's features learn to tell the object's box that maps and candidates tell."""
+"""The step of box regression: a linear function of ClassNet's features that predicts the object's box."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BASIS_PICTURES = 200
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ObjectBoxes(StepResult):
-    """Each training picture's object, and how to read it off ClassNet's features."""
+    """The object's box in each training picture, and the regression that predicts it."""
 
     boxes: Int32[ndarray, "n 4"]
     """In pixels of the original."""

@@ -24,7 +24,7 @@ SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pictures(StepResult):
-    """What is known of the training pictures, under a key made of their contents and labels."""
+    """Sizes of the training pictures and the validation split. The key is a digest of the pictures and their labels."""
 
     sizes: Int[ndarray, "n 2"]
     """Width and height of each readable picture, in pixels."""
@@ -41,7 +41,7 @@ class Pictures(StepResult):
 def read_pictures(
     dataset: Dataset, config: Config, store: Store, reporter: Reporter
 ) -> tuple[tuple[Sample, ...], Pictures, tuple[Skipped, ...]]:
-    """Decode every training picture once; the unreadable ones are set aside, counted and named.
+    """Decode every training picture once, and set the unreadable ones aside, each with the reason.
 
     Raises DataError for a class with fewer than two readable pictures.
     """

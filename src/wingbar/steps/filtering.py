@@ -37,10 +37,10 @@ class Patches(StepResult):
 
 
 def filter_folds(job: Job) -> list[tuple[str, Int[ndarray, "t"] | None, Int[ndarray, "held"]]]:
-    """Name, training indices (None: all) and pictures to score of each FilterNet.
+    """The name, the training indices (None: all) and the indices of the pictures to score of each FilterNet.
 
-    Out of fold, each net scores the training pictures that it has not seen; pictures held out for
-    validation take no part, since no net learns from their patches.
+    With folds each net scores the training pictures that it was not trained on. Pictures held out for validation are
+    not scored, because no net learns from their patches.
     """
     count = job.config.filtering.folds
     if not job.config.filtering.enabled:
@@ -54,9 +54,10 @@ def filter_folds(job: Job) -> list[tuple[str, Int[ndarray, "t"] | None, Int[ndar
 def filter_patches(
     job: Job, candidates: Proposals, filternets: Sequence[tuple[TrainedNet, Int[ndarray, "held"]]]
 ) -> Patches:
-    """The candidates that FilterNet trusts; ``filternets`` come with the pictures that each one scores.
+    """Choose the candidates that FilterNet scores above the threshold.
 
-    Where filtering is off: the first candidates of each picture, up to the cap.
+    ``filternets`` are the nets, each with the indices of the pictures that it scores. Where filtering is off, the
+    result holds the first candidates of each picture, up to the cap.
     """
     settings, boxes = job.config.filtering, candidates.boxes
 
@@ -65,14 +66,14 @@ def filter_patches(
         return job.reporter.watched(scores, len(indices))
 
     def compute() -> Patches:
-        kept = [np.zeros((0, 4), np.int32)] * len(boxes)
+        patches = [np.zeros((0, 4), np.int32)] * len(boxes)
         confident = total = 0
         for trained, held in filternets:
             net, some = net_of(job, trained), [int(index) for index in held if len(boxes[index])]
             confidences = job.world.collect(partial(scored, net, job.world.share(some)))
             for index, scores in zip(some, confidences, strict=True):
                 confident, total = confident + int((scores > settings.threshold).sum()), total + len(scores)
-                kept[index] = boxes[index][keep_patches(scores, settings.threshold, settings.cap)]
+                patches[index] = boxes[index][keep_patches(scores, settings.threshold, settings.cap)]
         share = confident / max(total, 1)
         job.reporter.say(f"  {share:.1%} of {total} patches are above the threshold")
         if not confident:
@@ -80,10 +81,10 @@ def filter_patches(
                 "  so ClassNet learns from whole pictures only; more --epochs make FilterNet surer, or lower "
                 "filtering.threshold in the file of --config"
             )
-        return Patches(boxes=Ragged.of(kept), share_above=share)
+        return Patches(boxes=Ragged.of(patches), share_above=share)
 
     def unfiltered() -> Patches:
-        return Patches(boxes=Ragged.of([some[: settings.cap] for some in boxes]), share_above=None)
+        return Patches(boxes=Ragged.of([candidate[: settings.cap] for candidate in boxes]), share_above=None)
 
     inputs = [candidates, *(trained for trained, _ in filternets)]
     choose = compute if settings.enabled else unfiltered
@@ -102,7 +103,7 @@ def _confidences(job: Job, net: MapNet, index: int, boxes: Int[ndarray, "n 4"]) 
 def crop_scores(
     net: MapNet, picture: Picture, boxes: Int[ndarray, "n 4"], label: int, size: int
 ) -> Float32[ndarray, "n"]:
-    """Each patch cut out and forwarded as a picture of its own."""
+    """Softmax at ``label`` of each patch, cut out, resized to ``size`` pixels and forwarded by itself."""
     device = next(net.parameters()).device
     scores = []
     for start in range(0, len(boxes), CROPS_AT_ONCE):
@@ -120,7 +121,10 @@ def roi_scores(
     boxes: Int[ndarray, "n 4"],
     label: int,
 ) -> Float32[ndarray, "n"]:
-    """Every patch pooled from one forward pass of the whole picture (``size``), squashed to a square."""
+    """Softmax at ``label`` of each patch, pooled from one forward pass of the whole picture, squashed to ``square``.
+
+    ``boxes`` are in pixels of the original of ``size`` (width, height).
+    """
     device = next(net.parameters()).device
     scaled = boxes * np.tile(np.array(square.shape[1:]) / size, 2)
     return roi_confidences(net, normalize(square[None].to(device), net)[0], scaled, label).cpu().numpy()

@@ -1,4 +1,4 @@
-"""The step of fusion: how far to trust each stream."""
+"""The step of fusion: the weight of each stream in the final score."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from wingbar.steps.views import Kind, views_of
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FusionWeights(StepResult):
-    """How far each stream is trusted, and what that was found from."""
+    """The fusion weights of the streams, and the scores that they were fitted on."""
 
     weights: list[float]
     """Of picture, object and parts; they add up to one."""

@@ -23,7 +23,7 @@ from wingbar.steps.store import R, StepResult, Store
 
 @dataclass(frozen=True)
 class Job:
-    """What every step of a run needs: settings, pictures, where results are kept, who is told."""
+    """What every step of a run needs: settings, pictures, the store of results, the reporter."""
 
     config: Config
     classes: tuple[str, ...]
@@ -35,7 +35,7 @@ class Job:
     hardware: Hardware
     reporter: Reporter
     plan: Mapping[str, int]
-    """The run's trainings in their order, and how many views each shows its net: the time left is told from it."""
+    """The run's trainings in their order, each with its number of training views, to estimate the time left."""
     refit: bool = False
     """Train on all pictures, with everything already chosen."""
 
@@ -65,7 +65,7 @@ class Job:
         return [(int(width), int(height)) for width, height in self.pictures.sizes]
 
     def before_refit(self) -> Job:
-        """For steps whose results a refit takes over: no choice and no net trained on the cut bears on them."""
+        """The job of the first training, for steps that depend on no choice and no net: a refit reuses them."""
         return dataclasses.replace(self, refit=False)
 
     def named(self, name: str) -> str:
@@ -75,12 +75,12 @@ class Job:
     def views_from(self, name: str) -> int:
         """Training views that the run shows its nets from the training ``name`` on."""
         names = list(self.plan)
-        return sum(self.plan[one] for one in names[names.index(self.named(name)) :])
+        return sum(self.plan[later] for later in names[names.index(self.named(name)) :])
 
     def step(
         self, name: str, kind: type[R], settings: Any, inputs: Sequence[StepResult], compute: Callable[[], R]
     ) -> R:
-        """Announce and keep one step, whose result is a record of this ``kind``."""
+        """Compute a step and store its result, a record of this ``kind``; or read it where it is stored."""
 
         def announced() -> R:
             self.reporter.say(self.named(name))

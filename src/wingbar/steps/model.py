@@ -1,4 +1,4 @@
-"""The end of a run: its model folder, made of what the steps attention."""
+"""The last step of a run: its model folder, made of the results of the other steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from wingbar.steps.readout import Readout
 
 @dataclass(frozen=True)
 class Attention:
-    """What a run of OPAM learns beside its picture net."""
+    """The results of a run of OPAM, besides ClassNet."""
 
     map_boxes: MapBoxes
     objects: ObjectBoxes
@@ -47,7 +47,7 @@ class FieldMarks:
 
 @dataclass(frozen=True)
 class Learned:
-    """All that a run learns: what its model is made of."""
+    """The results of a run that its model is made of."""
 
     picture: TrainedNet
     """ClassNet, or the one net of a plain run or of field marks."""

@@ -39,7 +39,7 @@ class TrainedNet(StepResult):
     tensors: Mapping[str, ndarray]
     """Its weights, as in its state dict."""
     weights: str
-    """What it started from: a name, or ``none``."""
+    """Name of the weights that the training started from, or ``none``."""
     licence: str | None
     """Of those weights."""
     history: Mapping[str, Any]
@@ -49,7 +49,7 @@ class TrainedNet(StepResult):
 def new_net(job: Job, weights: str | None, outputs: int | None = None) -> MapNet:
     """A net of the run's backbone with as many ``outputs`` (by default the classes) of its linear layer.
 
-    Its random weights are the seed's, and the process's own generator is left as it was.
+    Random weights are drawn by the run's seed. The random state of the process does not change.
     """
     config = job.config
     with torch.random.fork_rng(devices=[]):
@@ -61,9 +61,9 @@ def new_net(job: Job, weights: str | None, outputs: int | None = None) -> MapNet
 
 @torch.no_grad()
 def try_sizes(job: Job) -> int:
-    """Show the net one picture of every size it will meet, so that a net that refuses one does so now.
+    """Run the net on one picture of every size that the run uses, so that an unsuitable size fails at once.
 
-    Gives how many parameters it has. Raises ConfigError naming the size.
+    Returns the number of parameters of the net. Raises ConfigError, which names the size.
     """
     config = job.config
     sizes = {config.prediction_size(): "eval_size", config.size: "size"}
@@ -84,12 +84,12 @@ def try_sizes(job: Job) -> int:
 
 
 def starting_weights(config: Config) -> str | None:
-    """What `create` is given."""
+    """The ``weights`` for `create`: None for random ones."""
     return None if config.weights == "none" else config.weights
 
 
 def starting_point(config: Config) -> str:
-    """The starting weights by content where they are a file, by name where timm's registry has them."""
+    """What identifies the starting weights in a step's key: the digest of a file, or the name in timm's registry."""
     path = find(config.net) if config.weights == "imagenet" else Path(config.weights)
     if config.weights == "none" or path is None or not path.is_file():
         return config.weights
@@ -97,7 +97,7 @@ def starting_point(config: Config) -> str:
 
 
 def net_of(job: Job, trained: TrainedNet) -> MapNet:
-    """The net that a training step left."""
+    """The net of a training step, in eval mode, on the run's device."""
     tensors = {name: torch.from_numpy(np.array(value)) for name, value in trained.tensors.items()}
     net = new_net(job, None, len(tensors["head.bias"]))
     net.load_state_dict(tensors)
@@ -118,9 +118,8 @@ def learn(
 ) -> TrainedNet:
     """Train one net on ``kinds`` of views, shown by ``shares``, validated on the kind ``validated_on``.
 
-    It starts from the given weights and a head fitted on those views, or from the net ``start``; every one of
-    ``heads`` begins as a copy.
-    ``only`` are the training indices to use instead of all.
+    The net starts from the run's weights with a head fitted on those views, or from the net ``start``. With several
+    ``heads`` all begin as copies of one. ``only`` are the training indices to use instead of all.
     """
     config = job.config
     recipe = config.base_recipe() if start is None else config.follow_recipe()

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Reporter:
-    """Says on standard error what is done; ``quiet`` says nothing, ``idle`` writes nothing for TensorBoard either."""
+    """Reports on standard error. ``quiet`` prints nothing; ``idle`` writes nothing for TensorBoard either."""
 
     def __init__(self, folder: Path, quiet: bool = False, idle: bool = False) -> None:
         self.folder, self.idle = folder, idle
@@ -37,7 +37,7 @@ class Reporter:
 
     @contextmanager
     def training(self, name: str, epochs: int, pictures: int, views_left: int) -> Iterator[Watch]:
-        """Watch one net's training: a bar, scalars for TensorBoard, the time that the run has left.
+        """Report one net's training: a bar, scalars for TensorBoard, the time until the end of the run.
 
         ``views_left`` are the training views from this training's begin to the end of the run.
         """
@@ -76,9 +76,9 @@ class Reporter:
 
 @contextmanager
 def scalars(folder: Path) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """What writes one step's scalars to a new event file of TensorBoard's, at once and in this thread.
+    """Yield a function that writes the scalars of a step to a new event file of TensorBoard, in this thread.
 
-    TensorBoard's own writer has a thread that a full disk ends with a traceback. Raises RunError instead.
+    On a full disk it raises RunError, whereas TensorBoard's writer has a thread that ends with a traceback.
     """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary

@@ -1,4 +1,4 @@
-"""A run's folder: each step's result, kept whole or not at all, and used again while it is still true.
+"""A run's folder: the result of each step, stored completely or not at all, and reused while it is up to date.
 
     RUN/config.toml                 the resolved settings
     RUN/steps/NAME/result.safetensors   arrays of its record
@@ -7,9 +7,9 @@
     RUN/tensorboard/NAME/           scalars of each training
     RUN/model/                      what `wingbar.load` reads
 
-A step's key is a digest of its name, its settings and its inputs' keys. A result whose key differs is made
-anew. So is one that is damaged, which its checksum tells, and one that was made from arrays that are no longer
-its inputs': a result made anew need not be the same to the bit (on a GPU), and what follows has to fit it.
+A step's key is a digest of its name, its settings and its inputs' keys. A step is computed again if its stored result
+has another key, is damaged (its checksum differs), or was made from other arrays than the present ones of its inputs:
+a result that is computed again may differ in its last bits (on a GPU), and later steps have to fit it.
 """
 
 from __future__ import annotations
@@ -58,24 +58,24 @@ class Ragged(Sequence[ndarray]):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StepResult:
-    """What a step found. Each step has a record of its own that extends this one.
+    """The result of a step. Each step extends this record by fields of its own.
 
     Its fields are arrays, `Ragged` arrays, arrays by name, or plain values that JSON can hold.
     """
 
     key: str = ""
-    """What it is known by: of the step's name, settings and inputs."""
+    """Digest of the step's name, settings and inputs, by which a stored result is found."""
     sha256: str = ""
-    """Of the arrays as they are kept."""
+    """Checksum of the stored arrays."""
 
 
 R = TypeVar("R", bound=StepResult)
 
 
 class Store:
-    """The steps of one run; ``say`` is told of each that is damaged.
+    """The stored steps of one run; ``say`` is called with a message about each damaged one.
 
-    Of several ranks the first alone reads and writes; the others are told what it has.
+    Of several ranks only the first one reads and writes; the others receive its results.
     """
 
     def __init__(
@@ -93,25 +93,25 @@ class Store:
         return self.folder / "steps" / name
 
     def key(self, name: str, settings: Any, inputs: Sequence[StepResult]) -> str:
-        """What a step's kept result is known by."""
+        """The digest by which a step's stored result is found."""
         return digest(FORMAT, name, settings, [result.key for result in inputs])
 
     def step(
         self, name: str, kind: type[R], settings: Any, inputs: Sequence[StepResult], compute: Callable[[], R]
     ) -> R:
-        """The step's result: the kept one if its key still holds, else computed by all ranks together and kept."""
+        """The step's result: the stored one if it is up to date, else computed by all ranks together, and stored."""
         key, made_from = self.key(name, settings, inputs), [result.sha256 for result in inputs]
         self.redoing = self.redoing or name == self.redo_from or name.startswith(f"{self.redo_from}-")
-        kept = None if self.redoing else self.world.first(lambda: self.read(name, kind, key, made_from))
-        if kept is not None:
-            return kept
+        stored = None if self.redoing else self.world.first(lambda: self.read(name, kind, key, made_from))
+        if stored is not None:
+            return stored
         self.world.first(lambda: self.forget(name, digest(key, made_from)))
         result = compute()
-        # Every rank goes on with the first one's: another processor's sums may differ in their last bits.
+        # All ranks continue with the result of the first one: on another processor the last bits may differ.
         return self.world.first(lambda: self.write(name, replace(result, key=key), made_from))
 
     def forget(self, name: str, begun: str) -> None:
-        """Drop a step's old result, and its training under way unless it was ``begun`` for the same."""
+        """Delete a step's old result, and its unfinished training unless that was ``begun`` for the same."""
         folder = self.path(name)
         with writing(folder):
             if folder.exists() and (self.redoing or self.begun(name) != begun):
@@ -119,14 +119,14 @@ class Store:
             write_text(folder / "key", begun)
 
     def begun(self, name: str) -> str:
-        """What a step's training under way is known by; empty where none is."""
+        """The digest of a step's unfinished training; empty where there is none."""
         try:
             return (self.path(name) / "key").read_text(encoding="utf-8")
         except (OSError, ValueError):
             return ""
 
     def read(self, name: str, kind: type[R], key: str, made_from: Sequence[str] = ()) -> R | None:
-        """A step's kept result; None when there is none, it is another key's or other inputs', or it is damaged."""
+        """A step's stored result; None where there is none, it is out of date, or it is damaged."""
         folder = self.path(name)
         try:
             record = read_record(folder / "result.json")
@@ -143,7 +143,7 @@ class Store:
             return None
 
     def write(self, name: str, result: R, made_from: Sequence[str] = ()) -> R:
-        """Keep a step's result; the JSON comes last and vouches for the arrays."""
+        """Store a step's result. The JSON is written last, with the checksum of the arrays."""
         folder = self.path(name)
         arrays, info = parted(result)
         content = save({key: np.ascontiguousarray(value) for key, value in arrays.items()})
@@ -160,14 +160,14 @@ def parted(result: StepResult) -> tuple[dict[str, ndarray], dict[str, Any]]:
     """A record's arrays by name (``field``, or ``field.name`` where a field holds several), and its plain values."""
     arrays: dict[str, ndarray] = {}
     info: dict[str, Any] = {}
-    for name in own_fields(type(result)):
+    for name in added_fields(type(result)):
         value = getattr(result, name)
         if isinstance(value, ndarray):
             arrays[name] = value
         elif isinstance(value, Ragged):
             arrays |= {f"{name}.rows": value.rows, f"{name}.offsets": value.offsets}
-        elif isinstance(value, Mapping) and value and all(isinstance(one, ndarray) for one in value.values()):
-            arrays |= {f"{name}.{key}": one for key, one in value.items()}
+        elif isinstance(value, Mapping) and value and all(isinstance(array, ndarray) for array in value.values()):
+            arrays |= {f"{name}.{key}": array for key, array in value.items()}
         else:
             info[name] = value
     return arrays, info
@@ -176,7 +176,7 @@ def parted(result: StepResult) -> tuple[dict[str, ndarray], dict[str, Any]]:
 def joined(kind: type[R], arrays: Mapping[str, ndarray], info: Mapping[str, Any], key: str, sha256: str) -> R:
     """The reverse of `parted`. Raises KeyError or TypeError for what is not a record of this ``kind``."""
     hints, values = get_type_hints(kind), dict[str, Any](info)
-    for name in own_fields(kind):
+    for name in added_fields(kind):
         if name in values:
             continue
         if name in arrays:
@@ -185,10 +185,10 @@ def joined(kind: type[R], arrays: Mapping[str, ndarray], info: Mapping[str, Any]
             values[name] = Ragged(arrays[f"{name}.rows"], arrays[f"{name}.offsets"])
         else:
             start = f"{name}."
-            values[name] = {one.removeprefix(start): array for one, array in arrays.items() if one.startswith(start)}
+            values[name] = {path.removeprefix(start): array for path, array in arrays.items() if path.startswith(start)}
     return kind(**values, key=key, sha256=sha256)
 
 
-def own_fields(kind: type[StepResult]) -> list[str]:
-    """The fields that a step's record adds."""
+def added_fields(kind: type[StepResult]) -> list[str]:
+    """Names of the fields that a step's record adds to `StepResult`."""
     return [field.name for field in fields(kind) if field.name not in ("key", "sha256")]

@@ -13,7 +13,7 @@ from wingbar.opam.alignment import AlignmentSettings
 from wingbar.steps.job import Job
 
 Kind = list[list[tuple[Box | None, int]]]
-"""For each picture the views of one kind: box (None: the whole) and the cluster whose head judges it (-1: all)."""
+"""For each picture the views of one kind: box (None: the whole) and the cluster whose head scores it (-1: all)."""
 
 
 def whole_pictures(job: Job) -> dict[str, Kind]:
@@ -22,7 +22,7 @@ def whole_pictures(job: Job) -> dict[str, Kind]:
 
 
 def patch_views(job: Job, patches: Sequence[Int[ndarray, "_ 4"]]) -> Kind:
-    """The kind ``patch``: what is kept of each picture's candidates."""
+    """The kind ``patch``: the filtered candidates of each picture."""
     return [[(box, -1) for box in crop_boxes(boxes, size, 0.0)] for boxes, size in zip(patches, job.sizes, strict=True)]
 
 
@@ -38,7 +38,7 @@ def object_views(job: Job, objects: Int[ndarray, "n 4"]) -> Kind:
 def part_views(
     job: Job, parts: Sequence[Int[ndarray, "_ 4"]], clusters: Sequence[Int[ndarray, "_"]], settings: AlignmentSettings
 ) -> Kind:
-    """The kind ``part``: each picture's part crops, with the head that judges them."""
+    """The kind ``part``: the crops of each picture's parts, with the cluster whose head scores each."""
     has_head = settings.heads == "per-cluster"
     return [
         [

@@ -15,7 +15,7 @@ from wingbar.errors import DataError, suggestion
 __all__ = ["SOURCES", "download"]
 
 KEPT = ".wingbar-download"
-"""Folder of what is under way, and of a mark for each file that is done."""
+"""Folder of unfinished downloads, and of a mark for each finished file."""
 
 
 def download(

@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed where it broke off, bounded, checked, and there whole or not at all."""
+"""Download of one file over HTTP: resumed after an interruption, limited in size, verified, complete or not there."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _start(answer: http.client.HTTPResponse) -> int:
 
 
 def _mark(partial: Path) -> Path:
-    """Where the server's name of this edition of the file is kept."""
+    """The file that holds the ETag or the date of the partial download."""
     return partial.with_name(partial.name + ".edition")
 
 

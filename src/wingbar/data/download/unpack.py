@@ -1,4 +1,4 @@
-"""Archives of strangers: looked through first, then unpacked beside their place and moved there whole."""
+"""Unpacking of untrusted archives: checked first, unpacked into a temporary folder, then moved into place."""
 
 from __future__ import annotations
 
