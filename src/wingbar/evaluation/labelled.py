@@ -45,8 +45,13 @@ def labelled_pictures(card: Card, data: Path | str | Dataset | None, root: Path 
                 f"{dataset.root}: no test pictures, and the model was trained on these; give other labelled pictures "
                 "to evaluate it on, as DATA."
             )
-        dataset = replace(dataset, samples=tuple(replace(sample, split="test") for sample in dataset.samples))
+        dataset = all_test(dataset)
     return replace(by_classes(dataset, card.classes), whole=whole)
+
+
+def all_test(dataset: Dataset) -> Dataset:
+    """The data set with all its pictures in the test split."""
+    return replace(dataset, samples=tuple(replace(sample, split="test") for sample in dataset.samples))
 
 
 def by_classes(dataset: Dataset, classes: Sequence[str]) -> Labelled:
@@ -82,14 +87,19 @@ def labels_by_name(names: Sequence[str], classes: Sequence[str]) -> dict[int, in
 def _loaded(card: Card, data: Path | str | None, root: Path | str | None) -> Dataset:
     if data is not None:
         return _read(Path(data), root)
+    return _read(training_source(card), card.data.images_root or None)
+
+
+def training_source(card: Card) -> Path:
+    """Where the data set is that a model was trained on. Raises DataError, with the remedy, where it has moved."""
     if not card.data.source:
-        raise DataError("this model does not say where its pictures are: give the data set to evaluate it on.")
+        raise DataError("this model does not say where its pictures are: give labelled pictures, as DATA.")
     if not Path(card.data.source).exists():
         raise DataError(
             f"the data set that the model was trained on is no longer at {card.data.source!r}: "
             "give labelled pictures, or its new place, as DATA."
         )
-    return _read(Path(card.data.source), card.data.images_root or None)
+    return Path(card.data.source)
 
 
 def _read(path: Path, root: Path | str | None) -> Dataset:
@@ -100,7 +110,7 @@ def _read(path: Path, root: Path | str | None) -> Dataset:
         tests = split_folders(path).get("test") if path.is_dir() else None
         if tests is None:
             raise
-        return load_data(tests, to_learn=False)
+        return all_test(load_data(tests, to_learn=False))
 
 
 def _trained_on(card: Card, dataset: Dataset) -> bool:

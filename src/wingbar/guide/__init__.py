@@ -11,6 +11,7 @@ from wingbar._system.locks import locked
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError, RunError
 from wingbar.evaluation.evaluate import matching
+from wingbar.evaluation.labelled import training_source
 from wingbar.guide.evaluation import find_pictures, read_evaluation
 from wingbar.guide.examples import predict_examples
 from wingbar.guide.pages import Guide, write_pages
@@ -48,7 +49,7 @@ def write_guide(
     recognizer, reporter, store = load(run, device), Reporter(run, quiet), Store(cache)
     results = read_evaluation(run, recognizer.card)
     root = images_root if data else recognizer.card.data.images_root or None
-    dataset = matching(load_data(data or recognizer.card.data.source, root), recognizer)
+    dataset = matching(load_data(data or training_source(recognizer.card), root), recognizer)
     with locked(store.folder):
         examples = predict_examples(recognizer, dataset, store, reporter, per_class=per_class, batch_size=batch_size)
         guide = Guide(recognizer.card, settings_of(recognizer.card), examples, results, find_pictures(results, dataset))
