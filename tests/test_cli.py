@@ -122,6 +122,7 @@ def test_evaluation_prints_its_tables(run, capsys) -> None:
     [
         (["train", "nowhere", "--out", "x"], "nowhere"),
         (["predict", "nowhere", "x.jpg"], "no model here"),
+        (["predict", __file__, "x.jpg"], "no model here"),
         (["evaluate", "nowhere"], "no model here"),
         (["explain", "nowhere", "x.jpg", "--out", "y"], "no model here"),
         (["guide", "nowhere"], "no model here"),

@@ -56,6 +56,7 @@ def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
         ("[localization]\nrules = []", "localization.rules is empty"),
         ('recipe = "fine"', "recipe 'fine' is unknown"),
         ("epochs = ", "not a TOML file"),
+        ('weights = "C:\\Users\\w.pth"', "those with backslashes in single ones"),
         ("epochs = 1\nepochs = 2", "not a TOML file"),
     ],
 )

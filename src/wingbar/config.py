@@ -132,7 +132,10 @@ def read_config(path: Path, base: Config | None = None) -> Config:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a TOML file to --config.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a TOML file: {error}.") from None
+        raise ConfigError(
+            f"{path}: not a TOML file: {error}. Write lines of `key = value` in UTF-8; texts stand in quotes, "
+            "those with backslashes in single ones."
+        ) from None
     try:
         return fill(base or Config(), values, "")
     except ConfigError as error:

@@ -29,7 +29,7 @@ def test_a_user_without_a_home_gets_no_folder_called_by_a_tilde(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
-    for name in ("HOME", "XDG_CACHE_HOME"):
+    for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

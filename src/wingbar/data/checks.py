@@ -20,6 +20,8 @@ EXTENSIONS = frozenset(
         ".heic", ".heif", ".hif", ".avif",
     )
 )  # fmt: skip
+LFS_POINTER = b"version https://git-lfs.github.com/"
+"""How a file begins that Git LFS left in a picture's place."""
 MIN_PER_CLASS = 2
 VALIDATION_NAMES = ("val", "valid", "validation", "dev")
 NO_VALIDATION = (
@@ -53,8 +55,21 @@ def why_no_picture(path: Path) -> str | None:
     try:
         picture_size(path)
     except PictureError as error:
+        if _begins_with(path, LFS_POINTER):
+            return "a pointer of Git LFS: fetch the pictures by git lfs pull"
         return str(error).removeprefix(f"{str(path)!r}: ")
     return None
+
+
+def _begins_with(path: Path, content: bytes) -> bool:
+    """Whether a regular file begins so; one that cannot be read does not."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(content)) == content
+    except OSError:
+        return False
 
 
 def only_pictures(samples: Iterable[Sample]) -> tuple[tuple[Sample, ...], tuple[Skipped, ...]]:

@@ -90,7 +90,7 @@ def read_model(run: Path | str) -> Model:
         if path.exists() and (not path.is_file() or path.stat().st_size > MAX_CARD):
             raise RunError(f"{path}: no file, or one of more than {MAX_CARD >> 20} MiB; {REMEDY}.")
         record = read_record(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"{run}: no model here (model/{FILE}); train one with `wingbar train`.") from None
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: damaged ({error}); {REMEDY}.") from None

@@ -183,3 +183,13 @@ def test_the_path_itself(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(DataError, match="neither a folder"):
         load(tmp_path / "pipe.csv")
+
+
+def test_pointers_of_git_lfs_are_told_as_that(tmp_path: Path) -> None:
+    for name in ("wren", "tern"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").write_text(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
+        )
+    with pytest.raises(DataError, match=r"2 files were skipped.*git lfs pull"):
+        load(tmp_path)
