@@ -49,7 +49,7 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Exported:
-    """One file, and how far its answers to random pictures are from the model's."""
+    """One exported file, and how far its outputs for random pictures differ from the model's."""
 
     file: str
     sha256: str
@@ -115,7 +115,7 @@ class Outputs(nn.Module):
 
 
 def outputs_of(name: str, card: Card) -> tuple[str, ...]:
-    """What the file of a stream gives, in order."""
+    """Names of the outputs of a stream's file, in order."""
     if name == VIEWS:
         return ViewOutput._fields
     if name != "picture":
@@ -207,7 +207,7 @@ def _refused(name: str) -> Iterator[None]:
 
 
 def about(name: str, card: Card, int8: bool) -> dict[str, Any]:
-    """What a file says of itself."""
+    """The metadata of a file."""
     return {
         "stream": name,
         "classes": list(card.classes),
@@ -232,7 +232,7 @@ def probes(side: int) -> UInt8[Tensor, "4 3 side side"]:
 
 
 def answers(content: bytes, pixels: UInt8[Tensor, "n 3 side side"]) -> dict[str, ndarray]:
-    """What ONNX Runtime says on the CPU, by output."""
+    """The outputs of ONNX Runtime on the CPU, by name."""
     session = import_onnxruntime().InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, {"pixels": pixels.numpy()}), strict=True))
