@@ -95,10 +95,10 @@ def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Expo
     _remove_stale(out, written)
     if card.has_parts:
         shutil.copyfile(model.folder / "alignment.safetensors", out / "alignment.safetensors")
-    write_json(out / "export.json", {"int8": int8, "nets": [asdict(one) for one in written.values()]})
+    write_json(out / "export.json", {"int8": int8, "nets": [asdict(file) for file in written.values()]})
     # Where the training pictures lie is for a run on this machine, not for whoever gets the export.
     data = replace(card.data, source="", images_root="")
-    replace(card, data=data, onnx={name: one.sha256 for name, one in written.items()}).write(out)
+    replace(card, data=data, onnx={name: file.sha256 for name, file in written.items()}).write(out)
     return list(written.values())
 
 
@@ -228,7 +228,7 @@ def probes(side: int) -> UInt8[Tensor, "4 3 side side"]:
     """Random pictures, always the same: noise, coarse to fine."""
     generator = torch.Generator().manual_seed(0)
     noise = [torch.rand(1, 3, side // cells, side // cells, generator=generator) for cells in (16, 8, 4, 1)]
-    return torch.cat([nn.functional.interpolate(one, (side, side)) for one in noise]).mul(255).byte()
+    return torch.cat([nn.functional.interpolate(picture, (side, side)) for picture in noise]).mul(255).byte()
 
 
 def answers(content: bytes, pixels: UInt8[Tensor, "n 3 side side"]) -> dict[str, ndarray]:
