@@ -349,3 +349,14 @@ def test_a_folder_for_drawings_that_cannot_be_made_is_told(run, birds, tmp_path,
     picture = load_data(birds).split("test")[0].path
     assert wingbar("explain", run, picture, "--out", tmp_path / "file" / "out") == 2
     assert "choose another --out" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_gone_under_the_program_is_told(tmp_path: Path, birds: Path, monkeypatch, capsys) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SystemExit) as ending:
+        main(["train", str(birds), "--out", "run"])
+    assert ending.value.code == 2
+    assert "the folder that the command was given in is no longer there" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
         ('epochs = "3"', "epochs is '3'; it must be of type int."),
         ("refit = 1", "refit is 1; it must be of type bool."),
         ("epochs = true", "epochs is True; it must be of type int."),
-        ('method = "opan"', "method is 'opan'; it must be one of opam, plain. Did you mean 'opam'?"),
+        ('method = "opan"', "method is 'opan'; it must be one of field-marks, opam, plain. Did you mean 'opam'?"),
         ("parts = 3", "parts is a section"),
         ("validation = 1.5", "validation is 1.5"),
         ("size = 8", "size is 8"),

@@ -8,7 +8,8 @@ import torch
 from sklearn.linear_model import Ridge
 
 from wingbar.nets.outputs import CornerHead
-from wingbar.opam.corners import Basis, box_in_frame, fit_ridge, frame_around, in_frame
+from wingbar.opam.basis import Basis
+from wingbar.opam.corners import box_in_frame, fit_ridge, frame_around, in_frame
 
 
 def data(count: int, noise: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        if debug or (message := no_room(error) or starved(error, command, arguments)) is None:
+        if debug or (message := no_room(error) or no_folder(error) or starved(error, command, arguments)) is None:
             raise
         print(f"wingbar: {message}", file=sys.stderr)
         sys.exit(2)
@@ -91,6 +91,17 @@ def no_room(error: Exception) -> str | None:
     if not isinstance(error, OSError) or error.errno not in NO_ROOM:
         return None
     return f"{error}; make room or give write access, then give the same command again."
+
+
+def no_folder(error: Exception) -> str | None:
+    """What to do where the folder that the command was given in has been removed; None for other errors."""
+    if not isinstance(error, FileNotFoundError):
+        return None
+    try:
+        Path.cwd()
+    except OSError:
+        return "the folder that the command was given in is no longer there: change to another one and give it again."
+    return None
 
 
 @contextmanager

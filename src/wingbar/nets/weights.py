@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from timm.models import get_pretrained_cfg
 from torch import Tensor
 
+from wingbar._system.text import printable
 from wingbar.errors import WeightsError
 from wingbar.nets import packages
 from wingbar.nets.saliency_head import MapNet
@@ -168,7 +169,8 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
         else:
             hint += f", or take a network whose weights are installed: --net {DEFAULT}"
         raise WeightsError(
-            f"The ImageNet weights of {name!r} ({label}) could not be fetched: {type(error).__name__}. "
+            f"The ImageNet weights of {name!r} ({label}) could not be fetched: {type(error).__name__} "
+            f"({printable(str(error))}). "
             f"Without network, put the file {name}.safetensors into {places}{hint}."
         ) from error
     return state, WeightsSource(f"timm {label}", config.license or "unknown", None)

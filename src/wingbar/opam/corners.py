@@ -2,10 +2,10 @@
 
     corners = W_a . a + W_b . b + c        a: the last map, b: the map halfway (twice the rows and columns)
 
-Each map is compressed to its principal directions and scaled to equal variance, so that both have a say. W is found in
-closed form by ridge regression, with kernels, since there are more features than pictures. Pictures with unlikely
-teachers weigh less: r a picture's error out of fold and m the median of errors, its weight is 1 / (1 + (r / 1.5 m)^2).
-What is told of a training picture is told out of fold: by a regression that has not seen it, nor its mirror.
+Each map is compressed to its principal directions and scaled to equal variance (`basis`), so that both have a say. W
+is found in closed form by ridge regression, with kernels, since there are more features than pictures. Pictures with
+unlikely teachers weigh less: r a picture's error out of fold and m the median of errors, its weight is
+1 / (1 + (r / 1.5 m)^2). What is told of a training picture is told out of fold: by a regression that has not seen it, nor its mirror.
 
 Teachers are boxes of maps that candidates have voted on (`localization.vote_box`), and again so with the boxes that
 the regression tells, which are better than those it was taught (Zhang, Cao, Wu, CVPR 2020, teach a net so). OPAM has no
@@ -17,49 +17,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
-from torch import Tensor
 
 from wingbar.boxes import Box, with_context
 from wingbar.opam.box_regression import box_from_corners
-from wingbar.opam.principal import Moments
 
 STRENGTH = 1.0
 """Of the ridge, in units of the features' whole variance."""
 FOLDS = 5
 CONTEXT = 0.2
 """Left around the rough box in the crop that the fine one is read off, as a share of its sides."""
-
-
-@dataclass(frozen=True, eq=False)
-class Basis:
-    """Principal directions of a feature map's vectors, and the scale that brings their whole variance to one."""
-
-    directions: Float32[Tensor, "kept channels"]
-    mean: Float32[Tensor, "channels"]
-    scale: float
-
-    @staticmethod
-    def of(maps: Float[Tensor, "n channels h w"], most: int) -> Basis:
-        """At most ``most`` directions, from a sample of maps."""
-        moments = Moments.of(maps)
-        directions = moments.directions(most).float()
-        mean = moments.mean.float()
-        projected = torch.einsum("nchw,kc->nkhw", maps.float() - mean[:, None, None], directions)
-        scale = float(projected.flatten(1).var(0, correction=0).sum().sqrt())
-        return Basis(directions, mean, scale or 1.0)
-
-    def project(self, maps: Float[Tensor, "n channels h w"]) -> Float32[Tensor, "n kept h w"]:
-        """Maps in the basis."""
-        centred = maps.float() - self.mean[:, None, None]
-        return torch.einsum("nchw,kc->nkhw", centred, self.directions) / self.scale
-
-    def unfold(self, weight: Float[Tensor, "outputs kept h w"]) -> tuple[Tensor, Tensor]:
-        """What a linear function of the projected maps is of the maps themselves: its weight, and a bias to add."""
-        whole = torch.einsum("okhw,kc->ochw", weight, self.directions) / self.scale
-        return whole, -torch.einsum("ochw,c->o", whole, self.mean)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,9 @@ from wingbar.learning.views import View
 from wingbar.nets.middle import middle_layer
 from wingbar.nets.outputs import CornerHead, mirror_corners
 from wingbar.nets.saliency_head import MapNet
+from wingbar.opam.basis import Basis
 from wingbar.opam.box_regression import box_from_corners
-from wingbar.opam.corners import Basis, Regression, box_in_frame, fit_ridge, frame_around, in_frame
+from wingbar.opam.corners import Regression, box_in_frame, fit_ridge, frame_around, in_frame
 from wingbar.opam.localization import vote_box
 from wingbar.steps.discriminant import SAMPLE, FirstBoxes, guide
 from wingbar.steps.job import Job

@@ -15,7 +15,8 @@ from wingbar.boxes import Box, as_box, crop_boxes
 from wingbar.nets.middle import middle_layer
 from wingbar.nets.outputs import MarkHead
 from wingbar.nets.saliency_head import MapNet
-from wingbar.opam.corners import Basis, fit_ridge
+from wingbar.opam.basis import Basis
+from wingbar.opam.corners import fit_ridge
 from wingbar.opam.discriminant import object_direction
 from wingbar.opam.localization import otsu
 from wingbar.opam.marks import (
