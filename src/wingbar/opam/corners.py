@@ -5,7 +5,8 @@
 Each map is compressed to its principal directions and scaled to equal variance (`basis`), so that both have a say. W
 is found in closed form by ridge regression, with kernels, since there are more features than pictures. Pictures with
 unlikely teachers weigh less: r a picture's error out of fold and m the median of errors, its weight is
-1 / (1 + (r / 1.5 m)^2). What is told of a training picture is told out of fold: by a regression that has not seen it, nor its mirror.
+1 / (1 + (r / 1.5 m)^2). What is told of a training picture is told out of fold: by a regression that has not seen it,
+nor its mirror.
 
 Teachers are boxes of maps that candidates have voted on (`localization.vote_box`), and again so with the boxes that
 the regression tells, which are better than those it was taught (Zhang, Cao, Wu, CVPR 2020, teach a net so). OPAM has no

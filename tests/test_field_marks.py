@@ -1,0 +1,98 @@
+"""Field marks from end to end on drawn birds: too small to be right, but complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import wingbar
+from wingbar.config import Config
+from wingbar.data import load as load_data
+from wingbar.errors import RunError
+from wingbar.model.folder import read_model
+from wingbar.pipeline import step_names
+
+SMALL = Config(
+    method="field-marks",
+    net="res2net_nano",
+    weights="none",
+    size=48,
+    epochs=1,
+    follow_epochs=1,
+    batch_size=8,
+    workers=0,
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
+    folder = tmp_path_factory.mktemp("marks") / "run"
+    wingbar.train(birds, folder, SMALL, quiet=True)
+    return folder
+
+
+def pictures(birds: Path) -> list[Path]:
+    return [sample.path for sample in load_data(birds).split("test")]
+
+
+def test_every_step_is_kept_and_nothing_is_done_twice(
+    run: Path, birds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {path.name for path in (run / "steps").iterdir()} == set(step_names(SMALL))
+    wingbar.train(birds, run, SMALL)
+    told = capsys.readouterr().err.splitlines()
+    assert not {"viewnet", "marks", "corners"} & set(told)
+
+
+def test_a_prediction_has_an_object_marks_and_streams(run: Path, birds: Path) -> None:
+    recognizer = wingbar.load(run)
+    assert recognizer.card.method == "field-marks" and recognizer.card.nets == ("views",)
+    for prediction in recognizer.predict_many(pictures(birds)):
+        x1, y1, x2, y2 = prediction.object_box
+        assert 0 <= x1 < x2 <= prediction.size[0] and 0 <= y1 < y2 <= prediction.size[1]
+        assert [part.cluster for part in prediction.parts] == list(range(len(recognizer.card.mark_sides)))
+        assert list(prediction.streams) == ["picture", "object", "parts"]
+        assert sum(prediction.scores.values()) == pytest.approx(1, abs=1e-4)
+        logits = prediction.evidence.mean((1, 2))
+        odds = np.log(list(prediction.streams["picture"].values()))  # the evidence's means, and the biases
+        assert np.ptp(odds - odds.mean() - (logits - logits.mean())) < 1
+
+
+def test_batches_do_not_change_answers(run: Path, birds: Path) -> None:
+    recognizer = wingbar.load(run)
+    one_by_one = [recognizer.predict(path) for path in pictures(birds)[:5]]
+    for one, other in zip(one_by_one, recognizer.predict_many(pictures(birds)[:5], batch_size=5), strict=True):
+        assert one.object_box == other.object_box and one.label == other.label
+        assert list(one.scores.values()) == pytest.approx(list(other.scores.values()), abs=1e-5)
+
+
+def test_the_export_says_the_same_without_torch(run: Path, birds: Path, tmp_path: Path) -> None:
+    (exported,) = wingbar.export(run, tmp_path / "onnx")
+    assert exported.file == "views.onnx" and max(exported.differences.values()) < 1e-4
+    ours, theirs = wingbar.load(run), wingbar.load(tmp_path / "onnx", runtime="onnx")
+    for one, other in zip(ours.predict_many(pictures(birds)), theirs.predict_many(pictures(birds)), strict=True):
+        assert (one.label, one.object_box) == (other.label, other.object_box)
+        assert [part.box for part in one.parts] == [part.box for part in other.parts]
+
+
+def test_evaluation_pools_combinations_as_the_model_does(run: Path) -> None:
+    evaluation = wingbar.evaluate(run)
+    assert evaluation.combinations["picture+object+parts"] == evaluation.classification.top1
+    assert evaluation.localization is not None and evaluation.parts is not None
+
+
+def test_a_refit_keeps_the_pooling_and_learns_from_all_pictures(run: Path, birds: Path) -> None:
+    before = read_model(run).card
+    after = wingbar.train(birds, run, SMALL, quiet=True, refit=True).card
+    assert dict(after.fusion_weights) == dict(before.fusion_weights) and after.temperatures == before.temperatures
+    assert (after.data.training, after.data.validation) == (36, 0)
+
+
+def test_another_format_is_refused_with_a_sentence(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "recognizer.json").write_text('{"format": 2, "checksum": ""}')
+    with pytest.raises(RunError, match=r"recognizer\.json.*another version"):
+        wingbar.load(folder)
