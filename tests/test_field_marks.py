@@ -10,7 +10,6 @@ import pytest
 import wingbar
 from wingbar.config import Config
 from wingbar.data import load as load_data
-from wingbar.errors import RunError
 from wingbar.model.folder import read_model
 from wingbar.pipeline import step_names
 
@@ -88,11 +87,3 @@ def test_a_refit_keeps_the_pooling_and_learns_from_all_pictures(run: Path, birds
     after = wingbar.train(birds, run, SMALL, quiet=True, refit=True).card
     assert dict(after.fusion_weights) == dict(before.fusion_weights) and after.temperatures == before.temperatures
     assert (after.data.training, after.data.validation) == (36, 0)
-
-
-def test_another_format_is_refused_with_a_sentence(run: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "recognizer.json").write_text('{"format": 2, "checksum": ""}')
-    with pytest.raises(RunError, match=r"recognizer\.json.*another version"):
-        wingbar.load(folder)

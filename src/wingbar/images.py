@@ -113,7 +113,7 @@ def read_picture(source: Source, short_side: int | None = None, needed: int | No
     for side in (short_side, needed):
         if side is not None and side < 1:
             raise ValueError(f"a short side must be at least 1, not {side}")
-    with _told(_name(source)), _QUIET:
+    with _as_picture_error(_name(source)), _QUIET:
         try:
             return _decoded(source, short_side, needed)
         except OSError:  # Pillow's word for a file that ends too early, among others
@@ -180,7 +180,7 @@ def small_jpeg(picture: Picture, side: int) -> bytes:
 def cut_squares(
     pictures: Sequence[Picture], boxes: Sequence[Box | None], side: int
 ) -> UInt8[ndarray, "n 3 {side} {side}"]:
-    """What nets are shown: each box of its picture (None: the whole), resized."""
+    """Each box of its picture (None: the whole), resized to a square: the input of nets."""
     cut = [np.asarray(crop_square(p, box, side)) for p, box in zip(pictures, boxes, strict=True)]
     return np.stack(cut).transpose(0, 3, 1, 2)
 
@@ -191,7 +191,7 @@ def picture_size(source: Path | str | bytes) -> tuple[int, int]:
     Raises ``PictureError`` if the file is missing or its header is none of ``FORMATS``; damage further
     on is found by ``read_picture`` only.
     """
-    with _told(_name(source)), _QUIET, _opened(source) as image:
+    with _as_picture_error(_name(source)), _QUIET, _opened(source) as image:
         size = image.size
         if isinstance(image, TiffImagePlugin.TiffImageFile):  # newer Pillows turn this size already
             size = (image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH])
@@ -208,8 +208,8 @@ def _name(source: Source) -> str:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
-    """Turn whatever goes wrong inside into a ``PictureError`` about the picture ``name``."""
+def _as_picture_error(name: str) -> Iterator[None]:
+    """Within the context, turn any error into a ``PictureError`` about the picture ``name``."""
     try:
         yield
     except PictureError as error:

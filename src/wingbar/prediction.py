@@ -1,4 +1,4 @@
-"""What a recogniser says of one picture."""
+"""The prediction of a recogniser for one picture."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a recogniser says of one picture. A picture that cannot be read has only ``path`` and ``error``."""
+    """The prediction for one picture. Of a picture that cannot be read it has only ``path`` and ``error``."""
 
     path: str | None
     size: tuple[int, int] = (0, 0)

@@ -6,6 +6,7 @@ import importlib.metadata
 import inspect
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -157,3 +158,12 @@ def test_no_field_has_the_name_of_a_builtin() -> None:
 
     fields = {*wingbar.Prediction.__dataclass_fields__, *wingbar.Part.__dataclass_fields__}
     assert not fields & set(vars(builtins))
+
+
+def test_streams_are_fused_by_their_weights_and_alike_where_they_have_none(tmp_path: Path) -> None:
+    recognizer = made_up(tmp_path)
+    recognizer.card = replace(recognizer.card, fusion_weights={"picture": 0.75, "object": 0.25, "parts": 0.0})
+    picture, parts = np.array([[0.8, 0.1, 0.1]]), np.array([[0.0, 1.0, 0.0]])
+    np.testing.assert_allclose(recognizer.fuse({"picture": picture, "object": parts}), 0.75 * picture + 0.25 * parts)
+    np.testing.assert_allclose(recognizer.fuse({"picture": picture, "parts": parts}), picture)
+    np.testing.assert_allclose(recognizer.fuse({"parts": parts}), parts)

@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from wingbar.model.card import Card, Pretrained, TrainedOn
 from wingbar.model.folder import read_model
-from wingbar.model.runtime import PictureOutput
+from wingbar.model.runtime import PictureOutput, ViewOutput
 from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.localization import Rule
 from wingbar.opam.proposals import ProposalSettings
@@ -33,6 +33,9 @@ class MadeUp:
         evidence = (cells[:, None] - 0.5) * self.weights[:, None, None]
         corners = np.tile(np.float32([0.2, 0.2, 0.8, 0.8]), (count, 1)) * (0.5 + cells.mean((1, 2)))[:, None]
         return PictureOutput(evidence, evidence.mean((2, 3)), corners, np.repeat(cells[:, None], NEURONS, 1))
+
+    def views(self, squares: ndarray) -> ViewOutput:
+        raise NotImplementedError("it is a model with a net for each stream")
 
     def crops(self, stream: str, squares: ndarray) -> ndarray:
         return (squares.mean((1, 2, 3), dtype=np.float32)[:, None] / 255 - 0.5) * self.weights

@@ -43,7 +43,7 @@ BLANK, FAINT = 6, 40
 
 @dataclass(frozen=True, eq=False)
 class PictureFacts:
-    """What one decoding of a picture tells."""
+    """The facts of a picture that its decoding gives."""
 
     digest: str
     """SHA-256 of the file."""
@@ -82,7 +82,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Item:
-    """One thing found: the pictures concerned, if any, and what is known of it."""
+    """One fault: the pictures concerned, if any, and its facts."""
 
     pictures: tuple[Sample, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Finding:
-    """All things found of one kind."""
+    """All faults of one kind."""
 
     key: str
     title: str
@@ -239,7 +239,7 @@ def doubts(
     probabilities: Float[ndarray, "n classes"],
     basis: str,
 ) -> Finding:
-    """Labels in doubt by probabilities of nets that have not seen the samples; ``basis`` says how they were judged."""
+    """Labels in doubt by probabilities of nets that have not seen the samples; ``basis`` says by which nets."""
     labels = np.array([sample.label for sample in samples], np.int64)
     items = []
     for index, likelier in doubtful(labels, probabilities):

@@ -114,7 +114,7 @@ class Guide:
     out: Path | None = None
     """Folder for the guide; by default RUN/guide. Needed for a model folder alone, which stays as it is."""
     per_class: int = 24
-    """Training pictures of each class that are looked at."""
+    """Training pictures of each class that are predicted."""
     batch_size: int = 16
     """Pictures at a time."""
     device: Device = "auto"
@@ -188,7 +188,7 @@ class Serve:
     max_megapixels: int = 120
     """Pixels of a picture at most, in millions."""
     queue: int = 32
-    """Pictures received, waiting and looked at, at most; the next is told to come again."""
+    """Most pictures at a time that are received, waiting or predicted; further requests have to come again."""
     device: Device = "auto"
     """What the nets run on; auto: as the run was trained, on a GPU where there is one."""
     debug: Flag = False

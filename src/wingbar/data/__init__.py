@@ -25,7 +25,7 @@ def load(path: Path | str, root: Path | str | None = None, *, to_learn: bool = T
     * a ``.csv`` or ``.tsv`` file with the columns ``path,label[,split]`` (``table``); its paths start at the folder
       ``root``, by default the table's own.
 
-    Each picture's header is looked at, nothing is decoded. Files that are no pictures are listed in
+    Each picture's header is checked, nothing is decoded. Files that are no pictures are listed in
     ``Dataset.skipped``. With ``to_learn`` off the set is to be judged on alone: it needs no training pictures and no
     second class. Raises ``DataError``, with the place and the remedy, if no usable set results.
     """

@@ -101,7 +101,7 @@ def evaluate_parts(pictures: Sequence[PictureParts], seed: int = 0, shuffles: in
         clusters=clusters,
         consistency=_mean_consistency(clusters),
         shuffled=shuffled[0],
-        shuffled_consistency=_mean_consistency([cluster for one in shuffled for cluster in one]),
+        shuffled_consistency=_mean_consistency([cluster for shuffle in shuffled for cluster in shuffle]),
     )
 
 

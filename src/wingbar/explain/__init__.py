@@ -1,4 +1,4 @@
-"""What a recogniser looked at, and why it says this class and not the next one, as a picture."""
+"""Pictures that explain a prediction: its boxes and maps, and why this class rather than the next one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `wingbar evaluate` found: the guide's only source about test pictures."""
+"""The results of `wingbar evaluate`, the guide's only source about test pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wingbar.model.card import Card
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test picture that was called what it is not."""
+    """A test picture with a wrong prediction."""
 
     key: str
     label: int

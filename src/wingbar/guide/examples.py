@@ -47,7 +47,7 @@ class ClassPredictions(StepResult):
 
 @dataclass(frozen=True, eq=False)
 class ClassExamples:
-    """Training pictures of one class, and what the recogniser says of them."""
+    """Training pictures of one class and their predictions."""
 
     samples: tuple[Sample, ...]
     """The readable ones, in the order of the predictions."""

@@ -49,7 +49,7 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Exported:
-    """One file, and how far its answers to random pictures are from the model's."""
+    """One exported file, and how far its outputs for random pictures differ from the model's."""
 
     file: str
     sha256: str
@@ -95,10 +95,10 @@ def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Expo
     _remove_stale(out, written)
     if card.has_parts:
         shutil.copyfile(model.folder / "alignment.safetensors", out / "alignment.safetensors")
-    write_json(out / "export.json", {"int8": int8, "nets": [asdict(one) for one in written.values()]})
+    write_json(out / "export.json", {"int8": int8, "nets": [asdict(file) for file in written.values()]})
     # Where the training pictures lie is for a run on this machine, not for whoever gets the export.
     data = replace(card.data, source="", images_root="")
-    replace(card, data=data, onnx={name: one.sha256 for name, one in written.items()}).write(out)
+    replace(card, data=data, onnx={name: file.sha256 for name, file in written.items()}).write(out)
     return list(written.values())
 
 
@@ -115,7 +115,7 @@ class Outputs(nn.Module):
 
 
 def outputs_of(name: str, card: Card) -> tuple[str, ...]:
-    """What the file of a stream gives, in order."""
+    """Names of the outputs of a stream's file, in order."""
     if name == VIEWS:
         return ViewOutput._fields
     if name != "picture":
@@ -207,7 +207,7 @@ def _refused(name: str) -> Iterator[None]:
 
 
 def about(name: str, card: Card, int8: bool) -> dict[str, Any]:
-    """What a file says of itself."""
+    """The metadata of a file."""
     return {
         "stream": name,
         "classes": list(card.classes),
@@ -228,11 +228,11 @@ def probes(side: int) -> UInt8[Tensor, "4 3 side side"]:
     """Random pictures, always the same: noise, coarse to fine."""
     generator = torch.Generator().manual_seed(0)
     noise = [torch.rand(1, 3, side // cells, side // cells, generator=generator) for cells in (16, 8, 4, 1)]
-    return torch.cat([nn.functional.interpolate(one, (side, side)) for one in noise]).mul(255).byte()
+    return torch.cat([nn.functional.interpolate(picture, (side, side)) for picture in noise]).mul(255).byte()
 
 
 def answers(content: bytes, pixels: UInt8[Tensor, "n 3 side side"]) -> dict[str, ndarray]:
-    """What ONNX Runtime says on the CPU, by output."""
+    """The outputs of ONNX Runtime on the CPU, by name."""
     session = import_onnxruntime().InferenceSession(content, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, {"pixels": pixels.numpy()}), strict=True))

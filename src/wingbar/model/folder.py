@@ -1,4 +1,4 @@
-"""A model folder read back: safetensors and JSON only, each file checked against its checksum; no code runs."""
+"""Reading of a model folder: safetensors and JSON only, each file checked by its checksum; no code runs."""
 
 from __future__ import annotations
 

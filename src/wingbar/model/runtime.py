@@ -1,4 +1,4 @@
-"""What prediction asks of trained nets, whatever runs them. Arrays in, arrays out: nothing here knows torch."""
+"""The interface of prediction to trained nets, for torch and ONNX Runtime alike: arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy import ndarray
 
 
 class PictureOutput(NamedTuple):
-    """What ClassNet says of whole pictures, the picture and its mirror averaged."""
+    """ClassNet's outputs for whole pictures, averaged over each picture and its mirror."""
 
     evidence: Float32[ndarray, "batch classes h w"]
     """Class activation maps in logits: what speaks for each class where."""

@@ -50,7 +50,7 @@ class TorchRuntime:
 
     @torch.no_grad()
     def _run(self, net: nn.Module, squares: ndarray) -> tuple[ndarray, ...]:
-        """What the net gives, one half after the other where memory does not suffice for the whole."""
+        """The outputs of a net. Where memory does not suffice for the batch, its halves are run one after the other."""
         try:
             given = net(torch.from_numpy(np.ascontiguousarray(squares)).to(self.device))
             return tuple(one.float().cpu().numpy() for one in (given if isinstance(given, tuple) else (given,)))
@@ -90,7 +90,7 @@ def nets_of(model: Model) -> dict[str, MapNet]:
 
 
 def _blank(model: Model, name: str) -> MapNet:
-    """The net of a stream, untrained. Torch's random numbers go on as if it had not been made."""
+    """The untrained net of a stream. The random state of torch does not change."""
     with torch.random.fork_rng(devices=[]):
         net = create(model.card.net, len(model.card.classes))
         net.head = nn.Linear(net.num_features, model.card.outputs(name))
@@ -111,7 +111,7 @@ def _shapes(model: Model, name: str) -> MapNet | None:
 
 
 def boxes_of(model: Model) -> BoxHead | None:
-    """What reads the object's box off ClassNet's features; None in a model that learnt no boxes."""
+    """The regression of the object's box from ClassNet's features; None in a model without one."""
     if not model.card.has_box_regression:
         return None
     arrays = model.arrays("locator")

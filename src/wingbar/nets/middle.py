@@ -13,7 +13,7 @@ from wingbar.nets.saliency_head import MapNet
 from wingbar.nets.tracing import probe, watching
 
 DEPTH = 2
-"""Modules are looked at down to the children of the backbone's children: whole stages or blocks, not their pieces."""
+"""Depth of the candidate modules: children of the backbone's children, so whole stages or blocks, not their pieces."""
 
 
 def middle_layer(net: MapNet) -> str | None:

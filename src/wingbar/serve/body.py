@@ -31,7 +31,7 @@ class Limits:
 
 
 async def receive_picture(request: Request, limits: Limits) -> bytes:
-    """A picture's file from a raw body or the form field ``picture``; its header was looked at.
+    """A picture's file from a raw body or the form field ``picture``; its header was checked.
 
     Raises HTTPException (400, 408, 413, 415), or ClientDisconnect.
     """

@@ -24,13 +24,13 @@ class Metrics:
             "wingbar_request_seconds", "From request to answer.", ("handler",), buckets=SECONDS, registry=self.registry
         )
         self.batch = Histogram(
-            "wingbar_batch_pictures", "Pictures looked at together.", buckets=(1, 2, 4, 8), registry=self.registry
+            "wingbar_batch_pictures", "Pictures predicted together.", buckets=(1, 2, 4, 8), registry=self.registry
         )
         self.work = Histogram(
             "wingbar_batch_seconds", "Time of a batch in the model.", buckets=SECONDS, registry=self.registry
         )
         self.gone = Counter("wingbar_disconnects", "Senders that left before their answer.", registry=self.registry)
-        places = Gauge("wingbar_places_taken", "Pictures being received, waiting or looked at.", registry=self.registry)
+        places = Gauge("wingbar_places_taken", "Pictures being received, waiting or predicted.", registry=self.registry)
         places.set_function(lambda: float(taken()))
         ProcessCollector(registry=self.registry)
 

@@ -33,7 +33,7 @@ class FusionWeights(StepResult):
 
 
 def fusion(
-    job: Job, looked: Saliency, kinds: Mapping[str, Kind], objectnet: TrainedNet, partnet: TrainedNet
+    job: Job, classnet_output: Saliency, kinds: Mapping[str, Kind], objectnet: TrainedNet, partnet: TrainedNet
 ) -> FusionWeights:
     """Weights of picture, object and parts, by cross-validation on the validation pictures."""
 
@@ -41,7 +41,7 @@ def fusion(
         labels = job.labels[job.validation]
         scores = np.stack(
             [
-                softmax(looked.logits[job.validation]),
+                softmax(classnet_output.logits[job.validation]),
                 _mean_scores(job, objectnet, kinds["object"]),
                 _mean_scores(job, partnet, kinds["part"]),
             ]
@@ -58,7 +58,7 @@ def fusion(
         )
 
     settings = [job.config.seed, job.config.prediction_size()]
-    return job.step("fusion", FusionWeights, settings, [looked, objectnet, partnet], compute)
+    return job.step("fusion", FusionWeights, settings, [classnet_output, objectnet, partnet], compute)
 
 
 def _mean_scores(job: Job, trained: TrainedNet, kind: Kind) -> ndarray:

@@ -36,7 +36,7 @@ class MapBoxes(StepResult):
 def map_boxes(
     job: Job,
     classnet: TrainedNet,
-    looked: Saliency,
+    classnet_output: Saliency,
     principal: PrincipalMaps,
     candidates: Proposals,
     rule: str | None = None,
@@ -46,7 +46,7 @@ def map_boxes(
 
     def boxes_by(text: str) -> ndarray:
         parsed, side = Rule.parse(text), config.proposals.side
-        maps = looked.maps if parsed.source == "cam" else principal.maps
+        maps = classnet_output.maps if parsed.source == "cam" else principal.maps
         assert maps is not None, "a rule asks for a map that was not made"
         indices = job.world.share(range(len(job.samples)))
         boxes = job.world.collect(
@@ -67,5 +67,5 @@ def map_boxes(
         return MapBoxes(boxes=boxes_by(best), rule=best, losses=losses)
 
     settings = [config.localization.rules, config.localization.margin, config.prediction_size(), config.proposals.side]
-    inputs = [classnet, looked, principal, candidates]
+    inputs = [classnet, classnet_output, principal, candidates]
     return job.step("localization", MapBoxes, [*settings, rule], inputs, compute)

@@ -24,17 +24,17 @@ class Parts(StepResult):
     """int32 [parts, 4] a picture, in pixels of the original."""
 
 
-def parts(job: Job, candidates: Proposals, objects: ObjectBoxes, looked: Saliency) -> Parts:
+def parts(job: Job, candidates: Proposals, objects: ObjectBoxes, classnet_output: Saliency) -> Parts:
     """The telling parts of every training picture."""
     config = job.config
 
     def one(index: int) -> ndarray:
         target, size = as_box(objects.boxes[index]), job.sizes[index]
         return choose_parts(
-            candidates.boxes[index], target, looked.maps[index], size, config.proposals.side, config.parts
+            candidates.boxes[index], target, classnet_output.maps[index], size, config.proposals.side, config.parts
         )
 
     def compute() -> Parts:
         return Parts(boxes=Ragged.of(job.world.map(one, range(len(job.samples)), job.reporter.watched)))
 
-    return job.step("parts", Parts, dataclasses.asdict(config.parts), [candidates, objects, looked], compute)
+    return job.step("parts", Parts, dataclasses.asdict(config.parts), [candidates, objects, classnet_output], compute)
