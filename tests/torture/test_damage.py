@@ -24,6 +24,17 @@ from wingbar.evaluation.evaluate import evaluate
 from wingbar.guide.evaluation import read_evaluation
 from wingbar.learning.checkpoint import Checkpoint
 from wingbar.model.folder import read_model
+from wingbar.steps.alignment import AlignedParts
+from wingbar.steps.box_regression import ObjectBoxes
+from wingbar.steps.data import Pictures
+from wingbar.steps.filtering import Patches
+from wingbar.steps.fusion import FusionWeights
+from wingbar.steps.localization import MapBoxes
+from wingbar.steps.nets import TrainedNet
+from wingbar.steps.parts import Parts
+from wingbar.steps.principal import PrincipalMaps
+from wingbar.steps.proposals import Proposals
+from wingbar.steps.saliency import Saliency
 from wingbar.steps.store import StepResult, Store
 
 TELLS_NOTHING = {"lock", "config.toml", "test-split-read.log"}
@@ -74,6 +85,14 @@ def damages(path: Path, other: Path) -> Iterator[tuple[str, Callable[[], object]
     yield "another run's", lambda: path.write_bytes(other.read_bytes())
 
 
+KINDS: dict[str, type[StepResult]] = {
+    "data": Pictures, "proposals": Proposals, "filternet": TrainedNet, "filtering": Patches, "classnet": TrainedNet,
+    "saliency": Saliency, "principal": PrincipalMaps, "localization": MapBoxes, "box-regression": ObjectBoxes,
+    "objectnet": TrainedNet, "parts": Parts, "alignment": AlignedParts, "partnet": TrainedNet, "fusion": FusionWeights,
+}  # fmt: skip
+"""The record of each step."""
+
+
 def test_no_kept_result_is_used_once_it_is_damaged(run: Path, twin: Path) -> None:
     tried = 0
     for path in sorted(run.glob("steps/*/result.*")):
@@ -82,7 +101,7 @@ def test_no_kept_result_is_used_once_it_is_damaged(run: Path, twin: Path) -> Non
         for damage, befall in damages(path, twin / path.relative_to(run)):
             told: list[str] = []
             befall()
-            found = Store(run, say=told.append).read(name, record["key"], record["made_from"])
+            found = Store(run, say=told.append).read(name, KINDS[name], record["key"], record["made_from"])
             path.write_bytes(content)
             assert found is None, f"{path.relative_to(run)} {damage} was used"
             silent = path.name == "result.json" and damage == "deleted"  # as of a step that was never finished
@@ -125,7 +144,8 @@ def test_what_is_not_checked_tells_nothing(run: Path, monkeypatch: pytest.Monkey
     checked = {*run.glob("steps/*/result.*"), *run.glob("model/*"), run / "evaluation.json"}
     rest = {path for path in run.rglob("*") if path.is_file()} - checked
     assert all(
-        path.name in TELLS_NOTHING or path.name == "key" or path.is_relative_to(run / "tensorboard") for path in rest
+        path.name in (*TELLS_NOTHING, MARK) or path.name == "key" or path.is_relative_to(run / "tensorboard")
+        for path in rest
     )
     config, _ = origin(read_model(run).card, run)
     assert isinstance(config, Config) and config.net == "res2net_nano" and config.size == 48
@@ -174,7 +194,7 @@ def test_what_follows_a_result_that_was_made_anew_and_differs_is_made_anew(tmp_p
     go(Store(tmp_path), 1.0)  # the same again: what follows still holds
     assert made[4:] == ["first"]
     shutil.rmtree(tmp_path / "steps" / "first")
-    assert go(Store(tmp_path), 2.0).arrays["a"] == [2.0]
+    assert go(Store(tmp_path), 2.0).a == [2.0]
     assert made[5:] == ["first", "second"]
 
 
