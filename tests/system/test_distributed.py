@@ -120,7 +120,7 @@ def card(run: Path) -> tuple[Config, Path]:
     from wingbar.model.folder import read_model
 
     read = read_model(run).card
-    return origin(read, run)[0], Path(read["data"]["source"])
+    return origin(read, run)[0], Path(read.data.source)
 
 
 def test_weights_are_nearly_those_of_one_process(alone: Path, together: Path) -> None:

@@ -16,7 +16,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save
 
 import wingbar
-from wingbar._system.files import read_record, write_record
+from wingbar._system.files import OUTPUT_MARK, read_record, write_record
 from wingbar.check.doubts import origin
 from wingbar.config import Config
 from wingbar.errors import RunError
@@ -144,7 +144,7 @@ def test_what_is_not_checked_tells_nothing(run: Path, monkeypatch: pytest.Monkey
     checked = {*run.glob("steps/*/result.*"), *run.glob("model/*"), run / "evaluation.json"}
     rest = {path for path in run.rglob("*") if path.is_file()} - checked
     assert all(
-        path.name in (*TELLS_NOTHING, MARK) or path.name == "key" or path.is_relative_to(run / "tensorboard")
+        path.name in (*TELLS_NOTHING, OUTPUT_MARK) or path.name == "key" or path.is_relative_to(run / "tensorboard")
         for path in rest
     )
     config, _ = origin(read_model(run).card, run)

@@ -165,7 +165,7 @@ def test_a_prediction_that_is_refused_memory_is_made_in_halves(
     paths = [sample.path for sample in load_data(birds).split("test")[:7]]
     expected = list(named.predict_many(paths))
     seen: list[int] = []
-    forward = type(named.runtime.looker).forward
+    forward = type(named.runtime.modules["picture"]).forward
 
     def short(self: torch.nn.Module, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         if len(pixels) > 2:
@@ -173,7 +173,7 @@ def test_a_prediction_that_is_refused_memory_is_made_in_halves(
         seen.append(len(pixels))
         return forward(self, pixels)
 
-    monkeypatch.setattr(type(named.runtime.looker), "forward", short)
+    monkeypatch.setattr(type(named.runtime.modules["picture"]), "forward", short)
     halved = list(named.predict_many(paths))
     assert seen == [2, 2, 2, 1]
     for one, other in zip(halved, expected, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -51,7 +52,8 @@ def why_no_picture(path: Path) -> str | None:
     if (reason := why_hidden(path.name)) is not None:
         return reason
     if path.suffix.lower() not in EXTENSIONS:
-        return f"not a picture's extension: {path.suffix!r}" if path.exists() else "no such file"
+        known = os.path.exists(path)  # noqa: PTH110 # of a name too long for the system pathlib raises
+        return f"not a picture's extension: {quoted(path.suffix)}" if known else "no such file"
     try:
         picture_size(path)
     except PictureError as error:
