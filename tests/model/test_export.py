@@ -102,7 +102,7 @@ def test_predictions_are_the_models_and_need_no_torch(exported, run: Path, birds
 def test_an_exported_model_is_judged_like_its_run(exported, run: Path, birds: Path, tmp_path: Path) -> None:
     folder = tmp_path / "onnx"
     shutil.copytree(exported[0], folder)
-    with pytest.raises(DataError, match="give the data set"):  # an export does not tell where pictures lay
+    with pytest.raises(DataError, match="give labelled pictures"):  # an export does not tell where pictures lay
         evaluate(folder, out=tmp_path, runtime="onnx")
     assert str(birds) not in (folder / "recognizer.json").read_text()
     got, expected = evaluate(folder, birds, out=tmp_path, runtime="onnx"), evaluate(run)
