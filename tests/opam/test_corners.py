@@ -35,7 +35,7 @@ def test_rows_are_told_by_fits_without_their_group() -> None:
     apart = fit_ridge(twice, targets, np.tile(np.arange(40), 2), strength=1e-3).out_of_fold
     parted = np.concatenate([np.arange(40), 40 + np.roll(np.arange(40), 1)])  # twins fall into different folds
     leaking = fit_ridge(twice, targets, parted, strength=1e-3).out_of_fold
-    assert np.abs(apart - targets).mean() > 5 * np.abs(leaking - targets).mean()
+    assert np.abs(apart - targets).mean() > 2 * np.abs(leaking - targets).mean()
 
 
 def test_unlikely_teachers_weigh_less() -> None:
