@@ -1,4 +1,4 @@
-"""OPAM and the plain baseline as the list of their steps, in the paper's order."""
+"""Training: field marks, OPAM in the paper's order, and the plain baseline, each as the list of its steps."""
 
 from __future__ import annotations
 
@@ -161,16 +161,16 @@ def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
     classnet = steps.learn(job, "classnet", kinds, {"picture": 0.5, "patch": 0.5}, "picture", [patches])
 
     # Object-level attention (III.B): saliency, then the object's box, first cut from a map, then learnt.
-    looked, principal = steps.saliency(job, classnet), steps.principal_maps(job, classnet)
+    classnet_output, principal = steps.saliency(job, classnet), steps.principal_maps(job, classnet)
     rule = known.map_boxes.rule if known else None
-    cut = steps.map_boxes(job, classnet, looked, principal, candidates, rule)
+    cut = steps.map_boxes(job, classnet, classnet_output, principal, candidates, rule)
     objects = steps.object_boxes(job, classnet, cut, candidates)
     kinds = {**pictures, "object": steps.object_views(job, objects.boxes)}
     start = classnet if job.config.crops_start_from_classnet() else None
     objectnet = steps.learn(job, "objectnet", kinds, {"picture": 0.3, "object": 0.7}, "object", [objects], start)
 
     # Part-level attention (III.C): the telling parts, aligned by clusters of neurons.
-    parts, settings = steps.parts(job, candidates, objects, looked), job.config.alignment
+    parts, settings = steps.parts(job, candidates, objects, classnet_output), job.config.alignment
     aligned = steps.alignment(job, classnet, parts)
     kinds = {**kinds, "part": steps.part_views(job, parts.boxes, aligned.clusters, settings)}
     partnet = steps.learn(
@@ -179,7 +179,7 @@ def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
     )  # fmt: skip
 
     # Fusion (III.D): weights from pictures that no net was trained on.
-    weights = known.fusion if known else steps.fusion(job, looked, kinds, objectnet, partnet)
+    weights = known.fusion if known else steps.fusion(job, classnet_output, kinds, objectnet, partnet)
     return steps.Learned(classnet, steps.Attention(cut, objects, aligned, objectnet, partnet, weights))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args, overload
 
 import numpy as np
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Float, Float32, Int32, UInt8
 from numpy import ndarray
 
 from wingbar._system.distributed import ALONE, World
@@ -30,7 +30,7 @@ from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.fusion import fuse, softmax
 from wingbar.opam.localization import box_from_map, vote_box
 from wingbar.opam.parts import choose_parts
-from wingbar.opam.pooling import Pooling, pool
+from wingbar.opam.pooling import pool
 from wingbar.opam.proposals import ProposalSettings, propose
 from wingbar.opam.saliency import saliency_maps
 from wingbar.prediction import Part, Prediction
@@ -67,34 +67,36 @@ class Recognizer:
         scores = np.stack(list(streams.values()))
         if not self.card.has_marks:
             return fuse(scores, weights)
-        return pool(np.log(np.maximum(scores, LEAST)), Pooling(tuple(weights), (1.0,) * len(weights)))
+        return pool(np.log(np.maximum(scores, LEAST)), weights.tolist())
 
     def try_out(self) -> None:
         """Ask the nets about a grey square. Raises ValueError where their answers do not fit the card."""
-        classes, side = len(self.classes), self.card.eval_size
-        square = np.full((1, 3, side, side), 127, np.uint8)
-        if self.card.has_marks:
-            views = self.runtime.views(square)
-            fits = views.evidence.ndim == views.marks.ndim == 4 and views.evidence.shape[:2] == (1, classes)
-            fits &= views.logits.shape == (1, classes) and views.marks.shape[:2] == (1, len(self.card.mark_sides))
-            fits &= views.picture_corners.shape == views.crop_corners.shape == (1, 4)
-            if not fits or not all(np.isfinite(answer).all() for answer in views):
-                raise ValueError("what its net answers")
-            return
+        square = np.full((1, 3, self.card.eval_size, self.card.eval_size), 127, np.uint8)
         try:
-            output = self.runtime.picture(square)
-            crops = {name: self.runtime.crops(name, square) for name in self.fusion_weights if name != "picture"}
+            fits = self._view_fits(square) if self.card.has_marks else self._streams_fit(square)
         except RuntimeError as error:  # torch's word for shapes that do not go together
             if out_of_memory(error):
                 raise
             raise ValueError(f"sizes ({error})") from None
+        if not fits:
+            raise ValueError("what its nets answer")
+
+    def _streams_fit(self, square: UInt8[ndarray, "1 3 side side"]) -> bool:
+        output, classes = self.runtime.picture(square), len(self.classes)
+        crops = {name: self.runtime.crops(name, square) for name in self.fusion_weights if name != "picture"}
         neurons = 0 if self.alignment is None else len(self.alignment.neurons)
         fits = output.evidence.ndim == output.neurons.ndim == 4 and output.evidence.shape[:2] == (1, classes)
         fits &= output.logits.shape == (1, classes) and output.corners.shape == (1, 4)
         fits &= output.neurons.shape[1] == neurons
-        fits &= all(np.isfinite(answer).all() for answer in (*output, *crops.values()))
-        if not fits or any(logits.shape != (1, self.card.outputs(name)) for name, logits in crops.items()):
-            raise ValueError("what its nets answer")
+        fits &= all(logits.shape == (1, self.card.outputs(name)) for name, logits in crops.items())
+        return fits and all(np.isfinite(answer).all() for answer in (*output, *crops.values()))
+
+    def _view_fits(self, square: UInt8[ndarray, "1 3 side side"]) -> bool:
+        output, classes = self.runtime.views(square), len(self.classes)
+        fits = output.evidence.ndim == output.marks.ndim == 4 and output.evidence.shape[:2] == (1, classes)
+        fits &= output.logits.shape == (1, classes) and output.marks.shape[1] == len(self.card.mark_sides)
+        fits &= output.picture_corners.shape == output.crop_corners.shape == (1, 4)
+        return fits and all(np.isfinite(answer).all() for answer in output)
 
     def __repr__(self) -> str:
         """One line: method, net, classes."""

@@ -12,6 +12,7 @@ from wingbar._system.files import digest, read_record, write_record
 from wingbar._system.settings import fill
 from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.localization import Rule
+from wingbar.opam.marks import MOST_MARKS
 from wingbar.opam.parts import PartSettings
 from wingbar.opam.proposals import ProposalSettings
 
@@ -19,7 +20,6 @@ FILE = "recognizer.json"
 FORMAT = 3
 """Raised when a card says something else, so that an older model is refused with a sentence."""
 STREAMS = ("picture", "object", "parts")
-MOST_MARKS = 8
 VIEWS = "views"
 """The one net of a model of field marks, which is shown every kind of view."""
 
@@ -149,9 +149,8 @@ class Card:
         """The reverse of `to_dict`. Raises KeyError, TypeError, ValueError or ConfigError for what is not a card."""
         if value["format"] != FORMAT:
             raise ValueError(f"format {value['format']!r} (another version of wingbar wrote it)")
-        texts, numbers = dict.fromkeys(("method", "net"), str), {"eval_size": int, "margin": (int, float)}
-        for name, kind in {**texts, **numbers}.items():
-            if not isinstance(value[name], kind) or isinstance(value[name], bool):  # type: ignore[arg-type]
+        for name, kinds in {"method": (str,), "net": (str,), "eval_size": (int,), "margin": (int, float)}.items():
+            if type(value[name]) not in kinds:
                 raise TypeError(name)
         if not isinstance(value["classes"], list) or not all(isinstance(name, str) for name in value["classes"]):
             raise TypeError("classes")

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
+from scipy.special import log_softmax
 
 from wingbar.boxes import Box, crop_boxes
 from wingbar.images import Picture, cut_squares
 from wingbar.model.runtime import ViewOutput
 from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.corners import box_in_frame, frame_around
-from wingbar.opam.marks import Windows, peaks
-from wingbar.opam.pooling import log_softmax
+from wingbar.opam.marks import mark_boxes
 
 Run = Callable[[UInt8[ndarray, "n 3 side side"]], ViewOutput]
 
@@ -47,24 +47,12 @@ def read_field_marks(run: Run, pictures: Sequence[Picture], side: int, mark_side
     crops = run(cut_squares(pictures, frames, side))
     objects = [box_in_frame(*one) for one in zip(crops.crop_corners, frames, sizes, strict=True)]
     tight = [crop_boxes([box], size, 0.0)[0] for box, size in zip(objects, sizes, strict=True)]
-    marks = [marks_of(*one, mark_sides) for one in zip(objects, crops.marks, frames, sizes, strict=True)]
+    marks = [mark_boxes(*one, mark_sides) for one in zip(objects, crops.marks, frames, sizes, strict=True)]
     owners = [picture for picture, boxes in zip(pictures, marks, strict=True) for _ in boxes]
     shown = [crop for boxes, size in zip(marks, sizes, strict=True) for crop in crop_boxes(boxes, size, 0.0)]
     views = run(cut_squares([*pictures, *owners], [*tight, *shown], side)).logits
     object_logits, mark_logits = np.split(views, [len(pictures)])
     mark_logits = mark_logits.reshape(len(pictures), -1, whole.logits.shape[1])
-    parts = log_softmax(mark_logits).mean(1).astype(np.float32)
+    parts = log_softmax(mark_logits, axis=-1).mean(1).astype(np.float32)
     logits = {"picture": whole.logits, "object": object_logits, "parts": parts}
     return Reading(objects, marks, whole.evidence, logits, mark_logits)
-
-
-def marks_of(
-    box: Box, maps: Float32[ndarray, "marks h w"], frame: Box, size: tuple[int, int], mark_sides: Sequence[float]
-) -> list[Box]:
-    """The windows of an object's ``box`` that speak most for each mark; ``maps`` span the crop ``frame``."""
-    boxes = []
-    for mark, side in enumerate(mark_sides):
-        grid = Windows.over(box, side)
-        row, column = peaks(grid.means(maps[mark : mark + 1], frame)[..., 0])
-        boxes.append(grid.box(int(row), int(column), size))
-    return boxes

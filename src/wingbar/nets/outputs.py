@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -113,6 +115,11 @@ class MarkHead(nn.Module):
         super().__init__()
         self.register_buffer("last", last)
         self.register_buffer("middle", middle)
+
+    @staticmethod
+    def joined(heads: Sequence[MarkHead]) -> MarkHead:
+        """One head for the marks of all, in their order."""
+        return MarkHead(torch.cat([head.last for head in heads]), torch.cat([head.middle for head in heads]))
 
     def forward(
         self, last: Float[Tensor, "batch channels h w"], middle: Float[Tensor, "batch fewer h2 w2"]

@@ -106,7 +106,7 @@ def in_frame(box: Box, frame: Box) -> Float[ndarray, "4"]:
 
 
 def box_in_frame(corners: Float[ndarray, "4"], frame: Box, size: tuple[int, int]) -> Box:
-    """The box that corners in shares of a frame mean, in pixels of the picture, inside it and not without area."""
+    """The box that corners in shares of a frame mean, in pixels of the picture, inside both and not without area."""
     x1, y1, x2, y2 = frame
-    pixels = np.asarray(corners, np.float64) * (x2 - x1, y2 - y1, x2 - x1, y2 - y1) + (x1, y1, x1, y1)
+    pixels = np.clip(corners, 0, 1) * (x2 - x1, y2 - y1, x2 - x1, y2 - y1) + (x1, y1, x1, y1)
     return box_from_corners(pixels / np.tile(size, 2), size)

@@ -35,13 +35,18 @@ def pool_boxes(
 ) -> Float[ndarray, "n channels"]:
     """Mean of each channel over each box (pixels of a picture of ``size``), every cell by its share in the box."""
     boxes = np.asarray(boxes, np.float64)
-    down = _shares(boxes[:, 1], boxes[:, 3], size[1], maps.shape[1])
-    across = _shares(boxes[:, 0], boxes[:, 2], size[0], maps.shape[2])
+    down = cell_shares(boxes[:, 1], boxes[:, 3], size[1], maps.shape[1])
+    across = cell_shares(boxes[:, 0], boxes[:, 2], size[0], maps.shape[2])
     return np.einsum("chw,nh,nw->nc", maps, down, across, optimize=True).astype(maps.dtype)
 
 
-def _shares(start: ndarray, stop: ndarray, length: int, cells: int) -> Float[ndarray, "n cells"]:
-    # The part of each interval that falls into each cell; the parts of one interval add up to one.
+def cell_shares(
+    start: Float[ndarray, "n"], stop: Float[ndarray, "n"], length: float, cells: int
+) -> Float[ndarray, "n cells"]:
+    """The part of each interval that falls into each of the ``cells`` that divide 0 to ``length``.
+
+    The parts of one interval add up to one; of one that lies outside, to none.
+    """
     edges = np.arange(cells + 1) * (length / cells)
     overlap = np.minimum(stop[:, None], edges[1:]) - np.maximum(start[:, None], edges[:-1])
     overlap = np.maximum(overlap, 0.0)

@@ -34,8 +34,10 @@ from numpy import ndarray
 from wingbar._system.settings import within
 from wingbar.boxes import Box
 from wingbar.errors import ConfigError
-from wingbar.opam.maps import TINY
+from wingbar.opam.maps import cell_shares
 
+MOST_MARKS = 8
+"""Of an object."""
 GRID = 12
 """Windows are tried at so many places across and down the object's box."""
 ROUNDS = 6
@@ -58,7 +60,7 @@ class MarkSettings:
     """Marks of an object, at most."""
 
     def __post_init__(self) -> None:
-        within(self, "marks", groups=(1, 8), most=(1, 8))
+        within(self, "marks", groups=(1, MOST_MARKS), most=(1, MOST_MARKS))
         if not self.sides or not all(0.1 <= side <= 1 for side in self.sides):
             raise ConfigError(f"marks.sides is {self.sides}; give at least one, each between 0.1 and 1.")
 
@@ -89,8 +91,9 @@ class Windows:
     ) -> Float32[ndarray, "rows columns channels"]:
         """Mean of each channel over each window, of maps that span the box ``frame`` of the picture."""
         x1, y1, x2, y2 = frame
-        across = shares((self.x - x1) / (x2 - x1), self.side / (x2 - x1), maps.shape[2])
-        down = shares((self.y - y1) / (y2 - y1), self.side / (y2 - y1), maps.shape[1])
+        half = self.side / 2
+        across = cell_shares(self.x - half - x1, self.x + half - x1, x2 - x1, maps.shape[2])
+        down = cell_shares(self.y - half - y1, self.y + half - y1, y2 - y1, maps.shape[1])
         return np.einsum("chw,yh,xw->yxc", maps, down, across, optimize=True).astype(np.float32)
 
 
@@ -102,15 +105,6 @@ def _middles(start: int, stop: int, length: float) -> Float[ndarray, "places"]:
 def _interval(middle: float, length: float, limit: int) -> tuple[int, int]:
     start = min(max(round(middle - length / 2), 0), limit - 1)
     return start, min(max(round(middle + length / 2), start + 1), limit)
-
-
-def shares(middles: Float[ndarray, "n"], length: float, cells: int) -> Float[ndarray, "n cells"]:
-    """The part of each interval that falls into each of ``cells`` cells of the unit interval; rows add up to one."""
-    edges = np.arange(cells + 1) / cells
-    start, stop = middles[:, None] - length / 2, middles[:, None] + length / 2
-    overlap = np.maximum(np.minimum(stop, edges[1:]) - np.maximum(start, edges[:-1]), 0.0)
-    total = overlap.sum(1, keepdims=True)
-    return np.where(total > 0, overlap / np.maximum(total, TINY), 1 / cells)
 
 
 def spherical_kmeans(
@@ -152,6 +146,22 @@ def peaks(scores: Float[ndarray, "*n rows columns"]) -> Int[ndarray, "*n 2"]:
     """Row and column of each grid's largest score; the first among equals."""
     flat = scores.reshape(*scores.shape[:-2], -1).argmax(-1)
     return np.stack([flat // scores.shape[-1], flat % scores.shape[-1]], -1)
+
+
+def mark_boxes(
+    box: Box,
+    maps: Float32[ndarray, "marks h w"],
+    frame: Sequence[float],
+    size: tuple[int, int],
+    sides: Sequence[float],
+) -> list[Box]:
+    """The window of an object's ``box`` that speaks most for each mark; ``maps``, one a mark, span the ``frame``."""
+    boxes = []
+    for saliency, side in zip(maps, sides, strict=True):
+        grid = Windows.over(box, side)
+        row, column = peaks(grid.means(saliency[None], frame)[..., 0])
+        boxes.append(grid.box(int(row), int(column), size))
+    return boxes
 
 
 def detectors(

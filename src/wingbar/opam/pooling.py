@@ -17,6 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int
 from numpy import ndarray
+from scipy.special import log_softmax
+
+from wingbar.opam.fusion import softmax
 
 PRIOR = 1000
 """Pictures that have to speak for other weights as loudly as equal weights do."""
@@ -30,19 +33,16 @@ class Pooling:
     temperatures: tuple[float, ...]
 
 
-def pool(logits: Float[ndarray, "streams *n classes"], pooling: Pooling) -> Float32[ndarray, "*n classes"]:
-    """The pooled probabilities.
-
-    Of streams' probabilities their logarithms may be given, with temperatures of one.
-    """
-    scaled = [log_softmax(stream / t) for stream, t in zip(logits, pooling.temperatures, strict=True)]
-    return np.exp(log_softmax(np.tensordot(pooling.weights, scaled, axes=1))).astype(np.float32)
+def pool(scores: Float[ndarray, "streams *n classes"], weights: Sequence[float]) -> Float32[ndarray, "*n classes"]:
+    """Probabilities of streams together, from the logarithm of each stream's probabilities."""
+    return softmax(np.tensordot(np.asarray(weights), scores, axes=1))
 
 
-def log_softmax(logits: Float[ndarray, "*n classes"]) -> Float[ndarray, "*n classes"]:
-    """Logarithms of probabilities."""
-    centred = logits - logits.max(-1, keepdims=True)
-    return centred - np.log(np.exp(centred).sum(-1, keepdims=True))
+def log_scores(
+    logits: Float[ndarray, "streams *n classes"], temperatures: Sequence[float]
+) -> Float[ndarray, "streams *n classes"]:
+    """The logarithm of each stream's probabilities, at its temperature."""
+    return np.stack([log_softmax(stream / t, axis=-1) for stream, t in zip(logits, temperatures, strict=True)])
 
 
 def fit_pooling(
@@ -57,8 +57,7 @@ def fit_pooling(
     if count == 0:
         return Pooling(tuple(equal), (1.0,) * streams)
     temperatures = [fit_temperature(stream, labels) for stream in logits]
-    scaled = np.stack([log_softmax(stream / t) for stream, t in zip(logits, temperatures, strict=True)])
-    likeliest = _likeliest(scaled, labels)
+    likeliest = _likeliest(log_scores(logits, temperatures), labels)
     weights = (count * likeliest + PRIOR * equal) / (count + PRIOR)
     return Pooling(tuple(map(float, weights)), tuple(temperatures))
 
@@ -73,17 +72,16 @@ def fit_temperature(logits: Float[ndarray, "n classes"], labels: Int[ndarray, "n
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
 
 
-def _likeliest(scaled: ndarray, labels: Int[ndarray, "n"]) -> Float[ndarray, "streams"]:
+def _likeliest(scores: ndarray, labels: Int[ndarray, "n"]) -> Float[ndarray, "streams"]:
     """Weights on the simplex with the least loss of the pooled answer, by a softmax of free numbers."""
     from scipy.optimize import minimize
 
     def loss(free: ndarray) -> float:
-        weights = np.exp(log_softmax(free))
-        return _loss(np.tensordot(weights, scaled, axes=1), labels)
+        return _loss(np.tensordot(np.exp(log_softmax(free)), scores, axes=1), labels)
 
-    start, bounds = np.zeros(len(scaled)), [(-5, 5)] * len(scaled)
+    start, bounds = np.zeros(len(scores)), [(-5, 5)] * len(scores)
     return np.exp(log_softmax(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x))
 
 
 def _loss(logits: ndarray, labels: Int[ndarray, "n"]) -> float:
-    return float(-log_softmax(logits)[np.arange(len(labels)), labels].mean())
+    return float(-log_softmax(logits, axis=-1)[np.arange(len(labels)), labels].mean())

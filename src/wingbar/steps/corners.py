@@ -19,10 +19,10 @@ from wingbar.opam.basis import Basis
 from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.corners import Regression, box_in_frame, fit_ridge, frame_around, in_frame
 from wingbar.opam.localization import vote_box
-from wingbar.steps.discriminant import SAMPLE, FirstBoxes, guide
+from wingbar.steps.discriminant import SAMPLE, FirstBoxes, guide_net
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet
-from wingbar.steps.passes import both_feature_maps, sample_of
+from wingbar.steps.passes import both_feature_maps, read_off, sample_of
 from wingbar.steps.proposals import Proposals
 from wingbar.steps.store import StepResult
 
@@ -78,11 +78,9 @@ class ViewFeatures:
 def view_features(job: Job, net: MapNet, layer: str | None, views: Sequence[View], size: int) -> ViewFeatures:
     """Compressed maps of the views; the directions are those of a sample of them."""
     some = [views[i] for i in sample_of(np.arange(len(views)), SAMPLE)]
-    sample = job.world.collect(
-        lambda: ((a.half(), b.half()) for a, b in both_feature_maps(job, net, layer, some, size))
-    )
-    last = Basis.of(torch.cat([a for a, _ in sample]).float(), LAST_KEPT)
-    middle = Basis.of(torch.cat([b for _, b in sample]).float(), MIDDLE_KEPT)
+    sample = job.world.collect(lambda: both_feature_maps(job, net, layer, some, size))
+    last = Basis.of(torch.cat([a for a, _ in sample]), LAST_KEPT)
+    middle = Basis.of(torch.cat([b for _, b in sample]), MIDDLE_KEPT)
 
     def compressed(mirrored: bool) -> tuple[ndarray, tuple[tuple[int, ...], tuple[int, ...]]]:
         batches = job.world.collect(
@@ -104,16 +102,22 @@ def views_in(job: Job, indices: Int[ndarray, "n"], boxes: Sequence[Box | None]) 
     return [View(job.samples[i].path, job.samples[i].label, box) for i, box in zip(indices, boxes, strict=True)]
 
 
-def told_corners(
-    job: Job, net: MapNet, layer: str | None, head: CornerHead, views: Sequence[View], size: int
+def unseen_corners(
+    job: Job,
+    net: MapNet,
+    layer: str | None,
+    head: CornerHead,
+    regression: Regression,
+    taught: Int[ndarray, "taught"],
+    boxes: Sequence[Box | None],
 ) -> Float[ndarray, "n 4"]:
-    """What a head tells of views that it was not fitted on."""
-    if not views:
-        return np.zeros((0, 4), np.float32)
-    batches = job.world.collect(
-        lambda: (head(a, b).numpy() for a, b in both_feature_maps(job, net, layer, views, size))
-    )
-    return np.concatenate(batches)
+    """Corners in the ``boxes`` of all training pictures, each told by a fit that has not seen the picture."""
+    corners = np.zeros((len(job.samples), 4))
+    corners[taught] = regression.out_of_fold[: len(taught)]
+    others = np.setdiff1d(np.arange(len(job.samples)), taught)
+    views = views_in(job, others, [boxes[i] for i in others])
+    corners[others] = np.reshape(read_off(job, net, layer, head, views), (-1, 4))
+    return corners
 
 
 def object_corners(job: Job, first: FirstBoxes, candidates: Proposals, trained: TrainedNet | None) -> Objects:
@@ -121,19 +125,15 @@ def object_corners(job: Job, first: FirstBoxes, candidates: Proposals, trained: 
     size = job.config.prediction_size()
 
     def compute() -> Objects:
-        net = guide(job, trained)
+        net = guide_net(job, trained)
         layer = middle_layer(net)
         taught = first.taught
-        others = np.setdiff1d(np.arange(len(job.samples)), taught)
-        rough, teachers = _rough(job, net, layer, first, candidates, others, size)
+        rough, teachers = _rough(job, net, layer, first, candidates, size)
         frames = [frame_around(as_box(box), job.sizes[i]) for i, box in enumerate(rough)]
         features = view_features(job, net, layer, views_in(job, taught, [frames[i] for i in taught]), size)
         targets = np.array([in_frame(as_box(t), frames[i]) for i, t in zip(taught, teachers, strict=True)])
         regression = features.fit(targets, robust=True)
-        corners = np.zeros((len(job.samples), 4))
-        corners[taught] = regression.out_of_fold[: len(taught)]
-        rest = views_in(job, others, [frames[i] for i in others])
-        corners[others] = told_corners(job, net, layer, features.head(regression), rest, size)
+        corners = unseen_corners(job, net, layer, features.head(regression), regression, taught, frames)
         boxes = [box_in_frame(row, frame, s) for row, frame, s in zip(corners, frames, job.sizes, strict=True)]
         return Objects(
             boxes=np.array(boxes, np.int32), frames=np.array(frames, np.int32), taught=taught, teachers=teachers
@@ -150,7 +150,6 @@ def _rough(
     layer: str | None,
     first: FirstBoxes,
     candidates: Proposals,
-    others: Int[ndarray, "rest"],
     size: int,
 ) -> tuple[Int32[ndarray, "n 4"], Int32[ndarray, "taught 4"]]:
     """Every picture's box as the whole picture tells it, and the teachers as candidates have voted on them."""
@@ -167,9 +166,6 @@ def _rough(
             [vote_box(box, candidates.boxes[i]) for box, i in zip(boxes, taught, strict=True)], np.int32
         )
         regression = features.fit(teachers / sides[taught])
-    corners = np.zeros((len(job.samples), 4))
-    corners[taught] = regression.out_of_fold[: len(taught)]
-    rest = views_in(job, others, [None] * len(others))
-    corners[others] = told_corners(job, net, layer, features.head(regression), rest, size)
+    corners = unseen_corners(job, net, layer, features.head(regression), regression, taught, [None] * len(job.samples))
     rough = [box_from_corners(row, s) for row, s in zip(corners, job.sizes, strict=True)]
     return np.array(rough, np.int32), teachers

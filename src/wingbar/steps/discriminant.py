@@ -38,7 +38,7 @@ class FirstBoxes(StepResult):
     """In pixels of the original."""
 
 
-def guide(job: Job, trained: TrainedNet | None) -> MapNet:
+def guide_net(job: Job, trained: TrainedNet | None) -> MapNet:
     """The net whose features tell objects and marks before any net has learnt from them.
 
     The starting weights; of a net without any, the one that was ``trained`` on whole pictures.
@@ -53,12 +53,12 @@ def first_boxes(job: Job, candidates: Proposals, trained: TrainedNet | None) -> 
     size = config.locating_size()
 
     def compute() -> FirstBoxes:
-        net = guide(job, trained)
+        net = guide_net(job, trained)
         taught = drawn(job, job.training, TAUGHT_PICTURES)
         whole = [View(job.samples[i].path, job.samples[i].label) for i in taught]
         some = [whole[i] for i in sample_of(np.arange(len(whole)), SAMPLE)]
-        sample = job.world.collect(lambda: (last.half() for last, _ in both_feature_maps(job, net, None, some, size)))
-        direction = object_direction(torch.cat(sample).float())
+        sample = job.world.collect(lambda: (last for last, _ in both_feature_maps(job, net, None, some, size)))
+        direction = object_direction(torch.cat(sample))
         batches = job.world.collect(
             lambda: (
                 torch.einsum("bchw,c->bhw", last, direction).numpy()

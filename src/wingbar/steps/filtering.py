@@ -79,7 +79,7 @@ def filter_patches(
         if not confident:
             job.reporter.say(
                 "  so ClassNet learns from whole pictures only; more --epochs make FilterNet surer, or lower "
-                "filtering.threshold in the file of --config"
+                "--filtering.threshold"
             )
         return Patches(boxes=Ragged.of(patches), share_above=share)
 

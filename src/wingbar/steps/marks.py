@@ -24,16 +24,17 @@ from wingbar.opam.marks import (
     choose_marks,
     detectors,
     locate_again,
+    mark_boxes,
     memberships,
     peaks,
     spherical_kmeans,
     unit,
 )
 from wingbar.steps.corners import Objects, views_in
-from wingbar.steps.discriminant import SAMPLE, guide
+from wingbar.steps.discriminant import SAMPLE, guide_net
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet
-from wingbar.steps.passes import both_feature_maps, sample_of
+from wingbar.steps.passes import both_feature_maps, read_off, sample_of
 from wingbar.steps.store import StepResult
 
 LAST_KEPT, MIDDLE_KEPT = 32, 128
@@ -68,10 +69,9 @@ class WindowFeatures:
 
     def head(self, weights: Float32[ndarray, "marks features"]) -> MarkHead:
         """Detectors of such features as a layer of a net."""
-        found = torch.from_numpy(weights)
-        cut = len(self.last.directions)
-        last = found[:, :cut] @ self.last.directions / self.last.scale
-        middle = found[:, cut:] @ self.middle.directions / self.middle.scale
+        coarse, fine = torch.from_numpy(weights).split([len(self.last.directions), len(self.middle.directions)], 1)
+        last = coarse @ self.last.directions / self.last.scale
+        middle = fine @ self.middle.directions / self.middle.scale
         return MarkHead(last, middle)
 
 
@@ -81,20 +81,20 @@ def field_marks(job: Job, objects: Objects, trained: TrainedNet | None) -> Marks
     size, taught = config.prediction_size(), objects.taught
 
     def compute() -> Marks:
-        net = guide(job, trained)
+        net = guide_net(job, trained)
         layer = middle_layer(net)
         if layer is None:
             job.reporter.say(f"  {config.net} has no finer map than its last: marks are found on that alone")
         maps = CropMaps.of(job, net, layer, objects, taught, size)
-        tried = [mark for side in settings.sides for mark in located(job, objects, maps, side)]
+        groups = belonging(job, objects, maps)
+        tried = [mark for side in settings.sides for mark in located(job, objects, maps, groups, side)]
         kept = chosen_marks(job, net, objects, tried)
-        others = np.setdiff1d(np.arange(len(job.samples)), taught)
+        sides, head = [mark.side for mark in kept], MarkHead.joined([mark.head for mark in kept])
         boxes = np.zeros((len(job.samples), len(kept), 4), np.int32)
-        for number, mark in enumerate(kept):
-            boxes[taught, number] = mark.boxes
-            boxes[others, number] = marked(job, net, layer, mark, objects, others, size)
-        places = np.stack([mark.places for mark in kept], 1)
-        return Marks(boxes=boxes, sides=[mark.side for mark in kept], places=places)
+        boxes[taught] = np.stack([mark.boxes for mark in kept], 1)
+        others = np.setdiff1d(np.arange(len(job.samples)), taught)
+        boxes[others] = marked(job, net, layer, head, sides, objects, others)
+        return Marks(boxes=boxes, sides=sides, places=np.stack([mark.places for mark in kept], 1))
 
     kept_by = [config.net, size, config.seed, dataclasses.asdict(settings), job.refit]
     return job.step("marks", Marks, kept_by, [objects, *([trained] if trained else [])], compute)
@@ -110,10 +110,12 @@ class Mark:
     head: MarkHead
 
 
-def located(job: Job, objects: Objects, maps: CropMaps, side: float) -> list[Mark]:
-    """The marks of all groups, by windows of one ``side``."""
+def located(
+    job: Job, objects: Objects, maps: CropMaps, groups: Float32[ndarray, "n rows columns groups"], side: float
+) -> list[Mark]:
+    """The marks of all ``groups``, by windows of one ``side``."""
     windows = maps.windows(job, objects, side)
-    places = first_places(job, objects, maps, side)
+    places = first_places(job, objects, maps, groups, side)
     places = job.world.first(lambda: locate_again(windows.values, places, job.config.seed))
     weights = detectors(windows.values, places)
     return [
@@ -180,10 +182,8 @@ class CropMaps:
         """One pass over the crops, and one over a sample of them."""
         views = views_in(job, indices, [as_box(objects.frames[i]) for i in indices])
         some = [views[i] for i in sample_of(np.arange(len(views)), SAMPLE)]
-        sample = job.world.collect(
-            lambda: ((a.half(), b.half()) for a, b in both_feature_maps(job, net, layer, some, size))
-        )
-        coarse, fine = (torch.cat(maps).float() for maps in zip(*sample, strict=True))
+        sample = job.world.collect(lambda: both_feature_maps(job, net, layer, some, size))
+        coarse, fine = (torch.cat(maps) for maps in zip(*sample, strict=True))
         bases = Basis.of(coarse, LAST_KEPT), Basis.of(fine, MIDDLE_KEPT)
         direction = object_direction(coarse)
 
@@ -226,8 +226,8 @@ class CropMaps:
         return np.stack(job.world.map(one, range(len(self.indices)), job.reporter.watched))
 
 
-def first_places(job: Job, objects: Objects, maps: CropMaps, side: float) -> Int[ndarray, "n marks 2"]:
-    """For each group of alike places the window of each picture that holds most of it."""
+def belonging(job: Job, objects: Objects, maps: CropMaps) -> Float32[ndarray, "n rows columns groups"]:
+    """How much each place of each object belongs to each group of alike places; places beside it to none."""
     fine, inside = maps.windows(job, objects, FINE), maps.inside(job, objects)
     if not inside.any():
         inside = np.ones_like(inside)
@@ -235,12 +235,18 @@ def first_places(job: Job, objects: Objects, maps: CropMaps, side: float) -> Int
     vectors = unit(values - values[inside].mean(0))
     some = vectors[inside]
     some = some[:: max(len(some) // GROUPED, 1)]
-    groups = job.world.first(lambda: spherical_kmeans(some, job.config.marks.groups, job.config.seed))
-    belongs = np.where(inside[..., None], memberships(vectors, groups), 0.0)
+    middles = job.world.first(lambda: spherical_kmeans(some, job.config.marks.groups, job.config.seed))
+    return np.where(inside[..., None], memberships(vectors, middles), np.float32(0))
+
+
+def first_places(
+    job: Job, objects: Objects, maps: CropMaps, groups: Float32[ndarray, "n rows columns groups"], side: float
+) -> Int[ndarray, "n groups 2"]:
+    """For each group the window of each picture that holds most of it."""
 
     def one(place: int) -> ndarray:
         box = as_box(objects.boxes[maps.indices[place]])
-        held = Windows.over(box, side).means(belongs[place].transpose(2, 0, 1), box)
+        held = Windows.over(box, side).means(groups[place].transpose(2, 0, 1), box)
         return peaks(held.transpose(2, 0, 1))
 
     return np.stack(job.world.map(one, range(len(maps.indices)), job.reporter.watched))
@@ -258,17 +264,18 @@ def window_boxes(
 
 
 def marked(
-    job: Job, net: MapNet, layer: str | None, mark: Mark, objects: Objects, indices: Int[ndarray, "n"], size: int
-) -> Int32[ndarray, "n 4"]:
-    """Where a mark lies in pictures that it was not learnt from."""
-    if not len(indices):
-        return np.zeros((0, 4), np.int32)
+    job: Job,
+    net: MapNet,
+    layer: str | None,
+    head: MarkHead,
+    sides: Sequence[float],
+    objects: Objects,
+    indices: Int[ndarray, "n"],
+) -> Int32[ndarray, "n marks 4"]:
+    """Where marks lie in pictures that they were not learnt from, as a prediction finds them."""
     views = views_in(job, indices, [as_box(objects.frames[i]) for i in indices])
-    batches = job.world.collect(
-        lambda: (mark.head(a, b).numpy() for a, b in both_feature_maps(job, net, layer, views, size))
-    )
-    places = [
-        peaks(Windows.over(as_box(objects.boxes[i]), mark.side).means(maps, objects.frames[i].tolist())[..., 0])
-        for i, maps in zip(indices, np.concatenate(batches), strict=True)
+    boxes = [
+        mark_boxes(as_box(objects.boxes[i]), maps, objects.frames[i].tolist(), job.sizes[i], sides)
+        for i, maps in zip(indices, read_off(job, net, layer, head, views), strict=True)
     ]
-    return window_boxes(job, objects, indices, np.array(places), mark.side)
+    return np.array(boxes, np.int32).reshape(-1, len(sides), 4)

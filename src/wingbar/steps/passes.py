@@ -27,14 +27,18 @@ def drawn(job: Job, indices: Int[ndarray, "n"], count: int) -> Int[ndarray, "m"]
     return np.sort(np.random.default_rng(job.config.seed).permutation(indices)[:count])
 
 
+def shown(job: Job, net: MapNet, views: Sequence[View], size: int) -> Iterator[torch.Tensor]:
+    """Batches of views as the net is shown them, on its device, in order: the rank's share."""
+    loader = fixed_loader(views, size, AT_ONCE, job.hardware.workers, job.world)
+    for pixels, _, _ in job.reporter.watched(loader, len(loader)):
+        yield normalize(pixels.to(job.hardware.device), net)
+
+
 def feature_maps(
     job: Job, net: MapNet, size: int, indices: Int[ndarray, "n"], mirrored: bool = False
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Feature maps of whole pictures and, if asked for, of their mirrors, in batches on the CPU: the rank's share."""
-    views = [View(job.samples[i].path, job.samples[i].label) for i in indices]
-    loader = fixed_loader(views, size, AT_ONCE, job.hardware.workers, job.world)
-    for pixels, _, _ in job.reporter.watched(loader, len(loader)):
-        batch = normalize(pixels.to(job.hardware.device), net)
+    for batch in shown(job, net, [View(job.samples[i].path, job.samples[i].label) for i in indices], size):
         with torch.no_grad():
             upright = net.forward_features(batch).float().cpu()
             yield upright, net.forward_features(batch.flip(3)).float().cpu() if mirrored else upright
@@ -66,12 +70,19 @@ def both_feature_maps(
     mirrored: bool = False,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The last map and the map halfway of each view (or of its mirror), in batches on the CPU: the rank's share."""
-    loader = fixed_loader(views, size, AT_ONCE, job.hardware.workers, job.world)
-    for pixels, _, _ in job.reporter.watched(loader, len(loader)):
-        batch = normalize(pixels.to(job.hardware.device), net)
+    for batch in shown(job, net, views, size):
         with torch.no_grad():
             last, middle = both_maps(net, layer, batch.flip(3) if mirrored else batch)
         yield last.float().cpu(), middle.float().cpu()
+
+
+def read_off(job: Job, net: MapNet, layer: str | None, head: torch.nn.Module, views: Sequence[View]) -> list[ndarray]:
+    """What a ``head`` of both maps says of each view, in order, on all ranks."""
+    size = job.config.prediction_size()
+    batches = job.world.collect(
+        lambda: (head(last, middle).numpy() for last, middle in both_feature_maps(job, net, layer, views, size))
+    )
+    return [row for batch in batches for row in batch]
 
 
 def sample_of(indices: Int[ndarray, "n"], count: int) -> Int[ndarray, "m"]:

@@ -9,11 +9,12 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from wingbar.images import READ_SIDE, read_picture
+from wingbar.learning.views import batches
 from wingbar.model.card import STREAMS, VIEWS
 from wingbar.model.field_marks import read_field_marks
 from wingbar.model.torch_runtime import TorchRuntime
 from wingbar.nets.inference import for_inference
-from wingbar.opam.pooling import fit_pooling, pool
+from wingbar.opam.pooling import fit_pooling, log_scores, pool
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet, net_of
@@ -40,18 +41,14 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
     def compute() -> PoolingWeights:
         runtime = TorchRuntime({VIEWS: readout.view_net(for_inference(net_of(job, trained)))}, job.hardware.device)
         side, labels = job.config.prediction_size(), job.labels[job.validation]
-        batches = [job.validation[start : start + AT_ONCE] for start in range(0, len(labels), AT_ONCE)]
-        readings = job.world.collect(
-            lambda: (
-                read_field_marks(
-                    runtime.views,
-                    [read_picture(job.samples[i].path, short_side=READ_SIDE) for i in batch],
-                    side,
-                    marks.sides,
-                ).logits
-                for batch in job.reporter.watched(job.world.share(batches), len(job.world.share(batches)))
-            )
-        )
+        share = job.world.share(batches(len(labels), AT_ONCE))
+
+        def read(places: list[int]) -> dict[str, ndarray]:
+            paths = [job.samples[job.validation[place]].path for place in places]
+            pictures = [read_picture(path, short_side=READ_SIDE) for path in paths]
+            return read_field_marks(runtime.views, pictures, side, marks.sides).logits
+
+        readings = job.world.collect(lambda: job.reporter.watched(map(read, share), len(share)))
         logits = np.stack([np.concatenate([reading[name] for reading in readings]) for name in STREAMS])
         fit = job.world.first(lambda: fit_pooling(logits, labels, [1, 1, len(marks.sides)]))
         alone = (logits.argmax(2) == labels).mean(1)
@@ -59,7 +56,8 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
             f"{name} {weight:.2f} (alone {accuracy:.3f})"
             for name, weight, accuracy in zip(STREAMS, fit.weights, alone, strict=True)
         ]
-        together = (pool(logits, fit).argmax(1) == labels).mean()
+        pooled = pool(log_scores(logits, fit.temperatures), fit.weights)
+        together = (pooled.argmax(1) == labels).mean()
         job.reporter.say(f"  weights: {', '.join(listed)}; together {together:.3f}")
         return PoolingWeights(
             weights=list(fit.weights), temperatures=list(fit.temperatures), logits=logits, labels=labels

@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import torch
 from jaxtyping import Float32
 from numpy import ndarray
 
 from wingbar.boxes import as_box
 from wingbar.model.torch_runtime import view_net_of
 from wingbar.nets.middle import middle_layer
-from wingbar.nets.outputs import ViewNet
+from wingbar.nets.outputs import MarkHead, ViewNet
 from wingbar.nets.saliency_head import MapNet
 from wingbar.opam.corners import in_frame
 from wingbar.opam.marks import detectors
@@ -70,20 +69,17 @@ def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> R
         for number, side in enumerate(marks.sides):
             windows = maps.windows(job, objects, side)
             heads.append(windows.head(detectors(windows.values, marks.places[:, number : number + 1])))
-        mark_last, mark_middle = (torch.cat([getattr(head, name) for head in heads]) for name in ("last", "middle"))
-        picture_arrays, crop_arrays = (
-            {name: value.numpy() for name, value in head.state_dict().items()} for head in (picture, crop)
-        )
+        mark = MarkHead.joined(heads)
         return Readout(
             layer=layer,
-            picture_last=picture_arrays["last"],
-            picture_middle=picture_arrays["middle"],
-            picture_bias=picture_arrays["bias"],
-            crop_last=crop_arrays["last"],
-            crop_middle=crop_arrays["middle"],
-            crop_bias=crop_arrays["bias"],
-            mark_last=mark_last.numpy(),
-            mark_middle=mark_middle.numpy(),
+            picture_last=picture.last.numpy(),
+            picture_middle=picture.middle.numpy(),
+            picture_bias=picture.bias.numpy(),
+            crop_last=crop.last.numpy(),
+            crop_middle=crop.middle.numpy(),
+            crop_bias=crop.bias.numpy(),
+            mark_last=mark.last.numpy(),
+            mark_middle=mark.middle.numpy(),
         )
 
     settings = [size, job.config.seed]
