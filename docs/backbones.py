@@ -19,6 +19,10 @@ wingbar backbones
 wingbar backbones --measure
 ```
 
+The first line also says where the ImageNet weights of each net lie on your machine: in a `file`, in a `package` that
+pip installed, or in the `hub's cache`. Such a net trains without network. A dash: they have to be fetched, or there are
+none.
+
 The second line measures how many pictures of 224 px a second each net takes on your machine. On two cores of an AMD
 EPYC, torch 2.14: `res2net_nano` 539, MobileNetV2 187, ConvNeXt-atto 123, EfficientNet-B0 114, ViT-tiny 60,
 ResNet-18 60, ResNet-50 24, Res2Net-50 22 (48w-2s), 21 (26w-4s and 14w-8s), 12 (26w-6s) and 11 (26w-8s), Swin-tiny

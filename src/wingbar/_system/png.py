@@ -107,7 +107,7 @@ class _Pieces(io.RawIOBase):
         self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._ends[-1]}[whence])
         return self._at
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # all that io.BufferedReader gives it
         index = bisect_right(self._ends, self._at)
         if index == len(self._ends):
             return 0
