@@ -10,6 +10,7 @@ import pytest
 import wingbar
 from wingbar.config import Config
 from wingbar.data import load as load_data
+from wingbar.errors import ConfigError
 from wingbar.model.folder import read_model
 from wingbar.pipeline import step_names
 
@@ -59,6 +60,17 @@ def test_a_prediction_has_an_object_marks_and_streams(run: Path, birds: Path) ->
         assert np.ptp(odds - odds.mean() - (logits - logits.mean())) < 1
 
 
+def test_one_pass_gives_the_answer_of_the_whole_picture(run: Path, birds: Path) -> None:
+    recognizer = wingbar.load(run)
+    fast = recognizer.predict(pictures(birds)[:3], views="picture")
+    for one, whole in zip(fast, recognizer.predict(pictures(birds)[:3]), strict=True):
+        assert one.scores == pytest.approx(whole.streams["picture"], abs=1e-5)
+        assert list(one.streams) == ["picture"] and one.parts == ()
+        np.testing.assert_allclose(one.evidence, whole.evidence, atol=1e-5)
+        x1, y1, x2, y2 = one.object_box
+        assert 0 <= x1 < x2 <= one.size[0] and 0 <= y1 < y2 <= one.size[1]
+
+
 def test_batches_do_not_change_answers(run: Path, birds: Path) -> None:
     recognizer = wingbar.load(run)
     one_by_one = [recognizer.predict(path) for path in pictures(birds)[:5]]
@@ -80,6 +92,10 @@ def test_evaluation_pools_combinations_as_the_model_does(run: Path) -> None:
     evaluation = wingbar.evaluate(run)
     assert evaluation.combinations["picture+object+parts"] == evaluation.classification.top1
     assert evaluation.localization is not None and evaluation.parts is not None
+    assert evaluation.evidence is not None and 0 < evaluation.evidence.pictures <= 50
+    assert wingbar.evaluate(run, erased=0).evidence is None
+    with pytest.raises(ConfigError, match="erased"):
+        wingbar.evaluate(run, erased=-1)
 
 
 def test_a_refit_keeps_the_pooling_and_learns_from_all_pictures(run: Path, birds: Path) -> None:

@@ -38,7 +38,9 @@ class Stub(Recognizer):
         sums = dict.fromkeys(("picture", "object", "parts"), "0" * 64)
         self.card, self.asked = replace(card(("wren", "owl"), sums), method=model), list[str]()
 
-    def predict_many(self, pictures: Iterable[Source], batch_size: int = 16) -> Iterator[Prediction]:
+    def predict_many(
+        self, pictures: Iterable[Source], batch_size: int = 16, *, views: str = "all"
+    ) -> Iterator[Prediction]:
         for picture in pictures:
             self.asked.append(Path(str(picture)).name)
             number = int(Path(str(picture)).stem)

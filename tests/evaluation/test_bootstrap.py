@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wingbar.evaluation.bootstrap import error_reduction, mean_interval, paired_difference
+from wingbar.evaluation.bootstrap import error_reduction, mean_interval, paired_difference, ratio_interval
 
 
 def some_answers(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -112,3 +112,12 @@ def test_error_reduction_takes_shares_over_several_trainings() -> None:
     baseline, ours = np.array([0.5, 1.0, 0.0, 0.5]), np.array([1.0, 1.0, 0.5, 0.5])
     found = error_reduction(baseline, ours)
     assert found is not None and found.value == pytest.approx(1 - 1.0 / 2.0)
+
+
+def test_a_ratio_of_means_has_an_interval_that_holds_it() -> None:
+    above = np.random.default_rng(0).normal(2, 1, 200)
+    below = np.random.default_rng(1).normal(1, 1, 200)
+    ratio = ratio_interval(above, below)
+    assert ratio is not None and ratio.low < 2 < ratio.high
+    assert ratio.value == pytest.approx(above.mean() / below.mean())
+    assert ratio_interval(above, -np.abs(below)) is None

@@ -22,7 +22,7 @@ from wingbar.data.folders import PassOver, Tally
 from wingbar.data.listing import UnlabelledPicture, listed
 from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.prediction import Prediction
-from wingbar.recognizer import Recognizer
+from wingbar.recognizer import Recognizer, Views
 
 
 class BulkJob:
@@ -37,8 +37,10 @@ class BulkJob:
         size: int = 1000,
         top: int = 5,
         images_root: Path | None = None,
+        views: Views = "all",
     ) -> None:
         """``size`` pictures a chunk, of each the ``top`` likeliest classes; a table's paths start at ``images_root``.
+        See `Recognizer.predict` for ``views``.
 
         Raises DataError where the pictures cannot be listed, RunError where ``out`` has chunks of another job,
         ConfigError for an impossible setting.
@@ -49,10 +51,10 @@ class BulkJob:
         self.recognizer, self.source, self.out, self.form, self.size, self.top = (
             recognizer, source, out, form, size, top,
         )  # fmt: skip
-        self.images_root = images_root
+        self.images_root, self.views = images_root, views
         self.passed_over = Tally()
         """What was left out when the pictures were listed."""
-        self.key = digest(recognizer.card.digest(), top)
+        self.key = digest(recognizer.card.digest(), top, views)
         self.plan = tuple(planned for planned, _ in self._chunks(self.passed_over))
         if not self.plan:
             raise DataError(f"{str(source)!r}: no pictures in it.")
@@ -92,7 +94,8 @@ class BulkJob:
 
     def _predicted(self, planned: Chunk, items: list[UnlabelledPicture], batch_size: int) -> Iterator[Prediction]:
         rows = []
-        predictions = self.recognizer.predict_many((item.source for item in items), batch_size)
+        sources = (item.source for item in items)
+        predictions = self.recognizer.predict_many(sources, batch_size, views=self.views)
         for item, prediction in zip(items, predictions, strict=True):
             rows.append(replace(prediction, path=item.name).to_dict(self.top))
             if len(rows) == planned.count:

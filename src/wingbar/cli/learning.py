@@ -62,6 +62,8 @@ class Evaluate:
     """Folder for evaluation.json, by default RUN; needed where RUN is a model's folder without its run."""
     batch_size: int = 16
     """Pictures at a time."""
+    erased: int = 50
+    """Test pictures in which each part is erased, to see whether the answer depends on it; 0: none."""
     runtime: Literal["torch", "onnx"] = "torch"
     """What runs the nets; onnx: RUN is a folder made by `wingbar export`."""
     device: Device = "auto"
@@ -74,7 +76,7 @@ class Evaluate:
 
         evaluation = evaluate(
             self.run_folder, self.data, images_root=self.images_root, out=self.out, batch_size=self.batch_size,
-            runtime=self.runtime, device=self.device,
+            erased=self.erased, runtime=self.runtime, device=self.device,
         )  # fmt: skip
         print(table(evaluation))
         return 0

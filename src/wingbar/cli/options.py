@@ -12,3 +12,8 @@ NOT_GIVEN = ""
 """The hint of an option whose default its text tells."""
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """What nets run on."""
+
+
+def views_of(fast: bool) -> Literal["all", "picture"]:
+    """What `--fast` means: the nets are shown the whole picture alone."""
+    return "picture" if fast else "all"

@@ -60,6 +60,22 @@ def error_reduction(
     return _estimate(1 - ours.sum() / baseline.sum(), 1 - counts[:, 1] / counts[:, 0])
 
 
+def ratio_interval(
+    above: Float[ndarray, "n"], below: Float[ndarray, "n"], seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate | None:
+    """The mean of ``above`` over the mean of ``below``, one value of each a picture.
+
+    None where the mean of ``below`` is not positive; draws in which it is not are left out of the interval. Raises
+    ValueError without pictures.
+    """
+    above, below = _some(above), _some(below)
+    if below.mean() <= 0:
+        return None
+    means = np.array([(above[i].mean(), below[i].mean()) for i in _draws(len(below), seed, resamples)])
+    means = means[means[:, 1] > 0]
+    return _estimate(above.mean() / below.mean(), means[:, 0] / means[:, 1])
+
+
 def _draws(n: int, seed: int, resamples: int) -> Iterator[Int[ndarray, "n"]]:
     rng = np.random.default_rng(seed)
     return (rng.integers(n, size=n) for _ in range(resamples))

@@ -20,17 +20,21 @@ from wingbar.boxes import clip
 from wingbar.data.checks import named
 from wingbar.data.layouts.annotations import with_boxes
 from wingbar.data.sample import Dataset, Sample
-from wingbar.errors import DataError, PictureError, RunError
+from wingbar.errors import ConfigError, DataError, PictureError, RunError
 from wingbar.evaluation.classification import ClassificationReport, classify, correct, stream_combinations
+from wingbar.evaluation.evidence import EvidenceReport, evidence_report
 from wingbar.evaluation.labelled import Labelled, labelled_pictures, labels_by_name
 from wingbar.evaluation.localization import LocalizationReport, MaxBoxAcc, best_centre_share, localize
 from wingbar.evaluation.parts import PartsReport, PictureParts, evaluate_parts
 from wingbar.evaluation.tables import percent, percent_interval, render
-from wingbar.images import picture_size
+from wingbar.explain.erasing import FILLS, erasures
+from wingbar.images import READ_SIDE, picture_size, read_picture
 from wingbar.model.card import FILE
 from wingbar.prediction import Prediction
 from wingbar.recognizer import Device, Recognizer, load_together, predict_together
 
+ERASED = 50
+"""Test pictures in which the parts shown are erased, to see whether they matter."""
 NO_MAPS = np.zeros((1, 1, 1), np.float32)
 
 
@@ -56,6 +60,8 @@ class Evaluation:
     """None for a data set without boxes."""
     parts: PartsReport | None
     """None for a data set without keypoints, or a run without parts."""
+    evidence: EvidenceReport | None
+    """What erasing the parts costs; None for a run without parts, or where it was not asked for."""
     correct: tuple[bool, ...]
     """Whether each test picture is named rightly, in the data set's order: for paired comparisons."""
     failures: tuple[tuple[str, str], ...]
@@ -80,6 +86,7 @@ class Evaluation:
             "combinations": self.combinations,
             "localization": self.localization.to_dict() if self.localization else None,
             "parts": self.parts.to_dict() if self.parts else None,
+            "evidence": self.evidence.to_dict() if self.evidence else None,
             "correct": list(self.correct),
             "failures": [list(failure) for failure in self.failures],
             "source": self.source,
@@ -98,6 +105,7 @@ def evaluate(
     out: Path | str | None = None,
     batch_size: int = 16,
     seed: int = 0,
+    erased: int = ERASED,
     device: Device = "auto",
     runtime: Literal["torch", "onnx"] = "torch",
 ) -> Evaluation:
@@ -107,7 +115,8 @@ def evaluate(
     set in any layout, by default the one that the model was trained on. Its test split is used, or all of it where it
     has none. Classes are matched by their names; the result lists classes without pictures, and classes unknown to the
     model. Paths of a table start at ``images_root``, by default at the table's folder. ``batch_size`` pictures are
-    predicted at a time, and ``seed`` draws the bootstrap samples of the intervals.
+    predicted at a time, and ``seed`` draws the bootstrap samples of the intervals. In ``erased`` of the pictures the
+    parts shown are erased, one after the other, to see whether the answer depends on them.
 
     The result is written to the folder ``out``, by default ``run``; a model's folder without its run needs ``out``.
     Where ``run`` is read-only and ``out`` is not given, nothing is written. Each use of a test split is noted in
@@ -115,13 +124,15 @@ def evaluate(
     and only it needs ``run``.
 
     Raises RunError for a model that is missing or damaged and for a run whose training is under way, DataError for
-    pictures that cannot be used, ConfigError for a device that is not there.
+    pictures that cannot be used, ConfigError for a device that is not there or a wrong number.
 
     >>> import wingbar
     >>> evaluation = wingbar.evaluate("run")
     >>> 0.0 <= evaluation.classification.top1 <= 1.0
     True
     """
+    if erased < 0:
+        raise ConfigError(f"erased is {erased}; it must be at least 0.")
     with opened() as world:
         recognizer = load_together(run, world, device, runtime)
         folder, logs = world.first(lambda: _folders(Path(run), None if out is None else Path(out)))
@@ -133,7 +144,7 @@ def evaluate(
                 world.first(partial(note_reading, log, labelled.dataset))
             evaluation = evaluate_pictures(
                 recognizer, labelled.dataset.split("test"), labelled.dataset,
-                batch_size=batch_size, seed=seed, world=world,
+                batch_size=batch_size, seed=seed, erased=erased, world=world,
             )  # fmt: skip
             evaluation = replace(
                 evaluation, absent=labelled.absent, unknown=labelled.unknown, whole=labelled.whole, folder=folder
@@ -178,9 +189,13 @@ def evaluate_pictures(
     *,
     batch_size: int = 16,
     seed: int = 0,
+    erased: int = 0,
     world: World = ALONE,
 ) -> Evaluation:
-    """The figures of ``samples``; the centre box is fitted on the data set's TRAINING boxes."""
+    """The figures of ``samples``; the centre box is fitted on the data set's TRAINING boxes.
+
+    See `evaluate` for ``erased``.
+    """
     boxes = MaxBoxAcc()
     evaluated: list[tuple[Sample, Prediction]] = []
     failures: list[tuple[str, str]] = []
@@ -193,7 +208,7 @@ def evaluate_pictures(
             boxes.add(prediction.saliency_map, prediction.size, _true_box(sample, prediction.size))
         # Scores and boxes alone: the maps of all pictures would fill the memory.
         evaluated.append((sample, replace(prediction, evidence=NO_MAPS, saliency_map=NO_MAPS[0])))
-    return world.first(lambda: _figures(recognizer, samples, dataset, evaluated, failures, boxes, seed))
+    return world.first(lambda: _figures(recognizer, samples, dataset, evaluated, failures, boxes, seed, erased))
 
 
 def _figures(
@@ -204,6 +219,7 @@ def _figures(
     failures: Sequence[tuple[str, str]],
     boxes: MaxBoxAcc,
     seed: int,
+    erased: int,
 ) -> Evaluation:
     if not evaluated:
         raise DataError(f"{dataset.root}: none of {len(samples)} test pictures can be read: {failures[0][1]}")
@@ -220,6 +236,7 @@ def _figures(
         stream_combinations(streams, recognizer.fuse, labels),
         _localization(evaluated, dataset, boxes, seed),
         _parts(evaluated, seed),
+        _evidence(recognizer, evaluated, erased, seed),
         tuple(sample.key not in failed and bool(next(right)) for sample in samples),
         tuple(failures),
         str(dataset.source),
@@ -307,6 +324,26 @@ def _parts(evaluated: Sequence[tuple[Sample, Prediction]], seed: int) -> PartsRe
     return evaluate_parts(pictures, seed) if pictures else None
 
 
+def _evidence(
+    recognizer: Recognizer, evaluated: Sequence[tuple[Sample, Prediction]], count: int, seed: int
+) -> EvidenceReport | None:
+    """Parts erased in at most ``count`` of the pictures, drawn at random; each lends the one before its background."""
+    shown = [
+        (sample, prediction) for sample, prediction in evaluated if prediction.parts and len(prediction.scores) > 1
+    ]
+    chosen = [shown[i] for i in np.random.default_rng(seed).permutation(len(shown))[:count]]
+    if not chosen:
+        return None
+    pictures = [read_picture(sample.path, short_side=READ_SIDE) for sample, _ in chosen]
+    found = [
+        erasures(recognizer.predict_many, picture, prediction, (other, others.object_box), seed + place)
+        for place, ((_, prediction), picture, (_, others), other) in enumerate(
+            zip(chosen, pictures, [*chosen[1:], chosen[0]], [*pictures[1:], pictures[0]], strict=True)
+        )
+    ]
+    return evidence_report(found, [recognizer.classes[sample.label] for sample, _ in chosen], seed)
+
+
 def table(evaluation: Evaluation) -> str:
     """The evaluation as text for people."""
     c = evaluation.classification
@@ -326,6 +363,8 @@ def table(evaluation: Evaluation) -> str:
             for keypoint in [cluster.best]
         ]
         lines += ["", render(["cluster", "parts", "holds most often", "share"], rows)]
+    if evaluation.evidence:
+        lines += ["", _evidence_table(evaluation.evidence)]
     if c.confused:
         rows = [[pair.first, pair.second, str(pair.count)] for pair in c.confused[:5]]
         lines += ["", render(["taken for each other", "", "pictures"], rows)]
@@ -348,6 +387,25 @@ def _remarks(evaluation: Evaluation) -> Iterator[str]:
         )
     if evaluation.folder is None:
         yield "\nNothing was kept: the run's folder cannot be written to. Give a folder with --out to keep it."
+
+
+def _evidence_table(report: EvidenceReport) -> str:
+    def row(name: str, falls: tuple[float, float, float], fills: Sequence[float]) -> list[str]:
+        value, low, high = falls
+        return [name, f"{value:.2f} ({low:.2f} to {high:.2f})", " / ".join(f"{fall:.2f}" for fall in fills)]
+
+    parts, random = zip(*(report.by_fill[fill] for fill in FILLS), strict=True)
+    rows = [
+        row("a part", report.part, parts),
+        row("a random box of its size on the object", report.random, random),
+        row("the object", report.object, ()),
+    ]
+    times = "" if report.ratio is None else f"A part counts {report.ratio.value:.1f} times as much as a random box. "
+    return (
+        render(["erased", "the margin falls by (logits)", " / ".join(FILLS)], rows)
+        + f"\n\n{times}{report.pictures} pictures, mean margin {report.margin:.2f}; with the object erased "
+        f"{percent_interval(*report.background)} are named rightly."
+    )
 
 
 def _localization_table(report: LocalizationReport) -> str:

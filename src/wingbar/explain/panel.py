@@ -11,13 +11,15 @@ from PIL import Image, ImageDraw
 
 from wingbar._system.files import write_bytes
 from wingbar._system.text import display_names, slug
+from wingbar.boxes import Box
 from wingbar.explain.charts import score_bars, vote_bars
 from wingbar.explain.contrast import Contrast, contrast
+from wingbar.explain.erasing import Ask, Erasures, erasures
 from wingbar.explain.figures import Canvas, boxes_figure, contrast_figure, heat_figure, ink_on, scale_bar
 from wingbar.explain.lettering import PALE_INK, paragraph, write
 from wingbar.explain.overlays import FIRST, SECOND
 from wingbar.explain.placing import part_names
-from wingbar.images import Picture
+from wingbar.images import READ_SIDE, Picture, read_picture
 
 if TYPE_CHECKING:
     import wingbar.prediction
@@ -32,25 +34,34 @@ COLOURS = "Orange: what speaks for A in the whole picture; blue: for B. The lett
 
 
 def draw_panels(
-    predictions: Iterable[wingbar.prediction.Prediction], folder: Path
+    predictions: Iterable[wingbar.prediction.Prediction], folder: Path, ask: Ask
 ) -> Iterator[tuple[wingbar.prediction.Prediction, Path | None]]:
     """Each prediction and the PNG of its sheet in ``folder``; None for an unreadable picture.
 
-    A sheet is named by the picture's place in the list, which makes it unique, and the safe letters of its name.
+    ``ask`` is the `predict_many` that predicted: it is asked again with parts erased. A sheet is named by the picture's
+    place in the list, which makes it unique, and the safe letters of its name.
     """
+    other: tuple[Picture, Box] | None = None
     for number, prediction in enumerate(predictions, start=1):
         if prediction.error is not None:
             yield prediction, None
             continue
         name = "-".join(filter(None, [f"{number:04d}", slug(Path(file_name(prediction.path or "")).stem)]))
         content = BytesIO()
-        prediction.plot().save(content, "PNG")
+        picture = read_picture(prediction.path or "", short_side=READ_SIDE)
+        this = (picture, prediction.object_box)
+        erased = erasures(ask, picture, prediction, other or this) if prediction.parts else None
+        other = this
+        panel(picture, prediction, erased).save(content, "PNG")
         write_bytes(folder / f"{name}.png", content.getvalue())
         yield prediction, folder / f"{name}.png"
 
 
-def panel(picture: Picture, prediction: wingbar.prediction.Prediction) -> Image.Image:
-    """The sheet of one picture. Raises PictureError for a picture that could not be read."""
+def panel(picture: Picture, prediction: wingbar.prediction.Prediction, erased: Erasures | None = None) -> Image.Image:
+    """The sheet of one picture, with what erasing its parts costs where that is known.
+
+    Raises PictureError for a picture that could not be read.
+    """
     comparison = contrast(prediction)
     canvas = Canvas(picture, COLUMN, TALLEST)
     boxes = stack([boxes_figure(canvas, prediction), paragraph(where_text(prediction), 18, COLUMN)], 8)
@@ -66,7 +77,7 @@ def panel(picture: Picture, prediction: wingbar.prediction.Prediction) -> Image.
             [
                 header(prediction, comparison),
                 beside([boxes, saliency]),
-                beside([evidence, votes(prediction, comparison)]),
+                beside([evidence, votes(prediction, comparison, erased)]),
             ],
             MARGIN,
         )
@@ -97,8 +108,10 @@ def file_name(path: str) -> str:
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
-def votes(prediction: wingbar.prediction.Prediction, comparison: Contrast) -> Image.Image:
-    """What each stream says, and which streams and parts decided."""
+def votes(
+    prediction: wingbar.prediction.Prediction, comparison: Contrast, erased: Erasures | None = None
+) -> Image.Image:
+    """What each stream says, which streams and parts decided, and what erasing the parts costs."""
     scores = [("together", prediction.scores), *prediction.streams.items()]
     bars = [(name, [row[comparison.first], row[comparison.second]]) for name, row in scores]
     streams = [("together", comparison.fused), *comparison.streams.items()]
@@ -110,7 +123,23 @@ def votes(prediction: wingbar.prediction.Prediction, comparison: Contrast) -> Im
         heading("Why A and not B: percent for A less percent for B"),
         vote_bars([*streams, *parts], COLUMN),
     ]
+    if erased is not None:
+        blocks += [heading("What if it were hidden?"), paragraph(erased_text(names, erased), 18, COLUMN)]
     return stack(blocks, 10)
+
+
+def erased_text(names: Sequence[str], erased: Erasures) -> str:
+    """How much of A's lead over B is lost with each part erased, beside a random place, and with the object erased."""
+    rows = zip(names, erased.part_falls, erased.random_falls, strict=True)
+    parts = " ".join(
+        f"Without part {name} it is {erased.margin - part:+.1f}, without a random piece of the object of that size "
+        f"{erased.margin - random:+.1f}."
+        for name, part, random in rows
+    )
+    return (
+        f"A leads B by {erased.margin:+.1f} (log odds). {parts} Without the object, by its background alone, it is "
+        f"{erased.margin - erased.object_fall:+.1f}."
+    )
 
 
 def heading(text: str) -> Image.Image:
