@@ -28,6 +28,7 @@ from wingbar.learning.schedule import make_optimizer
 from wingbar.nets import MapNet, create
 from wingbar.opam.proposals import ProposalSettings, propose
 from wingbar.pipeline import open_hardware
+from wingbar.steps.discriminant import TAUGHT_PICTURES
 from wingbar.steps.filtering import CROPS_AT_ONCE
 from wingbar.steps.nets import MAP_SCALE
 from wingbar.steps.passes import AT_ONCE
@@ -67,6 +68,26 @@ class Work:
 
 def work(config: Config, pictures: int) -> Work:
     """All that ``wingbar train`` has nets do with so many training pictures, what a refit does again included."""
+    return work_of_marks(config, pictures) if config.method == "field-marks" else work_of_opam(config, pictures)
+
+
+def work_of_marks(config: Config, pictures: int) -> Work:
+    """The same for ``method = "field-marks"``."""
+    recipe, held = config.base_recipe(), pictures * config.validation
+    tried = len(config.marks.sides) * config.marks.groups
+    learnt, looks, located = 0.0, 0.0, 0.0
+    for fitted in [pictures - held, pictures] if config.refit else [pictures - held]:
+        taught = min(fitted, TAUGHT_PICTURES)
+        learnt += recipe.epochs * fitted
+        located += taught
+        looks += 2 * fitted * recipe.probe_head + 3 * (pictures - taught)  # the probe; what was not learnt from
+        looks += taught * (4 + 1 + 2 + tried)  # corners twice, with mirrors; marks; what each view is worth
+        looks += taught * (4 + 1) + held * (recipe.epochs + 3 + len(config.marks.sides))  # readout; validation, pooling
+    return Work(learnt, 0.0, looks, located)
+
+
+def work_of_opam(config: Config, pictures: int) -> Work:
+    """The same for ``method = "opam"``."""
     base, crops = config.base_recipe(), config.base_recipe()
     if config.crops_start_from_classnet():
         crops = config.follow_recipe()
@@ -122,13 +143,7 @@ class Stopwatch:
         taught = self.seconds(self.step(config.size), self.recipe.batch_size)
         self.net.eval()
         patches = self.passes(config.size, CROPS_AT_ONCE) if crop else self.passes(MAP_SCALE * config.size, 1)
-        located = "principal" in config.localization.sources()
-        return Rates(
-            taught,
-            patches,
-            self.passes(config.size, AT_ONCE),
-            self.passes(config.locating_size(), AT_ONCE) if located else 0.0,
-        )
+        return Rates(taught, patches, self.passes(config.size, AT_ONCE), self.passes(config.locating_size(), AT_ONCE))
 
     def seconds(self, run: Callable[[], object], pictures: int) -> float:
         """Of one picture; the run ends when the device has ended."""

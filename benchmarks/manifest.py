@@ -35,7 +35,7 @@ def model(folder: Path) -> Recognizer:
     """A recogniser of one epoch on a few drawn birds."""
     birds = write_dataset(folder / "birds", classes=3, train=8, test=1, size=PICTURE)
     config = Config(
-        net="res2net_nano", weights="none", size=48, epochs=1, follow_epochs=1, batch_size=8, workers=0,
+        method="opam", net="res2net_nano", weights="none", size=48, epochs=1, follow_epochs=1, batch_size=8, workers=0,
         filtering=FilterSettings(enabled=False),
     )  # fmt: skip
     return wingbar.train(birds, folder / "run", config, quiet=True)

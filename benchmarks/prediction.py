@@ -38,7 +38,7 @@ def model(net: str, size: int, folder: Path) -> Recognizer:
     """A recogniser of one epoch on a few drawn birds."""
     birds = write_dataset(folder / "birds", classes=3, train=8, test=1, size=(160, 120))
     config = Config(
-        net=net, weights="none", size=size, epochs=1, follow_epochs=1, batch_size=8, workers=0,
+        method="opam", net=net, weights="none", size=size, epochs=1, follow_epochs=1, batch_size=8, workers=0,
         filtering=FilterSettings(enabled=False),
     )  # fmt: skip
     return wingbar.train(birds, folder / "run", config, quiet=True)

@@ -1,9 +1,9 @@
-"""The tables of docs/results.md: plain against OPAM, and OPAM without each of its pieces.
+"""The tables of docs/results.md: plain, OPAM and field marks, and OPAM without each of its pieces.
 
     python benchmarks/results.py DATA OUT --classes 20 --seeds 0 1
-    python benchmarks/results.py DATA OUT --seeds 0 --rows plain opam
+    python benchmarks/results.py DATA OUT --seeds 0 --rows plain field-marks
 
-Runs already in OUT are not trained again. Variants share the steps that they do not change with the full run of
+Runs already in OUT are not trained again. Variants of OPAM share the steps that they do not change with the full run of
 their seed. The test split is read at the end, once a run.
 """
 
@@ -28,29 +28,32 @@ from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.filtering import FilterSettings
 from wingbar.opam.parts import PartSettings
 
-SAME_COMPUTE, MORE_COMPUTE = 256, 320
-"""Sides of the pictures of the rivals that spend their compute on larger pictures.
+SAME_COMPUTE, MORE_COMPUTE = 1.58, 2.0
+"""How many times larger the pictures are of the rivals that spend their compute on size.
 
-Both nets see a picture and its mirror: two passes at 256 px cost what OPAM's five cost at 160 px; two at 320 px cost
-1.6 times that.
+The plain net sees a picture and its mirror. At 1.58 times the side these two passes cost what five cost at the side:
+OPAM's, or those of field marks with two marks and at most as many. At twice the side they cost 1.6 times that.
 """
-
+METHODS = ("field-marks", "opam")
+"""Whose streams and boxes are tabled."""
 ROWS: dict[str, dict[str, Any]] = {
-    "opam": {},
     "plain": {"method": "plain"},
-    "patches scored one by one": {"filtering": FilterSettings(scorer="crop")},
-    "without patch filtering": {"filtering": FilterSettings(enabled=False)},
-    "without object constraint": {"parts": PartSettings(object_constraint=False)},
-    "without part constraint": {"parts": PartSettings(part_constraint=False)},
-    "a head for each cluster": {"alignment": AlignmentSettings(heads="per-cluster")},
-    "plain at 256 px": {"method": "plain", "size": SAME_COMPUTE},
-    "plain at 320 px": {"method": "plain", "size": MORE_COMPUTE},
+    "plain, the same compute": {"method": "plain", "size": SAME_COMPUTE},
+    "plain, 1.6 times the compute": {"method": "plain", "size": MORE_COMPUTE},
+    "opam": {"method": "opam"},
+    "field-marks": {"method": "field-marks"},
+    "patches scored one by one": {"method": "opam", "filtering": FilterSettings(scorer="crop")},
+    "without patch filtering": {"method": "opam", "filtering": FilterSettings(enabled=False)},
+    "without object constraint": {"method": "opam", "parts": PartSettings(object_constraint=False)},
+    "without part constraint": {"method": "opam", "parts": PartSettings(part_constraint=False)},
+    "a head for each cluster": {"method": "opam", "alignment": AlignmentSettings(heads="per-cluster")},
 }
+"""Settings of each row; a size is a multiple of the others'."""
 
 
 def folder(out: Path, row: str, seed: int) -> Path:
     """The run folder of one row and seed."""
-    return out / f"{row.replace(' ', '-')}-{seed}"
+    return out / f"{row.replace(',', '').replace(' ', '-')}-{seed}"
 
 
 def train_rows(dataset: Dataset, out: Path, rows: list[str], seeds: list[int], settings: dict[str, Any]) -> None:
@@ -59,9 +62,12 @@ def train_rows(dataset: Dataset, out: Path, rows: list[str], seeds: list[int], s
         for row in rows:
             run = folder(out, row, seed)
             full = folder(out, "opam", seed) / "steps"
-            if not run.exists() and full.exists():
+            if ROWS[row]["method"] == "opam" and not run.exists() and full.exists():
                 shutil.copytree(full, run / "steps")
-            wingbar.train(dataset, run, Config(**{**settings, **ROWS[row]}, seed=seed, workers=0))
+            chosen = {**settings, **ROWS[row]}
+            if "size" in ROWS[row]:
+                chosen["size"] = round(settings["size"] * ROWS[row]["size"] / 32) * 32
+            wingbar.train(dataset, run, Config(**chosen, seed=seed, workers=0))
 
 
 def judge_rows(dataset: Dataset, out: Path, rows: list[str], seeds: list[int]) -> None:
@@ -80,7 +86,7 @@ def read(out: Path, row: str, seed: int) -> dict[str, Any] | None:
 
 
 def accuracy_table(out: Path, rows: list[str], seeds: list[int]) -> str:
-    """Top-1 of every row, seed by seed, pooled over seeds with a 95 % interval; errors removed against plain."""
+    """Top-1 of every row, seed by seed, pooled over seeds with a 95 % interval; errors removed against both rivals."""
     lines = []
     for row in rows:
         judged = {seed: found for seed in seeds if (found := read(out, row, seed))}
@@ -88,40 +94,55 @@ def accuracy_table(out: Path, rows: list[str], seeds: list[int]) -> str:
             continue
         # Seeds are averaged picture by picture: the same picture under another seed is no new evidence.
         right = np.mean([found["correct"] for found in judged.values()], axis=0)
-        plain = [found["correct"] for seed in judged if (found := read(out, "plain", seed))]
-        removed = "-"
-        if row != "plain" and len(plain) == len(judged):
-            estimate = error_reduction(np.mean(plain, axis=0), right)
-            removed = percent_interval(*estimate) if estimate else "-"
         by_seed = " / ".join(percent(found["classification"]["top1"]) for found in judged.values())
-        lines.append([row, by_seed, percent_interval(*mean_interval(right)), removed])
-    return render(["row", "top-1 by seed", "mean (95 % interval)", "errors removed against plain"], lines)
+        against = [removed(out, rival, row, right, list(judged)) for rival in list(ROWS)[:2]]
+        lines.append([row, by_seed, percent_interval(*mean_interval(right)), *against])
+    rivals = [f"errors removed against {rival}" for rival in list(ROWS)[:2]]
+    return render(["row", "top-1 by seed", "mean (95 % interval)", *rivals], lines)
 
 
-def stream_table(out: Path, seeds: list[int]) -> str:
-    """Top-1 of each stream and combination of the full run."""
-    judged = [found for seed in seeds if (found := read(out, "opam", seed))]
-    if not judged:
-        return ""
-    names = judged[0]["combinations"]
-    rows = [[name, *(percent(found["combinations"][name]) for found in judged)] for name in names]
-    return render(["streams", *(f"seed {seed}" for seed in seeds[: len(judged)])], rows)
+def removed(out: Path, rival: str, row: str, right: np.ndarray, seeds: list[int]) -> str:
+    """The share of a rival's errors that a row does not make, with its interval."""
+    theirs = [found["correct"] for seed in seeds if (found := read(out, rival, seed))]
+    if row == rival or len(theirs) < len(seeds):
+        return "-"
+    estimate = error_reduction(np.mean(theirs, axis=0), right)
+    return percent_interval(*estimate) if estimate else "-"
+
+
+def stream_table(out: Path, row: str, seeds: list[int]) -> str:
+    """Top-1 of each stream and combination of a full run."""
+    judged = {seed: found for seed in seeds if (found := read(out, row, seed))}
+    names = next(iter(judged.values()))["combinations"] if judged else ()
+    rows = [[name, *(percent(found["combinations"][name]) for found in judged.values())] for name in names]
+    return render([f"streams of {row}", *(f"seed {seed}" for seed in judged)], rows)
 
 
 def box_table(out: Path, seeds: list[int]) -> str:
-    """Object boxes beside the centre box."""
+    """Object boxes of each method beside the centre box."""
     rows = []
-    for seed in seeds:
-        found = read(out, "opam", seed)
-        for name, key in (("our box", "ours"), ("centre box", "centre")) if found else ():
+    for method, seed in ((method, seed) for method in METHODS for seed in seeds):
+        found = read(out, method, seed)
+        for name, key in ((method, "ours"), ("centre box", "centre")) if found else ():
             row = found["localization"][key]
-            v2 = row["max_box_acc"]
             share = percent_interval(row["share"]["0.5"], *row["share_interval"])
             fixed = " / ".join(percent(v) for v in row["share"].values())
-            per_iou = " / ".join(percent(v) for v in v2["per_iou"].values())
-            of_map = f"{percent(v2['mean'])} ({per_iou})"
-            rows.append([name, str(seed), share, fixed, f"{row['mean_iou']:.3f}", of_map])
-    columns = ["box", "seed", "IoU >= 0.5", "IoU >= .3 / .5 / .7", "mean IoU", "MaxBoxAccV2 of the map (.3 / .5 / .7)"]
+            rows.append([name, str(seed), share, fixed, f"{row['mean_iou']:.3f}"])
+    return render(["box", "seed", "IoU >= 0.5", "IoU >= .3 / .5 / .7", "mean IoU"], rows)
+
+
+def part_table(out: Path, seeds: list[int]) -> str:
+    """What the parts of each method hold, how large they are, and what erasing them costs."""
+    rows = []
+    for method, seed in ((method, seed) for method in METHODS for seed in seeds):
+        found = read(out, method, seed)
+        evidence = found and found.get("evidence")
+        ratio = f"{evidence['part'][0]:.2f} / {evidence['random'][0]:.2f}" if evidence else "-"
+        for cluster in found["parts"]["clusters"] if found else ():
+            held = sorted(cluster["holds"].items(), key=lambda item: -(item[1] or 0))[:4]
+            holds = ", ".join(f"{name} {percent(share)}" for name, share in held)
+            rows.append([method, str(seed), str(cluster["cluster"]), f"{cluster['relative_area']:.2f}", holds, ratio])
+    columns = ["method", "seed", "part", "area", "holds", "margin's fall: part / random box"]
     return render(columns, rows)
 
 
@@ -145,10 +166,10 @@ def main() -> None:
     if not options.tables_only:
         train_rows(dataset, options.out, options.rows, options.seeds, settings)
     judge_rows(dataset, options.out, options.rows, options.seeds)
-    print(
-        accuracy_table(options.out, options.rows, options.seeds), stream_table(options.out, options.seeds), sep="\n\n"
-    )
-    print(f"\n{box_table(options.out, options.seeds)}")
+    print(accuracy_table(options.out, options.rows, options.seeds))
+    for method in METHODS:
+        print(f"\n{stream_table(options.out, method, options.seeds)}")
+    print(f"\n{box_table(options.out, options.seeds)}\n\n{part_table(options.out, options.seeds)}")
 
 
 if __name__ == "__main__":

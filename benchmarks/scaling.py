@@ -37,7 +37,7 @@ SIZE = 160
 
 def settings(size: int) -> Config:
     """Of a run at this size, with every patch passing the filter."""
-    return Config(weights="none", workers=0, size=size, filtering=FilterSettings(threshold=0.0))
+    return Config(method="opam", weights="none", workers=0, size=size, filtering=FilterSettings(threshold=0.0))
 
 
 class Steps:

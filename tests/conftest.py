@@ -64,7 +64,9 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
 
     folder = tmp_path_factory.mktemp("trained") / "run"
     few = FilterSettings(threshold=0.2, cap=5)
-    config = Config(net="res2net_nano", weights="none", size=48, epochs=1, follow_epochs=1, batch_size=8, workers=0)
+    config = Config(
+        method="opam", net="res2net_nano", weights="none", size=48, epochs=1, follow_epochs=1, batch_size=8, workers=0
+    )
     wingbar.train(birds, folder, config, quiet=True, filtering=few)
     return folder
 

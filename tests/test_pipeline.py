@@ -16,13 +16,15 @@ import wingbar
 from wingbar.config import Config
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
-from wingbar.evaluation.evaluate import evaluate, table
+from wingbar.evaluation.evaluate import evaluate
+from wingbar.evaluation.summary import table
 from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.filtering import FilterSettings
 from wingbar.opam.parts import PartSettings
 from wingbar.pipeline import OPAM_STEPS, threads_for
 
 SMALL = Config(
+    method="opam",
     net="res2net_nano",
     weights="none",
     size=48,

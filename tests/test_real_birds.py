@@ -12,7 +12,6 @@ from wingbar.data import load
 from wingbar.errors import WeightsError
 from wingbar.evaluation.evaluate import evaluate_pictures
 from wingbar.nets import create
-from wingbar.opam.filtering import FilterSettings
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def few(cub50: Path):
 
 @pytest.fixture(scope="module")
 def recognizer(few, weights_folder: Path, tmp_path_factory: pytest.TempPathFactory):
-    config = Config(size=96, epochs=1, follow_epochs=1, batch_size=16, workers=0, filtering=FilterSettings(cap=5))
+    config = Config(size=96, epochs=1, batch_size=16, workers=0)
     return wingbar.train(few, tmp_path_factory.mktemp("real") / "run", config, quiet=True)
 
 

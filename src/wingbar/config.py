@@ -29,7 +29,7 @@ LOCATING_FACTOR = 2.6
 class Config:
     """Settings of a run. Sections and lesser keys are set in a TOML file."""
 
-    method: Literal["field-marks", "opam", "plain"] = "opam"
+    method: Literal["field-marks", "opam", "plain"] = "field-marks"
     """Field marks: one net for the picture, the object and its marks; the paper's OPAM, with a net for each; or one net
     on whole pictures, the baseline."""
     net: str = "mobilenetv2_100"

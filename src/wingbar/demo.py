@@ -13,13 +13,15 @@ from wingbar.config import Config, LocalizationSettings, PartSettings
 from wingbar.data import load as load_data
 from wingbar.data.synthetic import write_dataset
 from wingbar.evaluation import error_reduction
-from wingbar.evaluation.evaluate import Evaluation, evaluate, table
+from wingbar.evaluation.evaluate import Evaluation, evaluate
+from wingbar.evaluation.summary import table
 from wingbar.evaluation.tables import percent, percent_interval, render
 from wingbar.pipeline import train
 from wingbar.recognizer import Recognizer
 
 DRAWN: dict[str, Any] = {"classes": 8, "train": 80, "test": 30, "size": (240, 180)}
 SETTINGS = Config(
+    method="opam",
     net="res2net_nano",
     weights="none",
     size=96,

@@ -85,12 +85,7 @@ def planned(config: Config, settings: dict[str, Any], redo_from: str | None) -> 
 def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Store, reporter: Reporter) -> None:
     world = store.world
     with locked(store.folder, world):
-        samples, pictures, skipped = steps.read_pictures(dataset, config, store, reporter)
-        for line in (*skipped_lines(dataset.skipped), *skipped_lines(skipped, len(skipped))):
-            reporter.say(line)
-        hardware = world.each(lambda: open_hardware(config, world))
-        plan = training_plan(config, len(samples), len(pictures.validation))
-        job = steps.Job(config, dataset.classes, samples, pictures, store, hardware, reporter, plan)
+        job = opened_job(dataset, config, store, reporter)
         announce(job, dataset, names)
         with threads_for(world.each(lambda: steps.try_sizes(job))):
             learned = METHODS[config.method](job, None)
@@ -98,6 +93,17 @@ def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Stor
                 job = dataclasses.replace(job, refit=True)
                 learned = METHODS[config.method](job, learned)
         world.first(lambda: steps.write_model(job, dataset, learned))
+
+
+def opened_job(dataset: Dataset, config: Config, store: Store, reporter: Reporter) -> steps.Job:
+    """What all steps of a run need. The first step, reading the pictures, is done."""
+    world = store.world
+    samples, pictures, skipped = steps.read_pictures(dataset, config, store, reporter)
+    for line in (*skipped_lines(dataset.skipped), *skipped_lines(skipped, len(skipped))):
+        reporter.say(line)
+    hardware = world.each(lambda: open_hardware(config, world))
+    plan = training_plan(config, len(samples), len(pictures.validation))
+    return steps.Job(config, dataset.classes, samples, pictures, store, hardware, reporter, plan)
 
 
 def step_names(config: Config) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from PIL import Image
 import wingbar
 from wingbar.data import load as load_data
 from wingbar.errors import DataError, RunError
-from wingbar.evaluation.evaluate import table
 from wingbar.evaluation.labelled import labels_by_name
+from wingbar.evaluation.summary import table
 from wingbar.model.card import TrainedOn
 from wingbar.model.export import export
 from wingbar.model.folder import read_model

@@ -33,7 +33,7 @@ CLASSES = sorted([
 """In the order that a table's classes have."""
 FILES = ['a" onerror="alert(1)', "<b>x</b>", "ordinary", "javascript:alert(1)"]
 SMALL = Config(
-    net="res2net_nano", weights="none", size=32, epochs=1, follow_epochs=1, batch_size=8, workers=0,
+    method="opam", net="res2net_nano", weights="none", size=32, epochs=1, follow_epochs=1, batch_size=8, workers=0,
     filtering=FilterSettings(threshold=0.1, cap=2),
 )  # fmt: skip
 

@@ -116,7 +116,7 @@ except SystemExit as ended:
     assert ended.code == 0
 """
 LITTLE = Config(
-    net="res2net_nano", weights="none", size=32, epochs=1, follow_epochs=1, workers=0,
+    method="opam", net="res2net_nano", weights="none", size=32, epochs=1, follow_epochs=1, workers=0,
     proposals=ProposalSettings(side=64, limit=30), filtering=FilterSettings(threshold=0.2, cap=3),
     localization=LocalizationSettings(locating_size=64),
 )  # fmt: skip

@@ -31,7 +31,7 @@ from wingbar.opam.filtering import FilterSettings
 from wingbar.opam.localization import LocalizationSettings
 
 SMALL = Config(
-    net="res2net_nano", weights="none", size=48, epochs=1, follow_epochs=1, batch_size=8, workers=0,
+    method="opam", net="res2net_nano", weights="none", size=48, epochs=1, follow_epochs=1, batch_size=8, workers=0,
     filtering=FilterSettings(threshold=0.2, cap=5),
     localization=LocalizationSettings(rules=("principal otsu",)),
     alignment=AlignmentSettings(heads="per-cluster"),

@@ -41,6 +41,7 @@ from wingbar.pipeline import OPAM_STEPS, train
 
 DRAWN: dict[str, Any] = {"classes": 3, "train": 8, "test": 2, "size": (96, 72)}
 SETTINGS = Config(
+    method="opam",
     net="res2net_nano",
     weights="none",
     size=48,

@@ -72,7 +72,8 @@ class Evaluate:
     """Show the traceback of an error."""
 
     def run(self) -> int:
-        from wingbar.evaluation.evaluate import evaluate, table
+        from wingbar.evaluation.evaluate import evaluate
+        from wingbar.evaluation.summary import table
 
         evaluation = evaluate(
             self.run_folder, self.data, images_root=self.images_root, out=self.out, batch_size=self.batch_size,

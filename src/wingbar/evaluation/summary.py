@@ -1,0 +1,86 @@
+"""An evaluation as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from wingbar.data.checks import named
+from wingbar.evaluation.evaluate import Evaluation
+from wingbar.evaluation.evidence import EvidenceReport
+from wingbar.evaluation.localization import LocalizationReport
+from wingbar.evaluation.tables import percent, percent_interval, render
+from wingbar.explain.erasing import FILLS
+
+
+def table(evaluation: Evaluation) -> str:
+    """The evaluation as text for people."""
+    c = evaluation.classification
+    five = f"top-5 {percent(c.top5)}, " if len(c.per_class) > 5 else ""
+    lines = [
+        f"{c.pictures} test pictures; top-1 {percent_interval(c.top1, *c.top1_interval)}, {five}"
+        f"macro recall {percent(c.macro_recall)}",
+        "",
+        render(["streams", "top-1"], [[name, percent(value)] for name, value in evaluation.combinations.items()]),
+    ]
+    if evaluation.localization:
+        lines += ["", _localization_table(evaluation.localization)]
+    if evaluation.parts:
+        rows = [
+            [str(cluster.cluster), str(cluster.boxes), keypoint or "-", percent(cluster.holds.get(keypoint or ""))]
+            for cluster in evaluation.parts.clusters
+            for keypoint in [cluster.best]
+        ]
+        lines += ["", render(["cluster", "parts", "holds most often", "share"], rows)]
+    if evaluation.evidence:
+        lines += ["", _evidence_table(evaluation.evidence)]
+    if c.confused:
+        rows = [[pair.first, pair.second, str(pair.count)] for pair in c.confused[:5]]
+        lines += ["", render(["taken for each other", "", "pictures"], rows)]
+    if evaluation.failures:
+        where = " (listed in evaluation.json)" if evaluation.folder else ""
+        lines += ["", f"{len(evaluation.failures)} pictures could not be read{where}"]
+    return "\n".join([*lines, *_remarks(evaluation)])
+
+
+def _remarks(evaluation: Evaluation) -> Iterator[str]:
+    """What one has to know of the pictures to read the figures rightly, a paragraph each."""
+    if evaluation.whole:
+        yield "\nThe data set has no test split: all its pictures were used. None must have been trained on."
+    if evaluation.absent:
+        yield f"\nNo picture shows {len(evaluation.absent)} of the model's classes: {named(evaluation.absent)}"
+    if evaluation.unknown:
+        yield (
+            f"\n{sum(evaluation.unknown.values())} pictures of classes that the model does not know were left out: "
+            f"{named(evaluation.unknown)}"
+        )
+    if evaluation.folder is None:
+        yield "\nNothing was kept: the run's folder cannot be written to. Give a folder with --out to keep it."
+
+
+def _evidence_table(report: EvidenceReport) -> str:
+    def row(name: str, falls: tuple[float, float, float], fills: Sequence[float]) -> list[str]:
+        value, low, high = falls
+        return [name, f"{value:.2f} ({low:.2f} to {high:.2f})", " / ".join(f"{fall:.2f}" for fall in fills)]
+
+    parts, random = zip(*(report.by_fill[fill] for fill in FILLS), strict=True)
+    rows = [
+        row("a part", report.part, parts),
+        row("a random box of its size on the object", report.random, random),
+        row("the object", report.object, ()),
+    ]
+    times = "" if report.ratio is None else f"A part counts {report.ratio.value:.1f} times as much as a random box. "
+    return (
+        render(["erased", "the margin falls by (logits)", " / ".join(FILLS)], rows)
+        + f"\n\n{times}{report.pictures} pictures, mean margin {report.margin:.2f}; with the object erased "
+        f"{percent_interval(*report.background)} are named rightly."
+    )
+
+
+def _localization_table(report: LocalizationReport) -> str:
+    rows = []
+    for name, row in (("our box", report.ours), ("centre box", report.centre)):
+        v2 = row.max_box_acc.mean if row.max_box_acc else None
+        share = percent_interval(row.share["0.5"], *row.share_interval)
+        over = " / ".join(percent(value) for value in row.share.values())
+        rows.append([name, share, over, f"{row.mean_iou:.3f}", percent(v2)])
+    return render(["object box", "IoU >= 0.5", "IoU >= .3 / .5 / .7", "mean IoU", "MaxBoxAccV2 of the map"], rows)
