@@ -54,7 +54,8 @@ def few_birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def passes(net: str, birds: Path, run: Path) -> list[Prediction]:
     """Train a run of ``net``, and see that its answers to two pictures are whole."""
     config = Config(
-        method="opam", net=net, weights="none", size=SIZE, epochs=1, follow_epochs=1, batch_size=4, workers=0, validation=0.34,
+        method="opam", net=net, weights="none", size=SIZE, epochs=1, follow_epochs=1, batch_size=4, workers=0,
+        validation=0.34,
         filtering=FilterSettings(threshold=0.0, cap=2),
         localization=LocalizationSettings(rules=("principal otsu",), locating_size=SIZE),
     )  # fmt: skip
