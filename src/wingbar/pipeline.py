@@ -23,7 +23,7 @@ from wingbar.recognizer import Recognizer, load_together
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import Store
 
-PLAIN_STEPS = ("data", "filternet")
+PLAIN_STEPS = ("data", "filternet", "calibration")
 OPAM_STEPS = (
     "data", "proposals", "filternet", "filtering", "classnet", "saliency", "principal", "localization",
     "box-regression", "objectnet", "parts", "alignment", "partnet", "fusion",
@@ -116,8 +116,9 @@ def step_names(config: Config) -> tuple[str, ...]:
 
 
 def plain(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
-    """One net on whole pictures: the baseline, and OPAM's FilterNet. It chooses nothing that a refit could keep."""
-    return steps.Learned(steps.learn(job, "filternet", steps.whole_pictures(job), {"picture": 1.0}, "picture", []))
+    """One net on whole pictures: the baseline, and OPAM's FilterNet; ``chosen`` as in `opam`."""
+    net = steps.learn(job, "filternet", steps.whole_pictures(job), {"picture": 1.0}, "picture", [])
+    return steps.Learned(net, plain=chosen.plain if chosen else steps.calibration(job, net))
 
 
 def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:

@@ -27,7 +27,8 @@ from wingbar.model.onnx_runtime import OnnxRuntime
 from wingbar.model.runtime import PictureOutput, Runtime
 from wingbar.opam.alignment import Alignment, align_parts, logits_by_cluster
 from wingbar.opam.box_regression import box_from_corners
-from wingbar.opam.fusion import fuse, softmax
+from wingbar.opam.calibration import LEAST, calibrated, softmax
+from wingbar.opam.fusion import fuse
 from wingbar.opam.localization import box_from_map, vote_box
 from wingbar.opam.parts import choose_parts
 from wingbar.opam.pooling import pool
@@ -38,8 +39,6 @@ from wingbar.prediction import Part, Prediction
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Views = Literal["all", "picture"]
 """What a prediction shows the nets: the whole picture, its object and parts; or the whole picture alone."""
-LEAST = 1e-12
-"""Stands for a probability whose logarithm would be none."""
 NO_BOXES = np.zeros((0, 4), np.int32)
 
 
@@ -60,16 +59,17 @@ class Recognizer:
         return dict(self.card.fusion_weights)
 
     def fuse(self, streams: Mapping[str, Float[ndarray, "*n classes"]]) -> Float[ndarray, "*n classes"]:
-        """Probabilities of some streams together, by the model's weights of them.
+        """Probabilities of some streams together, by the model's weights of them and its calibration.
 
         Weights that are all zero count alike.
         """
         weights = np.array([self.card.fusion_weights[name] for name in streams], dtype=float)
         weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(weights), 1 / len(weights))
         scores = np.stack(list(streams.values()))
-        if not self.card.has_marks:
-            return fuse(scores, weights)
-        return pool(np.log(np.maximum(scores, LEAST)), weights.tolist())
+        together = (
+            pool(np.log(np.maximum(scores, LEAST)), weights.tolist()) if self.card.has_marks else fuse(scores, weights)
+        )
+        return calibrated(together, self.card.calibration)
 
     def try_out(self) -> None:
         """Ask the nets about a grey square. Raises ValueError where their answers do not fit the card."""
@@ -259,11 +259,13 @@ class Recognizer:
         temperature = self.card.temperatures.get("picture", 1.0)
         evidence, logits = (evidence / temperature).astype(np.float32), logits / temperature
         _finite(evidence, logits)
-        maps, scores = saliency_maps(evidence, logits), softmax(logits)
+        maps, alone = saliency_maps(evidence, logits), softmax(logits)
+        # The calibration is that of all streams together.
+        scores = self.fuse({"picture": alone}) if list(self.fusion_weights) == ["picture"] else alone
         return [
             Prediction(
                 one.path, picture.size, self._ranked(scores[i]), boxes[i], (),
-                {"picture": self._named(scores[i])}, maps[i], evidence[i],
+                {"picture": self._named(alone[i])}, maps[i], evidence[i],
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from wingbar.opam.fusion import best_weights, cross_validate, fuse, simplex_grid, softmax
+from wingbar.opam.calibration import softmax
+from wingbar.opam.fusion import best_weights, cross_validate, fuse, simplex_grid
 
 
 def noisy_scores(labels: np.ndarray, classes: int, strength: float, rng: np.random.Generator) -> np.ndarray:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from wingbar.opam.fusion import cross_validate
-from wingbar.opam.pooling import fit_pooling, fit_temperature, log_scores, pool
+from wingbar.opam.pooling import fit_pooling, log_scores, pool
 
 
 def logits_of(labels: np.ndarray, strength: float, rng: np.random.Generator, classes: int = 10) -> np.ndarray:
@@ -20,15 +19,6 @@ def logits_of(labels: np.ndarray, strength: float, rng: np.random.Generator, cla
 def test_one_stream_alone_is_its_softmax_at_its_temperature() -> None:
     logits = np.random.default_rng(0).normal(size=(1, 6, 4))
     np.testing.assert_allclose(pool(log_scores(logits, [2.0]), [1.0]), softmax(logits[0] / 2, -1), rtol=1e-5)
-
-
-def test_the_temperature_is_the_likeliest_of_a_grid() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 10, 500)
-    logits = 5 * logits_of(labels, 2.0, rng)
-    grid = np.geomspace(0.1, 20, 400)
-    losses = [-log_softmax(logits / t, -1)[np.arange(500), labels].mean() for t in grid]
-    assert fit_temperature(logits, labels) == pytest.approx(grid[int(np.argmin(losses))], rel=0.02)
 
 
 def test_noise_does_not_move_the_weights_as_it_moves_those_chosen_by_counting() -> None:

@@ -7,7 +7,7 @@ The intervals do not cover the variation between trainings with other seeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +58,14 @@ def error_reduction(
     counts = np.array([(baseline[i].sum(), ours[i].sum()) for i in _draws(len(ours), seed, resamples)])
     counts = counts[counts[:, 0] > 0]
     return _estimate(1 - ours.sum() / baseline.sum(), 1 - counts[:, 1] / counts[:, 0])
+
+
+def interval_of(
+    figure: Callable[[Int[ndarray, "n"]], float], count: int, seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate:
+    """A figure of pictures that are given by their indices, with its interval. Raises ValueError without pictures."""
+    everyone = _some(np.arange(count))
+    return _estimate(figure(everyone), np.array([figure(chosen) for chosen in _draws(count, seed, resamples)]))
 
 
 def ratio_interval(

@@ -20,6 +20,7 @@ from wingbar.boxes import clip
 from wingbar.data.layouts.annotations import with_boxes
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
+from wingbar.evaluation.calibration import CalibrationReport, calibration_report
 from wingbar.evaluation.classification import ClassificationReport, classify, correct, stream_combinations
 from wingbar.evaluation.evidence import EvidenceReport, evidence_report
 from wingbar.evaluation.labelled import Labelled, labelled_pictures, labels_by_name
@@ -52,6 +53,8 @@ class Evaluation:
     """All figures of a run on one test split. Shares are in [0, 1]."""
 
     classification: ClassificationReport
+    calibration: CalibrationReport
+    """Whether the scores mean what they say."""
     combinations: dict[str, float]
     """Top-1 of each stream alone and each combination."""
     localization: LocalizationReport | None
@@ -81,6 +84,7 @@ class Evaluation:
         """Plain values for a JSON file."""
         return {
             "classification": self.classification.to_dict(),
+            "calibration": self.calibration.to_dict(),
             "combinations": self.combinations,
             "localization": self.localization.to_dict() if self.localization else None,
             "parts": self.parts.to_dict() if self.parts else None,
@@ -231,6 +235,7 @@ def _figures(
     failed = {key for key, _ in failures}
     return Evaluation(
         classify(fused, labels, recognizer.classes, seed=seed),
+        calibration_report(fused, labels, seed),
         stream_combinations(streams, recognizer.fuse, labels),
         _localization(evaluated, dataset, boxes, seed),
         _parts(evaluated, seed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from wingbar.data.checks import named
+from wingbar.evaluation.calibration import CalibrationReport
 from wingbar.evaluation.evaluate import Evaluation
 from wingbar.evaluation.evidence import EvidenceReport
 from wingbar.evaluation.localization import LocalizationReport
@@ -19,6 +20,7 @@ def table(evaluation: Evaluation) -> str:
     lines = [
         f"{c.pictures} test pictures; top-1 {percent_interval(c.top1, *c.top1_interval)}, {five}"
         f"macro recall {percent(c.macro_recall)}",
+        _scores_line(evaluation.calibration),
         "",
         render(["streams", "top-1"], [[name, percent(value)] for name, value in evaluation.combinations.items()]),
     ]
@@ -40,6 +42,14 @@ def table(evaluation: Evaluation) -> str:
         where = " (listed in evaluation.json)" if evaluation.folder else ""
         lines += ["", f"{len(evaluation.failures)} pictures could not be read{where}"]
     return "\n".join([*lines, *_remarks(evaluation)])
+
+
+def _scores_line(report: CalibrationReport) -> str:
+    surest = percent(report.coverage["0.9"])
+    return (
+        f"mean score {report.mean_score:.2f}; scores are off by {percent_interval(*report.ece)} (ECE); "
+        f"NLL {report.nll:.3f}, Brier {report.brier:.3f}; of the surest nine in ten {surest} are right"
+    )
 
 
 def _remarks(evaluation: Evaluation) -> Iterator[str]:

@@ -17,9 +17,11 @@ from wingbar.opam.parts import PartSettings
 from wingbar.opam.proposals import ProposalSettings
 
 FILE = "recognizer.json"
-FORMAT = 3
+FORMAT = 4
 """Raised when a card says something else, so that an older model is refused with a sentence."""
 STREAMS = ("picture", "object", "parts")
+KINDS = {"method": (str,), "net": (str,), "eval_size": (int,), "margin": (int, float), "calibration": (int, float)}
+"""Of what JSON has for each."""
 VIEWS = "views"
 """The one net of a model of field marks, which is shown every kind of view."""
 
@@ -80,6 +82,8 @@ class Card:
     """Of each stream of a model of field marks, whose logits it divides."""
     middle_layer: str | None = None
     """Layer that gives the map halfway, of a model of field marks; None where the net has none."""
+    calibration: float = 1.0
+    """Temperature of the scores of all streams together."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """All settings that it was learnt with (`config.describing`)."""
     onnx: Mapping[str, str] = field(default_factory=dict)
@@ -94,8 +98,8 @@ class Card:
             raise ValueError("fusion_weights")
         if self.has_marks and (set(self.temperatures) != streams or not 0 < len(self.mark_sides) <= MOST_MARKS):
             raise ValueError("temperatures or mark_sides")
-        if not all(0.001 <= value <= 1000 for value in self.temperatures.values()):
-            raise ValueError("temperatures")
+        if not all(0.001 <= value <= 1000 for value in (*self.temperatures.values(), self.calibration)):
+            raise ValueError("temperatures or calibration")
         if not all(0.01 <= side <= 1 for side in self.mark_sides):
             raise ValueError("mark_sides")
         if not all(0 <= weight <= 1.001 for weight in self.fusion_weights.values()):
@@ -149,7 +153,7 @@ class Card:
         """The reverse of `to_dict`. Raises KeyError, TypeError, ValueError or ConfigError for what is not a card."""
         if value["format"] != FORMAT:
             raise ValueError(f"format {value['format']!r} (another version of wingbar wrote it)")
-        for name, kinds in {"method": (str,), "net": (str,), "eval_size": (int,), "margin": (int, float)}.items():
+        for name, kinds in KINDS.items():
             if type(value[name]) not in kinds:
                 raise TypeError(name)
         if not isinstance(value["classes"], list) or not all(isinstance(name, str) for name in value["classes"]):
@@ -177,6 +181,7 @@ class Card:
             mark_sides=tuple(value["mark_sides"]),
             temperatures=_mapping(value, "temperatures", int, float),
             middle_layer=value["middle_layer"],
+            calibration=float(value["calibration"]),
             settings=_mapping(value, "settings"),
             onnx=_mapping(value, "onnx", str),
         )

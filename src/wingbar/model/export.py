@@ -39,7 +39,7 @@ from wingbar.model.folder import misstated, read_model
 from wingbar.model.runtime import PictureOutput, ViewOutput
 from wingbar.model.torch_runtime import boxes_of, nets_of, view_net
 from wingbar.nets.outputs import CropNet, PictureNet
-from wingbar.opam.fusion import softmax
+from wingbar.opam.calibration import softmax
 
 LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
 OPSET = 18

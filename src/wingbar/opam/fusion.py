@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 GRID_STEPS = 20
@@ -26,12 +26,6 @@ class FusionFit:
     weights: tuple[float, ...]
     held_out_accuracy: float
     """Top-1 of the fused scores on each fold, with weights from the other folds."""
-
-
-def softmax(logits: Float[ndarray, "*n classes"]) -> Float32[ndarray, "*n classes"]:
-    """Probabilities of logits."""
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return (powers / powers.sum(-1, keepdims=True)).astype(np.float32)
 
 
 def fuse(

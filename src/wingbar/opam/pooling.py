@@ -19,7 +19,7 @@ from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 from scipy.special import log_softmax
 
-from wingbar.opam.fusion import softmax
+from wingbar.opam.calibration import fit_temperature, mean_loss, softmax
 
 PRIOR = 1000
 """Pictures that have to speak for other weights as loudly as equal weights do."""
@@ -62,26 +62,12 @@ def fit_pooling(
     return Pooling(tuple(map(float, weights)), tuple(temperatures))
 
 
-def fit_temperature(logits: Float[ndarray, "n classes"], labels: Int[ndarray, "n"]) -> float:
-    """The temperature in [0.05, 20] with the least mean negative log likelihood."""
-    from scipy.optimize import minimize_scalar
-
-    def loss(log_temperature: float) -> float:
-        return _loss(logits / np.exp(log_temperature), labels)
-
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
-
-
 def _likeliest(scores: ndarray, labels: Int[ndarray, "n"]) -> Float[ndarray, "streams"]:
     """Weights on the simplex with the least loss of the pooled answer, by a softmax of free numbers."""
     from scipy.optimize import minimize
 
     def loss(free: ndarray) -> float:
-        return _loss(np.tensordot(np.exp(log_softmax(free)), scores, axes=1), labels)
+        return mean_loss(np.tensordot(np.exp(log_softmax(free)), scores, axes=1), labels)
 
     start, bounds = np.zeros(len(scores)), [(-5, 5)] * len(scores)
     return np.exp(log_softmax(minimize(loss, start, method="L-BFGS-B", bounds=bounds).x))
-
-
-def _loss(logits: ndarray, labels: Int[ndarray, "n"]) -> float:
-    return float(-log_softmax(logits, axis=-1)[np.arange(len(labels)), labels].mean())

@@ -6,6 +6,7 @@ result as a record.
 
 from wingbar.steps.alignment import alignment
 from wingbar.steps.box_regression import object_boxes
+from wingbar.steps.calibration import calibration
 from wingbar.steps.corners import object_corners
 from wingbar.steps.data import held_out, read_pictures
 from wingbar.steps.discriminant import first_boxes
@@ -25,8 +26,8 @@ from wingbar.steps.saliency import saliency
 from wingbar.steps.views import mark_views, object_views, part_views, patch_views, whole_pictures
 
 __all__ = [
-    "Attention", "FieldMarks", "Job", "Learned", "alignment", "field_marks", "filter_folds", "filter_patches",
-    "first_boxes", "fusion", "held_out", "learn", "map_boxes", "mark_views", "object_boxes", "object_corners",
-    "object_views", "part_views", "parts", "patch_views", "pooling", "principal_maps", "proposals", "read_out",
-    "read_pictures", "saliency", "try_sizes", "whole_pictures", "write_model",
+    "Attention", "FieldMarks", "Job", "Learned", "alignment", "calibration", "field_marks", "filter_folds",
+    "filter_patches", "first_boxes", "fusion", "held_out", "learn", "map_boxes", "mark_views", "object_boxes",
+    "object_corners", "object_views", "part_views", "parts", "patch_views", "pooling", "principal_maps", "proposals",
+    "read_out", "read_pictures", "saliency", "try_sizes", "whole_pictures", "write_model",
 ]  # fmt: skip

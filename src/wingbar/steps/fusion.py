@@ -11,7 +11,8 @@ from numpy import ndarray
 
 from wingbar.learning.loop import predict_logits
 from wingbar.model.card import STREAMS
-from wingbar.opam.fusion import cross_validate, softmax
+from wingbar.opam.calibration import fit_calibration, softmax
+from wingbar.opam.fusion import best_weights, cross_validate, fuse
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet, net_of
 from wingbar.steps.saliency import Saliency
@@ -27,6 +28,8 @@ class FusionWeights(StepResult):
     """Of picture, object and parts; they add up to one."""
     held_out_accuracy: float
     """Top-1 of the fused scores on folds that did not choose the weights."""
+    calibration: float
+    """Temperature of the fused scores."""
     scores: Float[ndarray, "streams validation classes"]
     """Probabilities of the validation pictures by each stream."""
     labels: Int[ndarray, "validation"]
@@ -46,6 +49,10 @@ def fusion(
                 _mean_scores(job, partnet, kinds["part"]),
             ]
         )
+
+        def fused(fitted: Int[ndarray, "f"], held: Int[ndarray, "h"]) -> ndarray:
+            return fuse(scores[:, held], best_weights(scores[:, fitted], labels[fitted]))
+
         fit = cross_validate(scores, labels, seed=job.config.seed)
         alone = (scores.argmax(2) == labels).mean(1)
         listed = [
@@ -54,8 +61,9 @@ def fusion(
         ]
         job.reporter.say(f"  weights: {', '.join(listed)}; together {fit.held_out_accuracy:.3f} on held-out folds")
         return FusionWeights(
-            weights=list(fit.weights), held_out_accuracy=fit.held_out_accuracy, scores=scores, labels=labels
-        )
+            weights=list(fit.weights), held_out_accuracy=fit.held_out_accuracy,
+            calibration=fit_calibration(fused, labels, job.config.seed), scores=scores, labels=labels,
+        )  # fmt: skip
 
     settings = [job.config.seed, job.config.prediction_size()]
     return job.step("fusion", FusionWeights, settings, [classnet_output, objectnet, partnet], compute)

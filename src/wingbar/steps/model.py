@@ -15,6 +15,7 @@ from wingbar.model.save import checksums, save_model, serialized
 from wingbar.opam.localization import Rule
 from wingbar.steps.alignment import AlignedParts
 from wingbar.steps.box_regression import ObjectBoxes
+from wingbar.steps.calibration import Calibration
 from wingbar.steps.fusion import FusionWeights
 from wingbar.steps.job import Job
 from wingbar.steps.localization import MapBoxes
@@ -55,6 +56,17 @@ class Learned:
     """Of a run of OPAM."""
     field_marks: FieldMarks | None = None
     """Of a run of field marks."""
+    plain: Calibration | None = None
+    """Of a plain run."""
+
+    @property
+    def calibration(self) -> float:
+        """Temperature of the scores of all streams together."""
+        if self.attention is not None:
+            return self.attention.fusion.calibration
+        if self.field_marks is not None:
+            return self.field_marks.pooling.calibration
+        return self.plain.temperature if self.plain else 1.0
 
     def arrays(self) -> dict[str, dict[str, ndarray]]:
         """The arrays of each file of the model, by the file's name."""
@@ -102,6 +114,7 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
         mark_sides=tuple(marks.marks.sides) if marks else (),
         temperatures=dict(zip(STREAMS, marks.pooling.temperatures, strict=True)) if marks else {},
         middle_layer=marks.readout.layer if marks else None,
+        calibration=learned.calibration,
         settings=describing(config),
     )
     save_model(run / "model", card, contents)

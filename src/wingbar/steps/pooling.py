@@ -14,6 +14,7 @@ from wingbar.model.card import STREAMS, VIEWS
 from wingbar.model.field_marks import read_field_marks
 from wingbar.model.torch_runtime import TorchRuntime
 from wingbar.nets.inference import for_inference
+from wingbar.opam.calibration import fit_calibration
 from wingbar.opam.pooling import fit_pooling, log_scores, pool
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
@@ -30,6 +31,8 @@ class PoolingWeights(StepResult):
     weights: list[float]
     """Of picture, object and parts; they add up to one."""
     temperatures: list[float]
+    calibration: float
+    """Temperature of the pooled scores."""
     logits: Float[ndarray, "streams validation classes"]
     """Of the validation pictures."""
     labels: Int[ndarray, "validation"]
@@ -50,17 +53,25 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
 
         readings = job.world.collect(lambda: job.reporter.watched(map(read, share), len(share)))
         logits = np.stack([np.concatenate([reading[name] for reading in readings]) for name in STREAMS])
-        fit = job.world.first(lambda: fit_pooling(logits, labels, [1, 1, len(marks.sides)]))
+        views = [1, 1, len(marks.sides)]
+
+        def pooled(fitted: Int[ndarray, "f"], held: Int[ndarray, "h"]) -> ndarray:
+            fit = fit_pooling(logits[:, fitted], labels[fitted], views)
+            return pool(log_scores(logits[:, held], fit.temperatures), fit.weights)
+
+        fit = job.world.first(lambda: fit_pooling(logits, labels, views))
+        calibration = job.world.first(lambda: fit_calibration(pooled, labels, job.config.seed))
         alone = (logits.argmax(2) == labels).mean(1)
         listed = [
             f"{name} {weight:.2f} (alone {accuracy:.3f})"
             for name, weight, accuracy in zip(STREAMS, fit.weights, alone, strict=True)
         ]
-        pooled = pool(log_scores(logits, fit.temperatures), fit.weights)
-        together = (pooled.argmax(1) == labels).mean()
+        together = (pool(log_scores(logits, fit.temperatures), fit.weights).argmax(1) == labels).mean()
         job.reporter.say(f"  weights: {', '.join(listed)}; together {together:.3f}")
         return PoolingWeights(
-            weights=list(fit.weights), temperatures=list(fit.temperatures), logits=logits, labels=labels
-        )
+            weights=list(fit.weights), temperatures=list(fit.temperatures), calibration=calibration,
+            logits=logits, labels=labels,
+        )  # fmt: skip
 
-    return job.step("pooling", PoolingWeights, [job.config.prediction_size()], [trained, readout, marks], compute)
+    settings = [job.config.prediction_size(), job.config.seed]
+    return job.step("pooling", PoolingWeights, settings, [trained, readout, marks], compute)

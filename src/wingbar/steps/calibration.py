@@ -1,0 +1,44 @@
+"""The step of calibration of a plain net, which has no streams to put together: see `opam.calibration`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from wingbar.learning.views import fixed_loader
+from wingbar.model.torch_runtime import TorchRuntime, stream_modules
+from wingbar.opam.calibration import fit_calibration, softmax
+from wingbar.steps.job import Job
+from wingbar.steps.nets import TrainedNet, net_of
+from wingbar.steps.passes import AT_ONCE
+from wingbar.steps.store import StepResult
+from wingbar.steps.views import views_of, whole_pictures
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Calibration(StepResult):
+    """The temperature of a net's scores, and the scores that it was fitted on."""
+
+    temperature: float
+    scores: Float[ndarray, "validation classes"]
+    """Probabilities of the validation pictures, as a prediction gives them."""
+    labels: Int[ndarray, "validation"]
+
+
+def calibration(job: Job, trained: TrainedNet) -> Calibration:
+    """The temperature of the scores of the one net, from the validation pictures."""
+    side = job.config.prediction_size()
+
+    def compute() -> Calibration:
+        runtime = TorchRuntime(stream_modules({"picture": net_of(job, trained)}), job.hardware.device)
+        views, labels = views_of(job, whole_pictures(job)["picture"], job.validation), job.labels[job.validation]
+        loader = fixed_loader(views, side, AT_ONCE, job.hardware.workers, job.world)
+        batches = job.world.collect(lambda: (runtime.picture(pixels.numpy()).logits for pixels, _, _ in loader))
+        scores = softmax(np.concatenate([np.zeros((0, len(job.classes)), np.float32), *batches]))
+        temperature = job.world.first(lambda: fit_calibration(lambda _, held: scores[held], labels, job.config.seed))
+        return Calibration(temperature=temperature, scores=scores, labels=labels)
+
+    return job.step("calibration", Calibration, [side, job.config.seed], [trained], compute)
