@@ -128,6 +128,10 @@ def test_evaluation_prints_its_tables(run, capsys) -> None:
         (["guide", "nowhere"], "no model here"),
         (["train", ".", "--out", "x", "--config", "none.toml"], "no such configuration file"),
         (["tran", ".", "--out", "x"], "no command 'tran'. Did you mean 'train'?"),
+        (["train", "", "--out", "x"], "an argument is empty (after train)"),
+        (["train", "x", "--out="], "an argument is empty (--out)"),
+        (["train", "x", "--out", "y", "--config", ""], "an argument is empty (after --config)"),
+        (["predict", "run", "a.jpg", ""], "an argument is empty (after a.jpg)"),
     ],
 )
 def test_mistakes_end_with_two_and_no_traceback(arguments, message, tmp_path, monkeypatch, capsys) -> None:

@@ -195,3 +195,10 @@ def test_accents_may_be_written_either_way(tmp_path: Path) -> None:
 def test_classes_that_look_alike_are_told(tmp_path: Path) -> None:
     dataset = load(fill(tmp_path, {"crane": 2, "crane ": 2, "heron": 2}))
     assert len(dataset.classes) == 3 and "CLASSES LOOK ALIKE: 'crane' and 'crane '" in dataset.describe()
+
+
+def test_an_empty_path_is_not_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(fill(tmp_path, {"owl": 2, "wren": 2}))
+    with pytest.raises(DataError, match="the path of the data set is empty"):
+        load("")
+    assert load(".").classes == ("owl", "wren")

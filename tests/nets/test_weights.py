@@ -272,3 +272,19 @@ def test_a_user_without_a_home_has_no_cache_folder(monkeypatch: pytest.MonkeyPat
         weights._from_registry("mobilenetv2_100")
     monkeypatch.setenv("WINGBAR_WEIGHTS", str(tmp_path))
     assert weights.folders() == [tmp_path]
+
+
+def test_a_user_without_a_home_gets_no_folder_called_by_a_tilde(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As huggingface_hub and torch would make it below the working folder: ``~/.cache``, taken literally."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights.hub.constants, "HF_HUB_CACHE", "~/.cache/huggingface/hub")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "~/.cache/torch/hub")
+    assert weights.ready("mobilenetv2_100") is None
+    for hub_id in ("timm/mobilenetv2_100.ra_in1k", None):
+        with pytest.raises(FileNotFoundError, match="set XDG_CACHE_HOME to a folder"):
+            weights._fetched("mobilenetv2_100", hub_id)
+    with pytest.raises(WeightsError, match=r"no home folder .* put the file mobilenetv2_100.safetensors into"):
+        weights._from_registry("mobilenetv2_100")
+    assert not any(tmp_path.iterdir())
