@@ -202,3 +202,19 @@ def test_an_empty_path_is_not_the_working_folder(tmp_path: Path, monkeypatch: py
     with pytest.raises(DataError, match="the path of the data set is empty"):
         load("")
     assert load(".").classes == ("owl", "wren")
+
+
+def test_names_that_python_reads_in_another_encoding_are_no_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a script under the locale de_DE.ISO-8859-1; the command line starts itself anew in UTF-8 mode."""
+    fill(tmp_path / "latin", {"owl": 2, "wren": 2})
+    fill(tmp_path / "any", {"owl": 2, NFC: 2})
+    (tmp_path / "any" / "table.csv").write_text(f"path,label\nowl/0.jpg,owl\n{NFC}/0.jpg,{NFC}\n", encoding="utf-8")
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "iso8859-1")
+    assert load(tmp_path / "latin").classes == ("owl", "wren")
+    for place in (tmp_path / "any", tmp_path / "any" / "table.csv"):
+        with pytest.raises(DataError, match=r"Start it in UTF-8 mode: python -X utf8, .* PYTHONUTF8=1\.$"):
+            load(place)
+    with pytest.raises(DataError, match="for iso8859-1, and Wingbar's are UTF-8"):
+        list(listed(tmp_path / "any"))
