@@ -132,6 +132,9 @@ def test_evaluation_prints_its_tables(run, capsys) -> None:
         (["train", "x", "--out="], "an argument is empty (--out)"),
         (["train", "x", "--out", "y", "--config", ""], "an argument is empty (after --config)"),
         (["predict", "run", "a.jpg", ""], "an argument is empty (after a.jpg)"),
+        (["train", "x", "--out=~/run"], "left the '~' in '--out=~/run' as it is. Write it after a blank: --out ~/run"),
+        (["evaluate", "~/run"], "left the '~' in '~/run' as it is. Write it without quotes"),
+        (["train", "x", "--out", "run\r"], "ends with a carriage return: the script"),
     ],
 )
 def test_mistakes_end_with_two_and_no_traceback(arguments, message, tmp_path, monkeypatch, capsys) -> None:

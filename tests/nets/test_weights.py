@@ -257,6 +257,15 @@ def test_a_file_in_place_of_the_folder_is_told_as_a_file(monkeypatch: pytest.Mon
     assert f"Set it to {tmp_path}, " in str(raised.value)
 
 
+def test_the_named_folder_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in files that set variables without a shell: a container's, a service's."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "res2net_nano.safetensors").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WINGBAR_WEIGHTS", "~/weights")
+    assert weights.find("res2net_nano") == tmp_path / "weights" / "res2net_nano.safetensors"
+
+
 def test_a_user_without_a_home_has_no_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")

@@ -18,12 +18,12 @@ import tyro
 import wingbar
 from wingbar._system.distributed import first_rank_here, number_of_ranks, this_rank
 from wingbar._system.memory import keep_freed_memory
-from wingbar._system.text import printable
 from wingbar.cli.backbones import Backbones
 from wingbar.cli.datasets import Data
 from wingbar.cli.learning import Demo, Evaluate, Train
 from wingbar.cli.many import PredictMany
 from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
+from wingbar.cli.slips import refuse_slips
 from wingbar.cli.stops import starved, stopped
 from wingbar.cli.terminal import in_utf8_mode, show_all_letters
 from wingbar.errors import ConfigError, WingbarError, suggestion
@@ -138,7 +138,7 @@ def parse(arguments: list[str]) -> Any:
 
     Raises ConfigError.
     """
-    refuse_empty(arguments)
+    refuse_slips(arguments)
     train = Train
     if arguments[:1] == ["train"]:
         from wingbar.cli.settings import train_command  # imports torch
@@ -154,18 +154,6 @@ def parse(arguments: list[str]) -> Any:
     if isinstance(command, Train):
         _ = command.settings  # raises now what it would raise once the command runs
     return command
-
-
-def refuse_empty(arguments: list[str]) -> None:
-    """Raises ConfigError where an argument is empty: as a path it would be the folder that the command was given in."""
-    for before, argument in zip(["wingbar", *arguments], arguments, strict=False):
-        option, equals, value = argument.partition("=")
-        if not argument or (option.startswith("--") and equals and not value):
-            place = option or f"after {printable(before)}"
-            raise ConfigError(
-                f"an argument is empty ({place}), as a shell's variable is that was not set. "
-                "Fill it in; for the folder that you are in, give '.'."
-            )
 
 
 def config_path(arguments: list[str]) -> Path | None:

@@ -71,7 +71,7 @@ def why_hidden(name: str) -> str | None:
 
 
 def require_utf8(name: str) -> None:
-    """Raises DataError for a name that this Python reads in another encoding than UTF-8: it would be another class's."""
+    """Raises DataError for a name that this Python does not read as UTF-8: it would be another class's."""
     encoding = sys.getfilesystemencoding()
     if not name.isascii() and encoding.lower() != "utf-8":
         raise DataError(

@@ -76,7 +76,7 @@ def folders() -> list[Path]:
 
     Raises WeightsError when ``WINGBAR_WEIGHTS`` names a file.
     """
-    named = os.environ.get("WINGBAR_WEIGHTS")
+    named = os.path.expanduser(os.environ.get("WINGBAR_WEIGHTS", ""))  # noqa: PTH111 # pathlib would raise
     if named and Path(named).is_file():
         raise WeightsError(
             f"WINGBAR_WEIGHTS names a file ({named}), and has to name the folder with the weight files. "
