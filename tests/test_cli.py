@@ -134,6 +134,8 @@ def test_evaluation_prints_its_tables(run, capsys) -> None:
         (["predict", "run", "a.jpg", ""], "an argument is empty (after a.jpg)"),
         (["train", "x", "--out=~/run"], "left the '~' in '--out=~/run' as it is. Write it after a blank: --out ~/run"),
         (["evaluate", "~/run"], "left the '~' in '~/run' as it is. Write it without quotes"),
+        (["train", r"C:\Users\me\photos", "--out", "x"], "In WSL it is '/mnt/c/Users/me/photos'"),
+        (["train", "x", "--out=D:/runs"], "In WSL it is '/mnt/d/runs'"),
         (["train", "x", "--out", "run\r"], "ends with a carriage return: the script"),
     ],
 )

@@ -47,13 +47,15 @@ def test_every_door_reads_the_same_files(tmp_path: Path, door: str) -> None:
     root = fill(tmp_path / "set", {"crane": 2, "heron": 2})
     fill(
         root,
-        {".trash": 1, "__MACOSX": 1, "crane/@eaDir/0.jpg": 1, "$RECYCLE.BIN": 1, "lost+found": 1, "out/pictures": 2},
+        {".trash": 1, "__MACOSX": 1, "crane/@eaDir/0.jpg": 1, "$RECYCLE.BIN": 1, "lost+found": 1, "out/pictures": 2}
+        | {"Network Trash Folder": 1, "~snapshot/crane": 2},
     )
     (root / "out" / OUTPUT_MARK).touch()
     fill(root, {"model": 1})
     (root / "model" / "recognizer.json").touch()
     (root / "crane" / "._0.jpg").write_bytes(b"\0\5\26\7Mac OS X")
-    (root / "crane" / "Thumbs.db").touch()
+    for name in ("Thumbs.db", "Icon\r"):
+        (root / "crane" / name).touch()
     fill(tmp_path / "card", {".": 2})
     (root / "ibis").symlink_to(tmp_path / "card", target_is_directory=True)
     (root / "again").symlink_to(tmp_path / "card", target_is_directory=True)

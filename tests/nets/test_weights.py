@@ -177,7 +177,7 @@ def test_without_network_the_error_says_which_file_to_put_where(
         create("resnet10t", 3, "imagenet")
     folder = tmp_path / "cache" / "wingbar" / "weights"
     remedy = (
-        f"put the file resnet10t.safetensors into {folder}, or name its folder in WINGBAR_WEIGHTS, or take a network"
+        f"put the file resnet10t.safetensors into {folder}, or name its folder in WINGBAR_WEIGHTS, or train a network"
     )
     assert remedy in str(caught.value)
     assert "timm/resnet10t" in str(caught.value)
@@ -276,7 +276,7 @@ def test_a_user_without_a_home_has_no_cache_folder(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(weights, "_fetched", lambda *_: 1 / 0)
     with pytest.raises(
         WeightsError,
-        match=r"ZeroDivisionError \(division by zero\).*into a folder that WINGBAR_WEIGHTS names, or take a network",
+        match=r"ZeroDivisionError \(division by zero\).*into a folder that WINGBAR_WEIGHTS names, or train a network",
     ):
         weights._from_registry("mobilenetv2_100")
     monkeypatch.setenv("WINGBAR_WEIGHTS", str(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from wingbar._system.text import printable
 from wingbar.errors import ConfigError
@@ -24,6 +25,12 @@ def refuse_slips(arguments: list[str]) -> None:
         if value.startswith("~/") and not os.path.lexists(value):
             remedy = f"after a blank: {option} {printable(value)}" if option else "without quotes, or in full"
             raise ConfigError(f"the shell left the '~' in {printable(argument)!r} as it is. Write it {remedy}.")
+        if re.match(r"[A-Za-z]:[\\/]", value) and os.sep == "/" and not os.path.lexists(value):
+            place = f"/mnt/{value[0].lower()}/{value[3:]}".replace("\\", "/")
+            raise ConfigError(
+                f"{printable(argument)!r} is a path of Windows. In WSL it is {printable(place)!r} (wslpath tells it); "
+                "elsewhere give the path as this system has it."
+            )
         if value.endswith("\r") and not os.path.lexists(value):
             raise ConfigError(
                 f"{printable(argument)!r} ends with a carriage return: the script that gave it has the line ends of "

@@ -20,8 +20,9 @@ from wingbar.data.sample import Skipped
 from wingbar.errors import DataError
 
 SYSTEM_NAMES = frozenset(
-    ("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
-     "lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini")
+    ("__macosx", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "~snapshot",
+     "$recycle.bin", "system volume information", "network trash folder", "temporary items", "lost+found",
+     "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 )  # fmt: skip
 """Files and folders, in lower case, that macOS, Windows, Linux and network storage add to those of users."""
 

