@@ -9,7 +9,7 @@ BENCHMARKS := proposals parts scoring res2net maps prediction growth input heap 
 
 # Every dependency at its lower bound; and what writes the bill of materials, which must not be in it.
 LOWEST := .venv-lowest/bin
-AT_LENGTH := hostile torture test_demo.py test_docs.py test_real_birds.py model/test_telemetry.py
+AT_LENGTH := hostile torture test_demo.py test_docs.py test_real_birds.py
 SBOM := .venv-sbom/bin
 
 .PHONY: demo test test-lowest lint sbom bench bench-quick fuzz
@@ -33,7 +33,7 @@ test: lint
 	touch $@
 
 # `make test` tries the newest versions within pyproject's bounds, this the lowest. NOTICE tells of the newest.
-# Left out is what tries our own code at length, whatever it stands on, and whom other libraries call, which is asked of the newest.
+# Left out is what tries our own code at length, whatever it stands on.
 test-lowest: .venv-lowest/.ready
 	$(LOWEST)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(patsubst %,--ignore tests/%,$(AT_LENGTH)) --deselect \
 		tests/test_supply.py::test_the_notice_tells_the_licence_of_each_dependency_as_the_package_states_it

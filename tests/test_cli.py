@@ -128,6 +128,15 @@ def test_evaluation_prints_its_tables(run, capsys) -> None:
         (["guide", "nowhere"], "no model here"),
         (["train", ".", "--out", "x", "--config", "none.toml"], "no such configuration file"),
         (["tran", ".", "--out", "x"], "no command 'tran'. Did you mean 'train'?"),
+        (["train", "", "--out", "x"], "an argument is empty (after train)"),
+        (["train", "x", "--out="], "an argument is empty (--out)"),
+        (["train", "x", "--out", "y", "--config", ""], "an argument is empty (after --config)"),
+        (["predict", "run", "a.jpg", ""], "an argument is empty (after a.jpg)"),
+        (["train", "x", "--out=~/run"], "left the '~' in '--out=~/run' as it is. Write it after a blank: --out ~/run"),
+        (["evaluate", "~/run"], "left the '~' in '~/run' as it is. Write it without quotes"),
+        (["train", r"C:\Users\me\photos", "--out", "x"], "In WSL it is '/mnt/c/Users/me/photos'"),
+        (["train", "x", "--out=D:/runs"], "In WSL it is '/mnt/d/runs'"),
+        (["train", "x", "--out", "run\r"], "ends with a carriage return: the script"),
     ],
 )
 def test_mistakes_end_with_two_and_no_traceback(arguments, message, tmp_path, monkeypatch, capsys) -> None:

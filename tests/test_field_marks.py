@@ -88,6 +88,14 @@ def test_the_export_says_the_same_without_torch(run: Path, birds: Path, tmp_path
         assert [part.box for part in one.parts] == [part.box for part in other.parts]
 
 
+def test_a_byte_a_weight_is_still_the_same_net(run: Path, birds: Path, tmp_path: Path) -> None:
+    (small,) = wingbar.export(run, tmp_path / "int8", int8=True)
+    assert small.megabytes < 0.6 * sum(file.stat().st_size for file in (run / "model").glob("*.safetensors")) / 1e6
+    ours, theirs = wingbar.load(run), wingbar.load(tmp_path / "int8", runtime="onnx")
+    for one, other in zip(ours.predict_many(pictures(birds)), theirs.predict_many(pictures(birds)), strict=True):
+        assert other.scores == pytest.approx(one.scores, abs=0.1)
+
+
 def test_evaluation_pools_combinations_as_the_model_does(run: Path) -> None:
     evaluation = wingbar.evaluate(run)
     assert evaluation.combinations["picture+object+parts"] == evaluation.classification.top1

@@ -47,13 +47,15 @@ def test_every_door_reads_the_same_files(tmp_path: Path, door: str) -> None:
     root = fill(tmp_path / "set", {"crane": 2, "heron": 2})
     fill(
         root,
-        {".trash": 1, "__MACOSX": 1, "crane/@eaDir/0.jpg": 1, "$RECYCLE.BIN": 1, "lost+found": 1, "out/pictures": 2},
+        {".trash": 1, "__MACOSX": 1, "crane/@eaDir/0.jpg": 1, "$RECYCLE.BIN": 1, "lost+found": 1, "out/pictures": 2}
+        | {"Network Trash Folder": 1, "~snapshot/crane": 2},
     )
     (root / "out" / OUTPUT_MARK).touch()
     fill(root, {"model": 1})
     (root / "model" / "recognizer.json").touch()
     (root / "crane" / "._0.jpg").write_bytes(b"\0\5\26\7Mac OS X")
-    (root / "crane" / "Thumbs.db").touch()
+    for name in ("Thumbs.db", "Icon\r"):
+        (root / "crane" / name).touch()
     fill(tmp_path / "card", {".": 2})
     (root / "ibis").symlink_to(tmp_path / "card", target_is_directory=True)
     (root / "again").symlink_to(tmp_path / "card", target_is_directory=True)
@@ -195,3 +197,26 @@ def test_accents_may_be_written_either_way(tmp_path: Path) -> None:
 def test_classes_that_look_alike_are_told(tmp_path: Path) -> None:
     dataset = load(fill(tmp_path, {"crane": 2, "crane ": 2, "heron": 2}))
     assert len(dataset.classes) == 3 and "CLASSES LOOK ALIKE: 'crane' and 'crane '" in dataset.describe()
+
+
+def test_an_empty_path_is_not_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(fill(tmp_path, {"owl": 2, "wren": 2}))
+    with pytest.raises(DataError, match="the path of the data set is empty"):
+        load("")
+    assert load(".").classes == ("owl", "wren")
+
+
+def test_names_that_python_reads_in_another_encoding_are_no_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a script under the locale de_DE.ISO-8859-1; the command line starts itself anew in UTF-8 mode."""
+    fill(tmp_path / "latin", {"owl": 2, "wren": 2})
+    fill(tmp_path / "any", {"owl": 2, NFC: 2})
+    (tmp_path / "any" / "table.csv").write_text(f"path,label\nowl/0.jpg,owl\n{NFC}/0.jpg,{NFC}\n", encoding="utf-8")
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "iso8859-1")
+    assert load(tmp_path / "latin").classes == ("owl", "wren")
+    for place in (tmp_path / "any", tmp_path / "any" / "table.csv"):
+        with pytest.raises(DataError, match=r"Start it in UTF-8 mode: python -X utf8, .* PYTHONUTF8=1\.$"):
+            load(place)
+    with pytest.raises(DataError, match="for iso8859-1, and Wingbar's are UTF-8"):
+        list(listed(tmp_path / "any"))

@@ -177,7 +177,7 @@ def test_without_network_the_error_says_which_file_to_put_where(
         create("resnet10t", 3, "imagenet")
     folder = tmp_path / "cache" / "wingbar" / "weights"
     remedy = (
-        f"put the file resnet10t.safetensors into {folder}, or name its folder in WINGBAR_WEIGHTS, or take a network"
+        f"put the file resnet10t.safetensors into {folder}, or name its folder in WINGBAR_WEIGHTS, or train a network"
     )
     assert remedy in str(caught.value)
     assert "timm/resnet10t" in str(caught.value)
@@ -257,6 +257,15 @@ def test_a_file_in_place_of_the_folder_is_told_as_a_file(monkeypatch: pytest.Mon
     assert f"Set it to {tmp_path}, " in str(raised.value)
 
 
+def test_the_named_folder_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in files that set variables without a shell: a container's, a service's."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "res2net_nano.safetensors").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WINGBAR_WEIGHTS", "~/weights")
+    assert weights.find("res2net_nano") == tmp_path / "weights" / "res2net_nano.safetensors"
+
+
 def test_a_user_without_a_home_has_no_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
@@ -267,8 +276,24 @@ def test_a_user_without_a_home_has_no_cache_folder(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(weights, "_fetched", lambda *_: 1 / 0)
     with pytest.raises(
         WeightsError,
-        match=r"ZeroDivisionError \(division by zero\).*into a folder that WINGBAR_WEIGHTS names, or take a network",
+        match=r"ZeroDivisionError \(division by zero\).*into a folder that WINGBAR_WEIGHTS names, or train a network",
     ):
         weights._from_registry("mobilenetv2_100")
     monkeypatch.setenv("WINGBAR_WEIGHTS", str(tmp_path))
     assert weights.folders() == [tmp_path]
+
+
+def test_a_user_without_a_home_gets_no_folder_called_by_a_tilde(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As huggingface_hub and torch would make it below the working folder: ``~/.cache``, taken literally."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights.hub.constants, "HF_HUB_CACHE", "~/.cache/huggingface/hub")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "~/.cache/torch/hub")
+    assert weights.ready("mobilenetv2_100") is None
+    for hub_id in ("timm/mobilenetv2_100.ra_in1k", None):
+        with pytest.raises(FileNotFoundError, match="set XDG_CACHE_HOME to a folder"):
+            weights._fetched("mobilenetv2_100", hub_id)
+    with pytest.raises(WeightsError, match=r"no home folder .* put the file mobilenetv2_100.safetensors into"):
+        weights._from_registry("mobilenetv2_100")
+    assert not any(tmp_path.iterdir())

@@ -73,6 +73,18 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_bytes() == b"old"
 
 
+@pytest.mark.parametrize("number", files.NO_FLUSH)
+def test_a_file_system_that_cannot_flush_is_written_to_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+    write_bytes(tmp_path / "a", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_bytes() == b"new"
+
+
 def test_a_file_too_large_for_the_disk_leaves_nothing(tmp_path: Path, files_of_at_most_20k: None) -> None:
     with pytest.raises(RunError, match="make room"):
         write_bytes(tmp_path / "a", bytes(30_000))

@@ -20,6 +20,8 @@ from wingbar.errors import RunError
 PARTIAL = ".partial"
 OUTPUT_MARK = ".wingbar-output"
 """A file of this name says that Wingbar wrote the folder that it lies in."""
+NO_FLUSH = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EBADF)
+"""What file systems over a network answer that cannot flush a file, or the names in a folder."""
 _MARK_TEXT = "Wingbar wrote this folder, and looks for no pictures in it. Remove this file if it should.\n"
 _OUTPUT_FILES = (OUTPUT_MARK, "recognizer.json")
 """The mark, and the file that a model folder has wherever it is moved to."""
@@ -75,7 +77,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             with partial.open("wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                _flush(file.fileno())
             partial.replace(path)
         except BaseException:
             with suppress(OSError):
@@ -125,12 +127,17 @@ def _flush_names(folder: Path) -> None:
     """Flush a folder's names to the disk, so that a renaming survives a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # file systems over a network may have no such thing
-            raise
+        _flush(handle)
     finally:
         os.close(handle)
+
+
+def _flush(handle: int) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NO_FLUSH:
+            raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -23,6 +23,7 @@ from wingbar.cli.datasets import Data
 from wingbar.cli.learning import Demo, Evaluate, Train
 from wingbar.cli.many import PredictMany
 from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
+from wingbar.cli.slips import refuse_slips
 from wingbar.cli.stops import starved, stopped
 from wingbar.cli.terminal import in_utf8_mode, show_all_letters
 from wingbar.errors import ConfigError, WingbarError, suggestion
@@ -137,6 +138,7 @@ def parse(arguments: list[str]) -> Any:
 
     Raises ConfigError.
     """
+    refuse_slips(arguments)
     train = Train
     if arguments[:1] == ["train"]:
         from wingbar.cli.settings import train_command  # imports torch

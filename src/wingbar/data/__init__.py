@@ -55,6 +55,8 @@ def _read(path: Path | str, root: Path | str | None) -> Dataset:
 
 def _existing(path: Path | str, what: str) -> Path:
     """An absolute path without links, but that a link to a file stays: a table's paths start where its link lies."""
+    if path == "":
+        raise DataError(f"the path of the {what} is empty. Name it, or give '.' for the folder that you are in.")
     place = Path(path)
     try:
         real = place.resolve(strict=True)

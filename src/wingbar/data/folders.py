@@ -8,6 +8,7 @@ to other folders are followed. A folder that may not be listed is an error: nobo
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,8 +20,9 @@ from wingbar.data.sample import Skipped
 from wingbar.errors import DataError
 
 SYSTEM_NAMES = frozenset(
-    ("__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
-     "lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini")
+    ("__macosx", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "~snapshot",
+     "$recycle.bin", "system volume information", "network trash folder", "temporary items", "lost+found",
+     "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 )  # fmt: skip
 """Files and folders, in lower case, that macOS, Windows, Linux and network storage add to those of users."""
 
@@ -69,6 +71,16 @@ def why_hidden(name: str) -> str | None:
     return "written by the system" if name.lower() in SYSTEM_NAMES else None
 
 
+def require_utf8(name: str) -> None:
+    """Raises DataError for a name that this Python does not read as UTF-8: it would be another class's."""
+    encoding = sys.getfilesystemencoding()
+    if not name.isascii() and encoding.lower() != "utf-8":
+        raise DataError(
+            f"{name!r}: this Python takes the names of files for {encoding}, and Wingbar's are UTF-8. "
+            "Start it in UTF-8 mode: python -X utf8, or with the environment variable PYTHONUTF8=1."
+        )
+
+
 def name_order(name: str) -> tuple[str, str]:
     """The order of names: the same whichever way a system writes accents."""
     return nfc(name), name
@@ -95,6 +107,7 @@ class Walk:
                     if reason is not None:
                         self.pass_over(Path(entry.path), reason)
                     else:
+                        require_utf8(entry.name)
                         (folders if _is_folder(entry) else files).append(entry.name)
         except OSError as error:
             raise DataError(
@@ -184,6 +197,7 @@ class Finder:
 
     def path(self, key: str) -> Path:
         """The file that ``key`` (relative, forward slashes) names, or would name if it were there."""
+        require_utf8(key)
         path = self.root / key
         if os.path.lexists(path):
             return path

