@@ -266,7 +266,7 @@ def test_a_csv_is_judged_on_its_own_split(tmp_path: Path, birds: Path) -> None:
     assert evaluate(tmp_path / "run").classification.pictures == len(test)
 
 
-def eval_sizes_that_a_net_refuses_are_told_before_any_training(tmp_path: Path, birds: Path) -> None:
+def test_sizes_that_a_net_refuses_are_told_before_any_training(tmp_path: Path, birds: Path) -> None:
     with pytest.raises(ConfigError, match=r"levit_128s takes no pictures of 96 px"):
         wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, net="levit_128s")
 
