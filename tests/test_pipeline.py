@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small import SMALL
 
 import wingbar
-from wingbar.config import Config
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
 from wingbar.evaluation.evaluate import evaluate, table
@@ -22,24 +22,11 @@ from wingbar.opam.filtering import FilterSettings
 from wingbar.opam.parts import PartSettings
 from wingbar.pipeline import OPAM_STEPS, threads_for
 
-SMALL = Config(
-    net="res2net_nano",
-    weights="none",
-    size=48,
-    epochs=2,
-    follow_epochs=1,
-    batch_size=8,
-    workers=0,
-    filtering=FilterSettings(threshold=0.2, cap=5),
-)
-
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
-    """A trained OPAM run."""
-    folder = tmp_path_factory.mktemp("runs") / "opam"
-    wingbar.train(birds, folder, SMALL, quiet=True)
-    return folder
+def run(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
+    """A copy of the trained run, to be written to."""
+    return Path(shutil.copytree(small_run, tmp_path_factory.mktemp("runs") / "opam"))
 
 
 def stamps(run: Path) -> dict[str, int]:
@@ -204,14 +191,14 @@ def test_a_bad_picture_among_many_is_skipped_and_named(tmp_path: Path, birds: Pa
     copy = Path(shutil.copytree(birds, tmp_path / "birds"))
     victim = load_data(copy).split("train")[3].path
     victim.write_bytes(victim.read_bytes()[:600])
-    recognizer = wingbar.train(copy, tmp_path / "run", SMALL, method="plain", epochs=1)
+    recognizer = wingbar.train(copy, tmp_path / "run", SMALL, method="plain")
     told = capsys.readouterr().err
     assert "skipped" in told and victim.name in told
     assert recognizer.card.data.training + recognizer.card.data.validation == 35
 
 
 def test_a_plain_run_predicts_and_boxes_without_parts(tmp_path: Path, birds: Path) -> None:
-    recognizer = wingbar.train(birds, tmp_path / "plain", SMALL, quiet=True, method="plain", epochs=1)
+    recognizer = wingbar.train(birds, tmp_path / "plain", SMALL, quiet=True, method="plain")
     prediction = recognizer.predict(load_data(birds).split("test")[0].path)
     assert set(prediction.streams) == {"picture"} and prediction.parts == ()
     assert prediction.streams["picture"] == pytest.approx(prediction.scores)
@@ -241,7 +228,7 @@ def test_refit_learns_from_all_pictures_with_the_choices_made(tmp_path: Path, ru
     ids=["out of fold", "unfiltered", "crops", "three parts"],
 )
 def test_the_options_run(tmp_path: Path, birds: Path, changes: dict) -> None:
-    recognizer = wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, epochs=1, **changes)
+    recognizer = wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, **changes)
     prediction = recognizer.predict(load_data(birds).split("test")[0].path)
     assert len(prediction.parts) == recognizer.card.parts.count
 
@@ -262,7 +249,7 @@ def test_a_csv_is_judged_on_its_own_split(tmp_path: Path, birds: Path) -> None:
     for sample in samples:
         shutil.copy(sample.path, tmp_path / sample.path.name)
     (tmp_path / "set.csv").write_text("\n".join(lines))
-    wingbar.train(tmp_path / "set.csv", tmp_path / "run", SMALL, quiet=True, method="plain", epochs=1)
+    wingbar.train(tmp_path / "set.csv", tmp_path / "run", SMALL, quiet=True, method="plain")
     assert evaluate(tmp_path / "run").classification.pictures == len(test)
 
 
