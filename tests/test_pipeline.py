@@ -15,8 +15,10 @@ from small import SMALL
 
 import wingbar
 from wingbar.data import load as load_data
+from wingbar.data.synthetic import write_dataset
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
 from wingbar.evaluation.evaluate import evaluate, table
+from wingbar.model.folder import read_model
 from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.filtering import FilterSettings
 from wingbar.opam.parts import PartSettings
@@ -50,10 +52,9 @@ def test_an_evaluation_of_another_model_is_dropped(run: Path, birds: Path, tmp_p
     evaluate(folder)
     wingbar.train(birds, folder, SMALL, quiet=True)
     assert (folder / "evaluation.json").exists()
-    card = json.loads((folder / "model" / "recognizer.json").read_text())
-    (folder / "model" / "recognizer.json").write_text(
-        json.dumps(card | {"streams": {"picture": 1, "object": 0, "parts": 0}})
-    )
+    other = replace(read_model(folder).card, fusion_weights={"picture": 1.0, "object": 0.0, "parts": 0.0})
+    other.write(folder / "model")
+    assert read_model(folder).card == other  # sound, but another model
     wingbar.train(birds, folder, SMALL, quiet=True)
     assert not (folder / "evaluation.json").exists()
 
@@ -214,6 +215,12 @@ def test_refit_learns_from_all_pictures_with_the_choices_made(tmp_path: Path, ru
     assert model_bytes(copy) != model_bytes(run)
 
 
+@pytest.fixture(scope="module")
+def few_birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two drawn classes of six training pictures."""
+    return write_dataset(tmp_path_factory.mktemp("few") / "birds", classes=2, train=6, test=1, size=(96, 72))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -227,9 +234,9 @@ def test_refit_learns_from_all_pictures_with_the_choices_made(tmp_path: Path, ru
     ],
     ids=["out of fold", "unfiltered", "crops", "three parts"],
 )
-def test_the_options_run(tmp_path: Path, birds: Path, changes: dict) -> None:
-    recognizer = wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, **changes)
-    prediction = recognizer.predict(load_data(birds).split("test")[0].path)
+def test_the_options_run(tmp_path: Path, few_birds: Path, changes: dict) -> None:
+    recognizer = wingbar.train(few_birds, tmp_path / "run", SMALL, quiet=True, **changes)
+    prediction = recognizer.predict(load_data(few_birds).split("test")[0].path)
     assert len(prediction.parts) == recognizer.card.parts.count
 
 
