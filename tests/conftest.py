@@ -21,13 +21,16 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
-FIRST = ("test_distributed.py", "test_storm.py", "test_killed.py", "test_damage.py")
-"""Files that take minutes: begun last, they would be waited for by all other workers."""
+FIRST = (
+    "test_distributed.py", "test_pictures.py", "test_docs.py", "test_backbones.py", "test_pipeline.py",
+    "test_killed.py", "test_real_birds.py", "test_memory.py", "test_damage.py", "test_storm.py",
+)  # fmt: skip
+"""Files that take long, the longest first: begun last, they would be waited for by all other workers."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long come first (with --no-loadscope-reorder)."""
-    items.sort(key=lambda item: item.path.name not in FIRST)
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 def _folder(variable: str) -> Path:
