@@ -35,7 +35,7 @@ def object_direction(features: Float[Tensor, "n channels h w"], rounds: int = 1)
     """
     count, _, height, width = features.shape
     if min(height, width) < 3:
-        raise ValueError(f"maps of {height} x {width} cells are too small to have a middle and a border")
+        raise ValueError(f"maps of {height} x {width} cells have no middle inside a border")
     vectors = features.permute(0, 2, 3, 1).flatten(0, 2).double()
     mean = vectors.mean(0)
     centred = vectors - mean
