@@ -10,7 +10,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import torch
 from jaxtyping import install_import_hook
 
 # Every annotation of the package, shapes included, is checked while the tests run.
@@ -100,4 +99,6 @@ def small_run(shared_folder: Path, birds: Path) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     # Sums over threads differ in the last bits, and the nets of the tests are too small to share out.
+    import torch  # here: the process that only starts the workers needs none of it
+
     torch.set_num_threads(1)
