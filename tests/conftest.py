@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
 import pytest
-import torch
 from jaxtyping import install_import_hook
 
 # Every annotation of the package, shapes included, is checked while the tests run.
@@ -18,13 +20,16 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
-FIRST = ("test_distributed.py", "test_storm.py", "test_killed.py", "test_damage.py")
-"""Files that take minutes: begun last, they would be waited for by all other workers."""
+FIRST = (
+    "test_distributed.py", "test_pictures.py", "test_docs.py", "test_backbones.py", "test_pipeline.py",
+    "test_killed.py", "test_real_birds.py", "test_memory.py", "test_damage.py", "test_storm.py",
+)  # fmt: skip
+"""Files that take long, the longest first: begun last, they would be waited for by all other workers."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long come first (with --no-loadscope-reorder)."""
-    items.sort(key=lambda item: item.path.name not in FIRST)
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 def _folder(variable: str) -> Path:
@@ -47,31 +52,53 @@ def weights_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three drawn classes, 12 training and 4 test pictures each."""
-    from wingbar.data.synthetic import write_dataset
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this session have in common."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
 
-    folder = tmp_path_factory.mktemp("drawn") / "birds"
-    return write_dataset(folder, classes=3, train=12, test=4, size=(96, 72))
+
+@contextmanager
+def _made_once(folder: Path) -> Iterator[bool]:
+    """Whether the block has to make ``folder``: by the first worker that asks; the others wait for it."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder.with_suffix(".done")
+        yield not done.exists()
+        done.touch()
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
-    """A trained OPAM run on the drawn birds: too small to be right, but complete. Not to be written to."""
-    import wingbar
-    from wingbar.config import Config
-    from wingbar.opam.filtering import FilterSettings
+def birds(shared_folder: Path) -> Path:
+    """Three drawn classes, 12 training and 4 test pictures each. Not to be written to."""
+    from wingbar.data.synthetic import write_dataset
 
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    few = FilterSettings(threshold=0.2, cap=5)
-    config = Config(
-        method="opam", net="res2net_nano", weights="none", size=48, epochs=1, follow_epochs=1, batch_size=8, workers=0
-    )
-    wingbar.train(birds, folder, config, quiet=True, filtering=few)
+    folder = shared_folder / "birds"
+    with _made_once(folder) as needed:
+        if needed:
+            write_dataset(folder, classes=3, train=12, test=4, size=(96, 72))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_run(shared_folder: Path, birds: Path) -> Path:
+    """A trained OPAM run on the drawn birds: too small to be right, but complete. Not to be written to."""
+    from small import SMALL
+
+    import wingbar
+
+    folder = shared_folder / "run"
+    with _made_once(folder) as needed:
+        if needed:
+            wingbar.train(birds, folder, SMALL, quiet=True)
     return folder
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     # Sums over threads differ in the last bits, and the nets of the tests are too small to share out.
+    import torch  # here: the process that only starts the workers needs none of it
+
     torch.set_num_threads(1)

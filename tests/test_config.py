@@ -84,7 +84,7 @@ def test_recipes_follow_from_the_weights() -> None:
     assert Config(follow_epochs=7).follow_recipe().epochs == 7
 
 
-def eval_sizes_follow_from_size() -> None:
+def test_eval_size_follows_from_size() -> None:
     assert Config(size=160).prediction_size() == 160
     assert Config(size=160, eval_size=192).prediction_size() == 192
     assert Config(size=160).locating_size() == 416

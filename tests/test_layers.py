@@ -92,6 +92,23 @@ def test_no_circle_of_imports() -> None:
         pytest.fail(f"a circle: {' imports '.join(reversed(error.args[1]))}")
 
 
+def test_every_function_of_the_tests_is_a_test_or_is_used() -> None:
+    """A test whose name no longer starts with ``test_`` is never run, and nothing else says so."""
+    trees = {path: ast.parse(path.read_text()) for path in sorted(Path(__file__).parent.rglob("*.py"))}
+    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    used |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    called_by_pytest = ("test_", "pytest_")
+    unused = [
+        f"{path.name}: {node.name}"
+        for path, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name not in used
+        if not node.name.startswith(called_by_pytest) and not any("fixture" in ast.dump(d) for d in node.decorator_list)
+    ]
+    assert unused == []
+
+
 def test_nothing_pickles_or_runs_text() -> None:
     """A model is safetensors and JSON; weights that others pickled are read by torch's restricted reader."""
     calls = {

@@ -11,37 +11,25 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small import SMALL
 
 import wingbar
-from wingbar.config import Config
 from wingbar.data import load as load_data
+from wingbar.data.synthetic import write_dataset
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
 from wingbar.evaluation.evaluate import evaluate
 from wingbar.evaluation.summary import table
+from wingbar.model.folder import read_model
 from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.filtering import FilterSettings
 from wingbar.opam.parts import PartSettings
 from wingbar.pipeline import OPAM_STEPS, threads_for
 
-SMALL = Config(
-    method="opam",
-    net="res2net_nano",
-    weights="none",
-    size=48,
-    epochs=2,
-    follow_epochs=1,
-    batch_size=8,
-    workers=0,
-    filtering=FilterSettings(threshold=0.2, cap=5),
-)
-
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
-    """A trained OPAM run."""
-    folder = tmp_path_factory.mktemp("runs") / "opam"
-    wingbar.train(birds, folder, SMALL, quiet=True)
-    return folder
+def run(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
+    """A copy of the trained run, to be written to."""
+    return Path(shutil.copytree(small_run, tmp_path_factory.mktemp("runs") / "opam"))
 
 
 def stamps(run: Path) -> dict[str, int]:
@@ -65,10 +53,9 @@ def test_an_evaluation_of_another_model_is_dropped(run: Path, birds: Path, tmp_p
     evaluate(folder)
     wingbar.train(birds, folder, SMALL, quiet=True)
     assert (folder / "evaluation.json").exists()
-    card = json.loads((folder / "model" / "recognizer.json").read_text())
-    (folder / "model" / "recognizer.json").write_text(
-        json.dumps(card | {"streams": {"picture": 1, "object": 0, "parts": 0}})
-    )
+    other = replace(read_model(folder).card, fusion_weights={"picture": 1.0, "object": 0.0, "parts": 0.0})
+    other.write(folder / "model")
+    assert read_model(folder).card == other  # sound, but another model
     wingbar.train(birds, folder, SMALL, quiet=True)
     assert not (folder / "evaluation.json").exists()
 
@@ -206,14 +193,14 @@ def test_a_bad_picture_among_many_is_skipped_and_named(tmp_path: Path, birds: Pa
     copy = Path(shutil.copytree(birds, tmp_path / "birds"))
     victim = load_data(copy).split("train")[3].path
     victim.write_bytes(victim.read_bytes()[:600])
-    recognizer = wingbar.train(copy, tmp_path / "run", SMALL, method="plain", epochs=1)
+    recognizer = wingbar.train(copy, tmp_path / "run", SMALL, method="plain")
     told = capsys.readouterr().err
     assert "skipped" in told and victim.name in told
     assert recognizer.card.data.training + recognizer.card.data.validation == 35
 
 
 def test_a_plain_run_predicts_and_boxes_without_parts(tmp_path: Path, birds: Path) -> None:
-    recognizer = wingbar.train(birds, tmp_path / "plain", SMALL, quiet=True, method="plain", epochs=1)
+    recognizer = wingbar.train(birds, tmp_path / "plain", SMALL, quiet=True, method="plain")
     prediction = recognizer.predict(load_data(birds).split("test")[0].path)
     assert set(prediction.streams) == {"picture"} and prediction.parts == ()
     assert prediction.streams["picture"] == pytest.approx(prediction.scores)
@@ -229,6 +216,12 @@ def test_refit_learns_from_all_pictures_with_the_choices_made(tmp_path: Path, ru
     assert model_bytes(copy) != model_bytes(run)
 
 
+@pytest.fixture(scope="module")
+def few_birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two drawn classes of six training pictures."""
+    return write_dataset(tmp_path_factory.mktemp("few") / "birds", classes=2, train=6, test=1, size=(96, 72))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -242,9 +235,9 @@ def test_refit_learns_from_all_pictures_with_the_choices_made(tmp_path: Path, ru
     ],
     ids=["out of fold", "unfiltered", "crops", "three parts"],
 )
-def test_the_options_run(tmp_path: Path, birds: Path, changes: dict) -> None:
-    recognizer = wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, epochs=1, **changes)
-    prediction = recognizer.predict(load_data(birds).split("test")[0].path)
+def test_the_options_run(tmp_path: Path, few_birds: Path, changes: dict) -> None:
+    recognizer = wingbar.train(few_birds, tmp_path / "run", SMALL, quiet=True, **changes)
+    prediction = recognizer.predict(load_data(few_birds).split("test")[0].path)
     assert len(prediction.parts) == recognizer.card.parts.count
 
 
@@ -264,11 +257,11 @@ def test_a_csv_is_judged_on_its_own_split(tmp_path: Path, birds: Path) -> None:
     for sample in samples:
         shutil.copy(sample.path, tmp_path / sample.path.name)
     (tmp_path / "set.csv").write_text("\n".join(lines))
-    wingbar.train(tmp_path / "set.csv", tmp_path / "run", SMALL, quiet=True, method="plain", epochs=1)
+    wingbar.train(tmp_path / "set.csv", tmp_path / "run", SMALL, quiet=True, method="plain")
     assert evaluate(tmp_path / "run").classification.pictures == len(test)
 
 
-def eval_sizes_that_a_net_refuses_are_told_before_any_training(tmp_path: Path, birds: Path) -> None:
+def test_sizes_that_a_net_refuses_are_told_before_any_training(tmp_path: Path, birds: Path) -> None:
     with pytest.raises(ConfigError, match=r"levit_128s takes no pictures of 96 px"):
         wingbar.train(birds, tmp_path / "run", SMALL, quiet=True, net="levit_128s")
 

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from wingbar import cli
 from wingbar._system.settings import fill
@@ -55,7 +56,8 @@ def test_the_command_takes_it(path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted({read_config(path).net for path in RECIPES}))
 def test_the_net_can_be_made_for_the_largest_set(name: str) -> None:
-    assert create(name, max(CLASSES.values())).head.out_features == 200
+    with torch.device("meta"):
+        assert create(name, max(CLASSES.values())).head.out_features == 200
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -10,6 +10,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -97,9 +98,9 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     running.close()
 
 
-def get(site: Site, target: Path, md5: str = MD5) -> list[str]:
+def get(site: Site, target: Path, md5: str = MD5, patience: Patience = HASTY) -> list[str]:
     said: list[str] = []
-    fetch(f"{site.url}/file", target, md5, said.append, HASTY)
+    fetch(f"{site.url}/file", target, md5, said.append, patience)
     return said
 
 
@@ -171,7 +172,7 @@ def test_a_slow_server_is_waited_for_and_a_silent_one_is_not(site: Site, tmp_pat
     assert (tmp_path / "a").read_bytes() == CONTENT and len(site.seen) == 1
     site.pages["/file"] = silent
     with pytest.raises(DataError, match=r"given up after 3 tries .*timed out"):
-        get(site, tmp_path / "b")
+        get(site, tmp_path / "b", patience=replace(HASTY, timeout=0.5))
 
 
 @pytest.mark.parametrize(

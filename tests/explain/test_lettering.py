@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw
 
+from wingbar.explain import lettering
 from wingbar.explain.lettering import fitted, fonts, has_letter, lettered, paragraph, write
 
 
@@ -31,7 +33,13 @@ def test_hostile_text_is_drawn_on_its_line() -> None:
     assert dark.min() >= 30 and dark.max() < 60
 
 
-def test_paragraphs_break_at_blanks_and_lose_nothing() -> None:
+def test_paragraphs_break_at_blanks_and_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        lines: list[str] = []
+        patch.setattr(lettering, "write", lambda draw, at, text, size, **more: lines.append(text))
+        paragraph("many more words " * 6, 16, 300)
+    assert len(lines) >= 3 and " ".join(lines).split() == ["many", "more", "words"] * 6
+    assert all(lettering.fitted(line, 16, 300)[0] == line for line in lines)
     one, two = paragraph("few words", 16, 300), paragraph("many more words " * 6, 16, 300)
     assert one.width == two.width == 300 and two.height >= 3 * one.height
     assert paragraph("x" * 400, 16, 300).height == one.height  # a word too long is cut

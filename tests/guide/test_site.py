@@ -233,7 +233,8 @@ def test_test_pictures_that_have_gone_are_said_to_be_gone(copy: Path) -> None:
     record["source"] = "/nowhere"
     path.write_text(json.dumps(record), encoding="utf-8")
     write_guide(copy, quiet=True)
-    check_site(copy / "guide")
+    pages = check_site(copy / "guide")
+    assert any("picture not found" in page.text("span") for page in pages.values())
 
 
 def test_pages_of_an_older_guide_go(copy: Path) -> None:

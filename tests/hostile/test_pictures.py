@@ -1,6 +1,8 @@
-"""More than a thousand bad and odd pictures through every door: read or refused by name, in time, in bounded memory.
+"""More than a thousand bad and odd pictures, read or refused by name, in time, in bounded memory.
 
-Oracle: how each file was made (`hostile_pictures`). `make torture-inputs` tries ten times as many.
+The reader gets all of them. The doors, which call the reader, get a fifth of those that are damaged at random places
+and all others. `make torture-inputs` tries ten times as many, and all of them at every door. Oracle: how each file was
+made (`hostile_pictures`).
 """
 
 from __future__ import annotations
@@ -37,10 +39,18 @@ PEAK, TRAINING_PEAK = 1200, 1800
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[Hostile]:
+def every() -> list[Hostile]:
     made = list(hostile_pictures(TIMES))
     assert len(made) > 1000 and len({one.name for one in made}) == len(made)
     return made
+
+
+@pytest.fixture(scope="module")
+def pictures(every: list[Hostile]) -> list[Hostile]:
+    """Those that the doors get. Five has no factor in common with the number of damages: each kind is among them."""
+    at_random = ("cut-", "damaged-")
+    return [one for number, one in enumerate(every)
+            if TIMES > 1 or number % 5 == 0 or not one.name.startswith(at_random)]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +70,8 @@ def agrees(verdict: str, refused: bool) -> bool:
     return verdict == "either" or refused == (verdict == "refused")
 
 
-def test_each_is_read_whole_or_refused(pictures: list[Hostile]) -> None:
-    for one in pictures:
+def test_each_is_read_whole_or_refused(every: list[Hostile]) -> None:
+    for one in every:
         with in_time(one.name):
             try:
                 size = picture_size(one.content)
@@ -171,7 +181,7 @@ def test_the_web_page_names_each_or_refuses_it(tmp_path: Path, pictures: list[Ho
             if answer.status_code != 200:
                 assert answer.json()["error"].isprintable()
         assert client.get("/healthz").json() == {"status": "ok"}
-    assert statuses[200] > 300 and statuses[400] > 300 and statuses[413] > 5
+    assert statuses[200] > 100 and statuses[400] > 100 and statuses[413] > 5
     assert site.batcher.taken == 0
 
 

@@ -17,40 +17,43 @@ from wingbar.nets import create
 
 SIZE, BATCH = 128, 48
 STEPS = """
-import re, sys, torch
+import os, re, sys, torch
 from wingbar.learning.portions import Portions, needs
 from wingbar.nets import create
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) << 10
 
-size, batch, count = map(int, sys.argv[1:])
-net = create("res2net_nano", 3).to(memory_format=torch.channels_last)
-estimate, squares = needs(net, size), torch.zeros(batch, 3, size, size)
-optimizer, before = torch.optim.AdamW(net.parameters()), peak()
+def steps(count):
+    net = create("res2net_nano", 3).to(memory_format=torch.channels_last)
+    estimate, squares = needs(net, size), torch.zeros(batch, 3, size, size)
+    optimizer, before = torch.optim.AdamW(net.parameters()), peak()
 
-def descend(squares):
-    loss = net(squares).sum()
-    loss.backward()
-    return loss.detach()
+    def descend(squares):
+        loss = net(squares).sum()
+        loss.backward()
+        return loss.detach()
 
-for _ in range(2):
-    Portions(True, print, count).add_up([squares], descend, optimizer.zero_grad)
-    optimizer.step()
-print(peak() - before, estimate[0] + batch * estimate[1])
+    for _ in range(2):
+        Portions(True, print, count).add_up([squares], descend, optimizer.zero_grad)
+        optimizer.step()
+    print(peak() - before, estimate[0] + batch * estimate[1], flush=True)
+
+size, batch, *counts = map(int, sys.argv[1:])
+for count in counts:  # each in a process of its own, which knows its own peak only
+    if (child := os.fork()) == 0:
+        steps(count)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 """
 
 
-def measured(count: int) -> tuple[int, int]:
-    """Bytes that two steps needed, and that one was estimated to need whole."""
-    needed, estimate = in_a_child(STEPS, SIZE, BATCH, count)[0].split()
-    return int(needed), int(estimate)
-
-
 def test_what_a_step_needs_is_known_beforehand_and_is_less_in_portions() -> None:
-    whole, estimate = measured(1)
+    """Bytes that two steps needed, and that one was estimated to need whole."""
+    lines = in_a_child(STEPS, SIZE, BATCH, 1, 4)[0].splitlines()
+    (whole, estimate), (in_portions, _) = (map(int, line.split()) for line in lines)
     assert 0.6 * estimate < whole < 1.15 * estimate
-    assert measured(4)[0] < 0.5 * whole
+    assert in_portions < 0.5 * whole
 
 
 @pytest.mark.parametrize(("share", "count"), [(1.01, 1), (0.99, 2), (0.3, 4), (0.0, 32)])

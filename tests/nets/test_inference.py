@@ -33,7 +33,6 @@ def norms(net: nn.Module) -> int:
     ("name", "left"),
     [
         ("res2net50_26w_4s", 0),
-        ("res2net50_14w_8s", 0),
         ("res2net_nano", 0),
         ("mobilenetv2_100", 0),
         ("vgg19_bn_cam", 0),
@@ -199,7 +198,7 @@ def test_laid_out_weights_follow_the_parameters() -> None:
 @needs_packing
 @torch.no_grad()
 def test_a_layer_that_is_kept_gives_what_it_gave() -> None:
-    net = stirred(create("res2net50_26w_4s", 3)).eval()
+    net = stirred(create("res2net_nano", 3)).eval()
     name, _ = neuron_layer(net)
     quick, x = for_inference(net, keep=name), torch.randn(2, 3, 64, 64)
     close(response_map(quick, name, x)[1], response_map(net, name, x)[1])

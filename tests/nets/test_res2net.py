@@ -66,9 +66,18 @@ def check_equal(ours: nn.Module, theirs: nn.Module) -> None:
         close(mine.float(), other.float())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["res2net50_26w_4s", "res2net50_14w_8s"])
 def test_equals_timm_in_eval_and_in_train_mode(name: str) -> None:
+    """The common net and the one with the most scales; the others differ in widths and depth alone."""
     check_equal(getattr(res2net, name)(num_classes=10), timm.create_model(name, num_classes=10))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_have_timms_names_and_shapes(name: str) -> None:
+    with torch.device("meta"):
+        ours, theirs = getattr(res2net, name)(num_classes=10), timm.create_model(name, num_classes=10)
+    shapes = [[(key, value.shape) for key, value in net.state_dict().items()] for net in (ours, theirs)]
+    assert shapes[0] == shapes[1]
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])

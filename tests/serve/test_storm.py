@@ -8,7 +8,7 @@ from pathlib import Path
 from bounds import TIMES
 from storm import PLACES, Storm, a_server
 
-SECONDS, ERRORS = (60, 10_000) if TIMES > 1 else (8, 300)
+SECONDS, ERRORS = (60, 10_000) if TIMES > 1 else (4, 150)
 FATTER = 100
 """MiB that the server may grow by after the first half: 16 bodies of 2 MiB at most are in it, each held twice."""
 

@@ -1,6 +1,8 @@
 """One process or several: the same arrays, the same answers, nearly the same weights; and what ends one ends all.
 
-The long form (`make torture-ranks`) has four processes, two hosts and a rank killed on each.
+torchrun starts the ranks where it matters how they start and end: `ranks_alike`, a killed rank, an error of the
+user's. Elsewhere they are forked (`forked_ranks`), which spares their imports. The long form (`make torture-ranks`)
+has torchrun throughout, four processes, two hosts and a rank killed on each.
 """
 
 from __future__ import annotations
@@ -9,13 +11,14 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from forked_ranks import Forks
 from launching import Host, done, ended, kill_when, torchrun, torchrun_on, two_hosts, why_no_hosts
 from safetensors.numpy import load_file
 
@@ -67,7 +70,7 @@ def without_what_is_shared_out(run: Path, copy: Path) -> Path:
 def command(out: Path, birds: Path, config: Config, *more: str) -> list[str | Path]:
     settings = out.with_name(f"{out.name}.toml")
     settings.write_text(to_toml(config))
-    return ["-m", "wingbar", "train", birds, "--out", out, "--config", settings, *more]
+    return ["train", birds, "--out", out, "--config", settings, *more]
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +88,30 @@ def ranks(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory, birds: Path, ranks: int) -> Path:
+def forks() -> Iterator[Forks]:
+    """What runs a job of several processes."""
+    with Torchrun() if LONG else Forks() as forks:
+        yield forks
+
+
+class Torchrun(Forks):
+    """The same by torchrun."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, line: Sequence[str | Path], ranks: int) -> tuple[int, str, str]:
+        return ended(torchrun(["-m", "wingbar", *line], ranks=ranks))
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory, birds: Path, ranks: int, forks: Forks) -> Path:
     """The same run of several processes."""
     run = tmp_path_factory.mktemp("together") / "run"
-    done(torchrun(command(run, birds, PLAIN), ranks=ranks))
+    forks.done(command(run, birds, PLAIN), ranks)
     return run
 
 
@@ -104,14 +127,16 @@ def test_one_process_is_a_world_of_its_own() -> None:
 
 
 def test_every_rank_gets_the_same_in_order_or_the_same_error(ranks: int) -> None:
-    done(torchrun([SUPPORT / "ranks_alike.py", str(ranks + 1)], ranks=ranks + 1))
+    done(torchrun([SUPPORT / "ranks_alike.py", str(ranks)], ranks=ranks))
 
 
-def test_what_is_shared_out_has_the_bits_of_one_process(tmp_path: Path, small_run: Path, ranks: int) -> None:
+def test_what_is_shared_out_has_the_bits_of_one_process(
+    tmp_path: Path, small_run: Path, ranks: int, forks: Forks
+) -> None:
     """All steps but trainings are done again; a net would be trained anew, and differ, if one bit before it did."""
     run = without_what_is_shared_out(small_run, tmp_path / "run")
     config, data = card(small_run)
-    done(torchrun(command(run, data, config), ranks=ranks))
+    forks.done(command(run, data, config), ranks)
     assert contents(run) == contents(small_run)
 
 
@@ -135,20 +160,20 @@ def test_weights_have_moved_by_far_more_than_that(alone: Path) -> None:
 
 
 def test_evaluation_and_prediction_are_those_of_one_process(
-    tmp_path: Path, small_run: Path, birds: Path, ranks: int, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, small_run: Path, birds: Path, ranks: int, forks: Forks, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
     evaluate(run, batch_size=5)
     expected = json.loads((run / "evaluation.json").read_text())
     (run / "evaluation.json").unlink()
-    told = done(torchrun(["-m", "wingbar", "evaluate", run, "--batch-size", "5"], ranks=ranks))
+    told = forks.done(["evaluate", run, "--batch-size", "5"], ranks)
     assert json.loads((run / "evaluation.json").read_text()) == expected
     assert told.count("test pictures; top-1") == 1
     (tmp_path / "bad.jpg").write_text("no picture")
     line = ["predict", str(run), str(tmp_path / "bad.jpg"), str(birds / "images"), "--json", "--batch-size", "3"]
     with pytest.raises(SystemExit):
         main(line)
-    code, out, _ = ended(torchrun(["-m", "wingbar", *line], ranks=ranks))
+    code, out, _ = forks.run(line, ranks)
     assert out == capsys.readouterr().out and out.count("\n") == 49
     assert code  # a picture could not be read
 
@@ -160,7 +185,7 @@ def test_a_rank_that_is_killed_loses_nothing(tmp_path: Path, birds: Path, togeth
 
 def killed_in_its_second_epoch(run: Path, birds: Path, ranks: int, config: Config, restarts: int = 1) -> None:
     """A job of which a process is killed, and which is started again where it may be."""
-    job = torchrun(command(run, birds, config), ranks=ranks, restarts=restarts)
+    job = torchrun(["-m", "wingbar", *command(run, birds, config)], ranks=ranks, restarts=restarts)
     kill_when((run / "steps" / "filternet" / "training.safetensors").exists, job, ranks - 1)
     if restarts:
         done(job)
@@ -168,36 +193,40 @@ def killed_in_its_second_epoch(run: Path, birds: Path, ranks: int, config: Confi
         assert ended(job)[0]
 
 
-def test_a_sharded_training_is_nearly_one_process_s(tmp_path: Path, birds: Path, alone: Path, ranks: int) -> None:
-    done(torchrun(command(tmp_path / "run", birds, SHARDED), ranks=ranks))
+def test_a_sharded_training_is_nearly_one_process_s(
+    tmp_path: Path, birds: Path, alone: Path, ranks: int, forks: Forks
+) -> None:
+    forks.done(command(tmp_path / "run", birds, SHARDED), ranks)
     assert 0 < furthest(alone, tmp_path / "run") <= TOLERANCE
 
 
 @pytest.mark.skipif(not LONG, reason="make torture-ranks")
 def test_a_sharded_training_goes_on_to_the_same_bits_and_otherwise_to_nearly_the_same(
-    tmp_path: Path, birds: Path, alone: Path, ranks: int
+    tmp_path: Path, birds: Path, alone: Path, ranks: int, forks: Forks
 ) -> None:
-    done(torchrun(command(tmp_path / "unharmed", birds, SHARDED), ranks=ranks))
+    forks.done(command(tmp_path / "unharmed", birds, SHARDED), ranks)
     killed_in_its_second_epoch(tmp_path / "killed", birds, ranks, SHARDED)
     assert contents(tmp_path / "killed") == contents(tmp_path / "unharmed")
     killed_in_its_second_epoch(tmp_path / "left", birds, ranks, SHARDED, restarts=0)
     shutil.copytree(tmp_path / "left", tmp_path / "whole")
     wingbar.train(birds, tmp_path / "left", SHARDED, quiet=True)
-    done(torchrun(command(tmp_path / "whole", birds, PLAIN), ranks=ranks))
+    forks.done(command(tmp_path / "whole", birds, PLAIN), ranks)
     for run in ("left", "whole"):
         assert 0 < furthest(alone, tmp_path / run) <= TOLERANCE
 
 
-def test_an_error_of_the_users_is_told_once(tmp_path: Path, birds: Path) -> None:
-    """By the first rank, which is late here: torchrun ends it as soon as the other has failed."""
+def test_an_error_of_the_users_is_told_once(tmp_path: Path, birds: Path, forks: Forks) -> None:
+    """By the first rank, which is late under torchrun here: torchrun ends it as soon as the other has failed."""
+    missing = ["train", tmp_path / "nothing", "--out", tmp_path / "run"]
     lines = {
-        "no such file": ["train", tmp_path / "nothing", "--out", tmp_path / "run"],
-        "too small for 2 processes": command(tmp_path / "run", birds, PLAIN, "--batch-size", "1")[2:],
+        "no such file": missing,
+        "too small for 2 processes": command(tmp_path / "run", birds, PLAIN, "--batch-size", "1"),
         "guide runs in one process": ["guide", tmp_path],
         "Unrecognized options: --classes": ["predict", tmp_path, "--classes"],
     }
-    for message, line in lines.items():
-        code, _, err = ended(torchrun([SUPPORT / "late.py", *line], ranks=2))
+    outcomes = [(message, forks.run(line, ranks=2)) for message, line in lines.items()]
+    outcomes.append(("no such file", ended(torchrun([SUPPORT / "late.py", *missing], ranks=2))))
+    for message, (code, _, err) in outcomes:
         assert code and err.count(message) == 1 and err.count("wingbar: ") <= 1, err
         assert "Traceback" not in err.split("torch/distributed")[0], err
 
@@ -228,7 +257,7 @@ def hosts() -> Iterator[tuple[Host, Host]]:
 def four(tmp_path_factory: pytest.TempPathFactory, birds: Path, hosts: tuple[Host, Host]) -> Path:
     """The plain run of four processes on one machine."""
     run = tmp_path_factory.mktemp("four") / "run"
-    done(torchrun(command(run, birds, PLAIN), ranks=4))
+    done(torchrun(["-m", "wingbar", *command(run, birds, PLAIN)], ranks=4))
     return run
 
 
@@ -236,7 +265,7 @@ def started_on(
     hosts: tuple[Host, Host], runs: tuple[Path, Path], data: Path, config: Config
 ) -> list[subprocess.Popen[str]]:
     """A job of two processes a host, each host with a run folder of its own."""
-    lines = [command(run, data, config) for run in runs]
+    lines = [["-m", "wingbar", *command(run, data, config)] for run in runs]
     return [torchrun_on(h, hosts, line, ranks=2, restarts=3) for h, line in zip(hosts, lines, strict=True)]
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from bounds import SUPPORT
 from killing import contents
 from safetensors.torch import load_file
 
@@ -26,9 +29,10 @@ TRAIN = [
     "--batch-size", "16", "--quiet",
 ]  # fmt: skip
 SECOND_EPOCH = """
-import multiprocessing, os, re, resource, signal, sys
+import json, multiprocessing, os, re, resource, signal, sys
 from pathlib import Path
-from wingbar.cli import main, parse
+from killing import forked
+from wingbar.cli import main
 from wingbar.learning import loop
 
 def starve():
@@ -43,15 +47,23 @@ def starve():
 def kill_a_loader():
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
-def run_epoch(*given):
-    if given[2].epoch == 1:  # the sampler's
-        {act}()
-    return whole(*given)
+def live(act, told, command):
+    def run_epoch(*given):
+        if given[2].epoch == 1:  # the sampler's
+            act()
+        return whole(*given)
 
-ballast, whole, loop.run_epoch = [], loop.run_epoch, run_epoch
-main(sys.argv[1:])
+    whole, loop.run_epoch = loop.run_epoch, run_epoch
+    os.dup2(os.open(told, os.O_WRONLY | os.O_CREAT), 2)
+    main(command)
+
+ballast = []
+for request in sys.stdin:
+    act, told, *command = json.loads(request)
+    child = forked(lambda: live(globals()[act], told, command))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-"""A command that something happens to at the start of its second epoch."""
+"""Runs commands that something happens to at the start of their second epoch, each in a fork of its own."""
 
 
 def train(birds: Path, run: Path, *more: str) -> int:
@@ -68,25 +80,33 @@ def whole(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> dict[str, st
     return contents(run)
 
 
-def ended_in_the_second_epoch(act: str, birds: Path, run: Path, workers: int) -> str:
+@pytest.fixture(scope="module")
+def lives() -> Iterator[subprocess.Popen[str]]:
+    """The process that forks the commands."""
+    command, env = [sys.executable, "-c", SECOND_EPOCH], os.environ | {"OMP_NUM_THREADS": "1"}
+    env["PYTHONPATH"] = os.pathsep.join([str(SUPPORT.parents[1] / "src"), str(SUPPORT)])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as process:
+        yield process
+        process.communicate()  # no more commands: it ends
+
+
+def ended_in_the_second_epoch(act: str, lives: subprocess.Popen[str], birds: Path, run: Path, workers: int) -> str:
     """What the command says, which has to end with 2; the run then goes on without what happened."""
+    told = run.with_name("told")
     command = ["train", str(birds), "--out", str(run), *TRAIN, "--workers", str(workers)]
-    done = subprocess.run(
-        [sys.executable, "-c", SECOND_EPOCH.replace("{act}", act), *command],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
+    assert lives.stdin is not None and lives.stdout is not None
+    print(json.dumps([act, str(told), *command]), file=lives.stdin, flush=True)
+    code, said = int(lives.stdout.readline()), told.read_text()
+    assert code == 2, said
+    assert "Traceback" not in said
     assert (run / "steps" / "filternet" / "training.safetensors").is_file() and not (run / "model").exists()
-    return done.stderr
+    return said
 
 
 def test_a_training_that_is_refused_memory_says_what_to_lower_and_goes_on_to_the_same_bits(
-    tmp_path: Path, birds: Path, whole: dict[str, str]
+    tmp_path: Path, birds: Path, whole: dict[str, str], lives: subprocess.Popen[str]
 ) -> None:
-    told = ended_in_the_second_epoch("starve", birds, tmp_path / "run", workers=0)
+    told = ended_in_the_second_epoch("starve", lives, birds, tmp_path / "run", workers=0)
     assert told.startswith("wingbar: not enough memory (")
     assert f"go on with: wingbar train {birds} --out {tmp_path / 'run'} --method plain" in told
     assert "lower --batch-size (it is 16) or --size (it is 96)" in told and told.endswith("--batch-size 8\n")
@@ -113,9 +133,9 @@ def test_a_training_that_memory_does_not_suffice_for_takes_its_batches_in_portio
 
 
 def test_a_training_whose_loader_is_killed_says_so_and_goes_on_to_the_same_bits(
-    tmp_path: Path, birds: Path, whole: dict[str, str]
+    tmp_path: Path, birds: Path, whole: dict[str, str], lives: subprocess.Popen[str]
 ) -> None:
-    told = ended_in_the_second_epoch("kill_a_loader", birds, tmp_path / "run", workers=1)
+    told = ended_in_the_second_epoch("kill_a_loader", lives, birds, tmp_path / "run", workers=1)
     assert "a process that loads pictures was ended from outside" in told
     assert told.endswith("--workers 0\n")
     assert train(birds, tmp_path / "run", "--workers", "0") == 0

@@ -1,9 +1,11 @@
-"""Labels in doubt, by probabilities that know nothing of the labels they judge. A run gives them in two ways.
+"""Doubtful labels, found with class probabilities that do not depend on the labels in question.
 
-* Of the pictures that none of its nets was trained on, by its own predictions.
-* Of the training pictures, if it started from pretrained weights, by out-of-fold logistic regression on what the
-  starting net sees. Its trained nets cannot judge them: they repeat what they were taught, and so would a regression
-  on their features.
+A run gives such probabilities in two ways:
+
+* for the pictures that none of its nets was trained on, by its predictions;
+* for the training pictures, if it started from pretrained weights, by a logistic regression on the features of the
+  pretrained net, out of fold. The trained nets cannot judge these pictures, because they have learnt their labels; nor
+  can a regression on the trained nets' features.
 """
 
 from __future__ import annotations
@@ -41,10 +43,18 @@ FOLDS = 5
 def doubtful_labels(
     run: Path, dataset: Dataset, batch_size: int = 16, *, out: Path | None = None, device: Device = "auto"
 ) -> tuple[Finding, ...]:
-    """The labels in doubt among all pictures that the run, or the net it started from, can judge honestly.
+    """Find doubtful labels among all pictures that the run, or its pretrained net, was not trained on.
 
-    That the test split is read is noted in the run, or, where that cannot be written to, in the folder ``out``.
-    Raises RunError for a run on other training pictures, and DataError for other classes or nothing to judge.
+    Args:
+        run: the run folder.
+        dataset: the data set that the run was trained on.
+        batch_size: pictures in a batch of the prediction.
+        out: the folder for the note that the test split was read, if the run's folder cannot be written to.
+        device: where the nets run.
+
+    Raises:
+        RunError: the run was trained on other pictures, or ``run`` is a model folder without its run.
+        DataError: the data set has other classes, or there is no picture to judge.
     """
     recognizer = load(run, device=device)
     dataset = matching(dataset, recognizer)
@@ -62,32 +72,38 @@ def doubtful_labels(
     if validation or test:
         findings.append(by_predictions(recognizer, dataset, validation, test, batch_size))
     if not findings:
-        raise DataError(f"{run}: has seen every picture and started from no weights, so it can judge no label.")
+        raise DataError(f"{run}: it can judge no label: it was trained on every picture, without pretrained weights.")
     return tuple(findings)
 
 
 def _note_reading(run: Path, dataset: Dataset, out: Path | None) -> None:
     try:
         note_reading(run, dataset, "whose labels are checked")
-    except RunError:  # a run on a medium that is only read, say
+    except RunError:  # for example, a run on a read-only disk
         if out is None:
             raise
         note_reading(out, dataset, f"whose labels are checked by the run {visible(str(run))}")
 
 
 def origin(card: Card, run: Path) -> tuple[Config, str]:
-    """The settings that a model was learnt with, and the key of its pictures. Raises RunError."""
+    """The settings that a model was trained with, and the key of its training pictures.
+
+    Raises RunError if the card's settings are not those of this version.
+    """
     try:
         return fill(Config(), dict(card.settings), "config"), card.data.key
     except ConfigError as error:
         raise RunError(
-            f"{run}: its model does not say with which settings it was learnt ({error}); give the command of its "
-            "training again: finished steps are kept."
+            f"{run}: its model does not state the settings that it was trained with ({error}); repeat the command of "
+            "its training: finished steps are kept."
         ) from None
 
 
 def out_of_fold(config: Config, dataset: Dataset, samples: Sequence[Sample], hardware: Hardware) -> Finding:
-    """Doubts about training pictures, each judged by a regression that was fitted on other pictures."""
+    """Find doubtful labels of training pictures by a regression that was fitted to other folds.
+
+    ``config`` gives the net, its pretrained weights, the size of the pictures and the seed of the folds.
+    """
     net = create(config.net, len(dataset.classes), config.weights).to(hardware.device)
     inputs = features(net, [View(sample.path, sample.label) for sample in samples], config.size, hardware)
     labels = np.array([sample.label for sample in samples])
@@ -104,10 +120,13 @@ def out_of_fold(config: Config, dataset: Dataset, samples: Sequence[Sample], har
 def by_predictions(
     recognizer: Recognizer, dataset: Dataset, validation: Sequence[Sample], test: Sequence[Sample], batch_size: int
 ) -> Finding:
-    """Doubts about pictures that no net of the run was trained on."""
+    """Find doubtful labels of pictures that no net of the run was trained on, by the run's predictions.
+
+    Raises DataError if none of the pictures can be read.
+    """
     samples = (*validation, *test)
     predictions = recognizer.predict_many((sample.path for sample in samples), batch_size)
-    rows = [  # scores alone: the maps of all pictures would fill the memory
+    rows = [  # only the scores are kept: the maps of all pictures would fill the memory
         (sample, [prediction.scores[name] for name in recognizer.classes])
         for sample, prediction in zip(samples, predictions, strict=True)
         if prediction.error is None
@@ -125,5 +144,6 @@ def by_predictions(
 
 def _right(scores: np.ndarray, labels: np.ndarray) -> str:
     return (
-        f"{np.mean(scores.argmax(1) == labels):.1%} are named by their label, and the fewer, the more doubts are wrong"
+        f"{np.mean(scores.argmax(1) == labels):.1%} are predicted as labelled; the lower this share, the more doubts "
+        "are wrong"
     )

@@ -1,4 +1,4 @@
-"""Pictures that explain a prediction: its boxes and maps, and why this class rather than the next one."""
+"""Pictures that explain a prediction: its boxes, its maps, and what distinguishes the best class from the second."""
 
 from __future__ import annotations
 

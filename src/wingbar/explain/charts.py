@@ -1,4 +1,4 @@
-"""Scores as bars, and votes as bars to either side."""
+"""Bar charts of scores, and of votes for either of two classes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from wingbar.explain.overlays import FIRST, SECOND
 TEXT = 18
 ROW = 26
 NAME = 150
-"""Width kept for a row's name, in pixels."""
+"""The width of the column of names, in pixels."""
 RULE = (170, 170, 170)
 
 
 def score_bars(rows: Sequence[tuple[str, Sequence[float]]], colours: Sequence[Colour], width: int) -> Image.Image:
-    """For each row a name and one bar a class, with its percentage; scores are in [0, 1]."""
+    """Draw a name and a bar for each class in each row, with percentages.
+
+    Scores are in [0, 1], in the order of ``colours``; ``width`` is that of the image, in pixels.
+    """
     bar = ROW - 6
     step = bar * len(colours) + 12
     image = Image.new("RGB", (width, step * len(rows)), "white")
@@ -35,7 +38,10 @@ def score_bars(rows: Sequence[tuple[str, Sequence[float]]], colours: Sequence[Co
 
 
 def vote_bars(rows: Sequence[tuple[str, float]], width: int) -> Image.Image:
-    """For each row a name and a bar to the right (for A) or left (for B) of the middle; votes are in [-1, 1]."""
+    """Draw a name and a bar in each row: to the right of the middle for A, to the left for B.
+
+    Votes are in [-1, 1]; ``width`` is that of the image, in pixels.
+    """
     image = Image.new("RGB", (width, ROW * (len(rows) + 1)), "white")
     draw = ImageDraw.Draw(image)
     middle, room = NAME + (width - NAME) // 2, (width - NAME) // 2 - 64

@@ -1,9 +1,11 @@
-"""Why this class and not that one: the difference of what the nets say of the two.
+"""The contrast of two classes: the difference between the nets' outputs for class a and for class b.
 
-With M_c the evidence map of class c (its mean over the places is c's logit without its bias), M_a - M_b says where the
-picture speaks for a (above zero) or for b (below). Its mean and the difference of the two biases, which hold for every
-picture, are together the difference of logits. A part's or a stream's vote is p(a) - p(b), by that part or stream
-alone, in [-1, 1]. The fused score is the streams' weighted sum, so its difference is the weighted sum of their votes.
+M_c is the evidence map of class c; its mean over all places is the logit of c without the bias. M_a - M_b is positive
+where the picture speaks for a, and negative where it speaks for b. The mean of M_a - M_b plus the difference of the two
+biases, which is the same for all pictures, is the difference of the two logits.
+
+The vote of a part or a stream is p(a) - p(b), in [-1, 1], where p are the probabilities by that part or stream alone.
+The fused score is a weighted sum over the streams, so the fused vote is the weighted sum of the streams' votes.
 """
 
 from __future__ import annotations
@@ -22,29 +24,29 @@ if TYPE_CHECKING:
 
 
 LEAST = 1e-37
-"""Stands for a probability too small for a float."""
+"""The least probability that a logarithm is taken of, for those that are too small for a float."""
 
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """One class against another, on one picture."""
+    """The contrast of two classes in one picture."""
 
     first: str
     second: str
     evidence: Float32[ndarray, "h w"]
-    """What speaks for the first (above zero) or the second, in logits, at the net's resolution."""
+    """M_first - M_second, in logits, at the resolution of the net's map."""
     leaning: float
-    """What the picture's net adds for the first whatever it is shown, in logits: the difference of the two biases."""
+    """The difference of the two biases of the whole picture's net, in logits; it does not depend on the picture."""
     parts: tuple[float, ...]
-    """Vote of each part, in the prediction's order."""
+    """The vote of each part, in the prediction's order."""
     streams: dict[str, float]
-    """Vote of each stream."""
+    """The vote of each stream."""
     fused: float
-    """Vote of all streams together."""
+    """The vote of the fused score."""
 
 
 def contrast(prediction: wingbar.prediction.Prediction) -> Contrast:
-    """The best class against the next. Raises PictureError for a picture that could not be read."""
+    """Compare the best class of a prediction with the second. Raises PictureError if the picture could not be read."""
     first, second = prediction.label, list(prediction.scores)[1]
     classes = list(prediction.streams["picture"])
     evidence = prediction.evidence[classes.index(first)] - prediction.evidence[classes.index(second)]
@@ -65,12 +67,15 @@ def vote(scores: Mapping[str, float], first: str, second: str) -> float:
 
 
 def log_odds(scores: Mapping[str, float], first: str, second: str) -> float:
-    """log p(first) - log p(second): the difference of the logits that a softmax made ``scores`` from."""
+    """log p(first) - log p(second), which is the difference of the two logits, where ``scores`` are a softmax."""
     return math.log(max(scores[first], LEAST)) - math.log(max(scores[second], LEAST))
 
 
 def peaks(evidence: Float32[ndarray, "h w"]) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
-    """(x, y) in [0, 1] where most speaks for the first class, and for the second; None where nothing does."""
+    """The places of the map's maximum and minimum, as (x, y) in [0, 1] of the picture's width and height.
+
+    None for a maximum that is not positive, and for a minimum that is not negative.
+    """
 
     def centre(flat: int) -> tuple[float, float]:
         row, column = np.unravel_index(flat, evidence.shape)

@@ -1,4 +1,4 @@
-"""The photograph three times: with its boxes, with the heat map, with what speaks for either class."""
+"""The three drawings of a photograph: with boxes, with the saliency map, and with the contrast of two classes."""
 
 from __future__ import annotations
 
@@ -26,44 +26,45 @@ LABEL_SIZE = 20
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A photograph scaled to fit onto a canvas, and the transform from its pixels to those of the canvas."""
+    """A photograph that is scaled to fit a canvas, and the transform from its pixels to those of the canvas."""
 
     picture: Picture
     width: int
     most: int
-    """Height of the canvas at most, in pixels."""
+    """The largest height of the canvas, in pixels."""
     least: int = 120
+    """The smallest height of the canvas, in pixels."""
 
     @cached_property
     def fitted(self) -> tuple[int, int]:
-        """(width, height) of the photograph on the canvas."""
+        """The (width, height) of the photograph on the canvas, in pixels."""
         width, height = self.picture.size
         scale = min(self.width / width, self.most / height)
         return max(round(width * scale), 1), max(round(height * scale), 1)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the canvas."""
+        """The (width, height) of the canvas, in pixels."""
         return self.width, max(self.fitted[1], self.least)
 
     @property
     def corner(self) -> tuple[int, int]:
-        """Where the photograph's top left pixel lies."""
+        """The (x, y) of the photograph's top left pixel on the canvas."""
         return (self.size[0] - self.fitted[0]) // 2, (self.size[1] - self.fitted[1]) // 2
 
     @cached_property
     def photograph(self) -> Image.Image:
-        """The photograph at its size on the canvas."""
+        """The photograph, scaled to its size on the canvas."""
         return Image.fromarray(self.picture.pixels).resize(self.fitted, Image.Resampling.LANCZOS)
 
     def mounted(self, image: Image.Image) -> Image.Image:
-        """The canvas with an image of the photograph's size in it."""
+        """Put an image that has the scaled photograph's size onto the canvas."""
         mount = Image.new("RGB", self.size, GROUND)
         mount.paste(image, self.corner)
         return mount
 
     def box(self, box: Box) -> Box:
-        """A box of the original picture, on the canvas."""
+        """Transform a box from pixels of the original picture to pixels of the canvas."""
         x, y = self.corner
         across, down = self.fitted[0] / self.picture.size[0], self.fitted[1] / self.picture.size[1]
         x1, y1, x2, y2 = box
@@ -71,7 +72,7 @@ class Canvas:
 
 
 def boxes_figure(canvas: Canvas, prediction: wingbar.prediction.Prediction) -> Image.Image:
-    """The object's box, and the parts with their numbers."""
+    """Draw the photograph with the object's box and the boxes of the parts, with their numbers."""
     image = canvas.mounted(canvas.photograph)
     draw = ImageDraw.Draw(image)
     boxes = [canvas.box(prediction.object_box), *(canvas.box(part.box) for part in prediction.parts)]
@@ -79,7 +80,7 @@ def boxes_figure(canvas: Canvas, prediction: wingbar.prediction.Prediction) -> I
     colours = [OBJECT, *(part_colour(part.cluster) for part in prediction.parts)]
     for box, colour in zip(boxes, colours, strict=True):
         outline(draw, box, colour)
-    # Parts first: a part's number belongs at its box, the object's name can go elsewhere.
+    # The parts' labels are placed first: a part's number must stand at its box, the object's label may move.
     order = [*range(1, len(boxes)), 0]
     sizes = [tag_size(names[i]) for i in order]
     places = place_labels([boxes[i] for i in order], sizes, canvas.size, anywhere=True)
@@ -90,13 +91,13 @@ def boxes_figure(canvas: Canvas, prediction: wingbar.prediction.Prediction) -> I
 
 
 def heat_figure(canvas: Canvas, prediction: wingbar.prediction.Prediction) -> Image.Image:
-    """Bright where the net looked."""
+    """Draw the photograph with its saliency as brightness."""
     pixels = heat(np.asarray(canvas.photograph), np.clip(resized(prediction.saliency_map, canvas.fitted), 0, 1))
     return canvas.mounted(Image.fromarray(pixels))
 
 
 def contrast_figure(canvas: Canvas, comparison: Contrast) -> Image.Image:
-    """Orange where the picture speaks for class A, blue for B, with a letter where each is strongest."""
+    """Draw the contrast over the photograph: orange for class A, blue for B, a letter where each is strongest."""
     largest = full_colour(comparison)
     share = resized(comparison.evidence / largest, canvas.fitted)
     image = canvas.mounted(Image.fromarray(diverging(np.asarray(canvas.photograph), share)))
@@ -115,12 +116,12 @@ def contrast_figure(canvas: Canvas, comparison: Contrast) -> Image.Image:
 
 
 def full_colour(comparison: Contrast) -> float:
-    """Logits of the full colour: the most in this picture, and no fewer than one, so that little looks like little."""
+    """The logits that get the full colour: the largest of the picture, at least 1, so that small values look small."""
     return max(float(np.abs(comparison.evidence).max()), 1.0)
 
 
 def scale_bar(comparison: Contrast, width: int) -> Image.Image:
-    """What the colours of `contrast_figure` mean, in logits."""
+    """Draw the scale of the colours of `contrast_figure`, in logits."""
     largest = full_colour(comparison)
     image = Image.new("RGB", (width, 44), "white")
     shares = np.tile(np.linspace(-1, 1, width, dtype=np.float32), (14, 1))
@@ -138,31 +139,31 @@ def part_colour(cluster: int) -> Colour:
 
 
 def outline(draw: ImageDraw.ImageDraw, box: Box, colour: Colour) -> None:
-    """A box with a dark edge on either side, so that it stands out on any ground."""
+    """Draw a box with dark edges, so that it can be seen on any background."""
     x1, y1, x2, y2 = box[0], box[1], max(box[2] - 1, box[0] + 6), max(box[3] - 1, box[1] + 6)
     draw.rectangle((x1, y1, x2, y2), outline=(0, 0, 0), width=5)
     draw.rectangle((x1 + 1, y1 + 1, x2 - 1, y2 - 1), outline=colour, width=3)
 
 
 def tag_size(text: str) -> tuple[int, int]:
-    """(width, height) of a label's plate."""
+    """The (width, height) of a label with its background, in pixels."""
     shown, font = lettered(text, LABEL_SIZE)
     return max(round(font.getlength(shown)) + 12, LABEL_SIZE + 6), LABEL_SIZE + 8
 
 
 def tag(draw: ImageDraw.ImageDraw, box: Box, text: str, colour: Colour) -> None:
-    """A label on a plate of its colour, in black or white, whichever reads better on it."""
+    """Draw a label on a background of its colour, in black or white, whichever has more contrast."""
     draw.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=colour, outline=(0, 0, 0))
     middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     write(draw, middle, text, LABEL_SIZE, width=box[2] - box[0], fill=ink_on(colour), anchor="mm")
 
 
 def ink_on(colour: Colour) -> Colour:
-    """Black or white, whichever reads better on a colour."""
+    """Black or white, whichever has more contrast with the colour."""
     return (0, 0, 0) if luminance(colour) > 0.18 else (255, 255, 255)
 
 
 def luminance(colour: Colour) -> float:
-    """Relative luminance of sRGB, as WCAG 2 defines it: contrast with black and white is equal at 0.18."""
+    """The relative luminance of an sRGB colour by WCAG 2; at 0.18, the contrast with black and white is equal."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

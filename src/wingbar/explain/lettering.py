@@ -1,8 +1,8 @@
-"""Text in pictures. A font has only some of the world's letters, and Pillow's own has ASCII's alone.
+"""Text in pictures. No font has the letters of all scripts, and Pillow's built-in font has only those of ASCII.
 
-Each text is set in the first of ``FONTS`` on this machine that has all its letters, else in the one that lacks the
-fewest; Pillow's own font comes last, so that there is always one. A letter that it lacks is written as its number
-(``\\u9ce5``), never as a box or not at all. One font a text, because scripts whose letters join need it.
+Each text is drawn in the first font of ``FONTS`` on this machine that has all its letters, or else in the font that
+lacks the fewest. Pillow's font comes last, so that there is always one. A letter that the font lacks is written as its
+number (``\\u9ce5``), never as a box, and never left out. A text has one font only, because joined scripts need it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Colour = tuple[int, int, int]
 
 @lru_cache(maxsize=16)
 def fonts(size: int) -> tuple[Font, ...]:
-    """The fonts of this machine, the preferred first."""
+    """The fonts of ``FONTS`` that this machine has, in that order, and Pillow's font."""
     installed: list[Font] = []
     for name in FONTS:
         try:
@@ -41,20 +41,20 @@ def fonts(size: int) -> tuple[Font, ...]:
 
 @lru_cache(maxsize=4096)
 def has_letter(font: Font, letter: str) -> bool:
-    """Whether a font draws the letter otherwise than one that no font has."""
+    """Whether a font has a letter: whether it draws it differently from `NO_LETTER`, which no font has."""
     mask, missing = font.getmask(letter), font.getmask(NO_LETTER)
     return (mask.size, bytes(mask)) != (missing.size, bytes(missing))
 
 
 def lettered(text: str, size: int) -> tuple[str, Font]:
-    """A text as it can be drawn, and the font to draw it in."""
+    """A text as it can be drawn, and the font to draw it in; ``size`` is in pixels."""
     text = printable(text)
     font = min(fonts(size), key=lambda font: sum(not has_letter(font, letter) for letter in text))
     return "".join(letter if has_letter(font, letter) else escaped(letter) for letter in text), font
 
 
 def fitted(text: str, size: int, width: float) -> tuple[str, Font]:
-    """`lettered`, cut with three dots where it is wider than ``width`` pixels."""
+    """`lettered`, but a text that is wider than ``width`` pixels is cut and ends with three dots."""
     shown, font = lettered(text, size)
     if font.getlength(shown) <= width:
         return shown, font
@@ -73,13 +73,13 @@ def write(
     fill: Colour = INK,
     anchor: str = "la",
 ) -> None:
-    """One line of text, at most ``width`` pixels wide; ``anchor`` is Pillow's."""
+    """Draw one line of text, at most ``width`` pixels wide; ``anchor`` is Pillow's."""
     shown, font = fitted(text, size, width)
     draw.text(at, shown, fill=fill, font=font, anchor=anchor)
 
 
 def paragraph(text: str, size: int, width: int, fill: Colour = PALE_INK) -> Image.Image:
-    """A text broken at blanks into as many lines as it needs, on white."""
+    """Draw a text on white, broken at spaces into as many lines as ``width`` pixels require."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word

@@ -1,4 +1,4 @@
-"""One sheet a picture, 1200 pixels wide: the answer, where the net looked, and why A and not B."""
+"""A sheet for each picture, 1200 pixels wide: the prediction, its saliency and the contrast of the best two classes."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ WIDTH = 1200
 MARGIN = 24
 COLUMN = (WIDTH - 3 * MARGIN) // 2
 TALLEST = 480
-"""Height of a photograph at most, in pixels."""
-BRIGHT = "Bright: what speaks for the name given, to the whole picture's net. It can lie beside the object."
-COLOURS = "Orange: what speaks for A in the whole picture; blue: for B. The letters mark where most does."
+"""The largest height of a photograph, in pixels."""
+BRIGHT = "Bright: what speaks for the predicted class, by the net of the whole picture. It can lie beside the object."
+COLOURS = "Orange: what speaks for A, by the net of the whole picture; blue: for B. Letters: the strongest places."
 
 
 def draw_panels(
     predictions: Iterable[wingbar.prediction.Prediction], folder: Path, ask: Ask
 ) -> Iterator[tuple[wingbar.prediction.Prediction, Path | None]]:
-    """Each prediction and the PNG of its sheet in ``folder``; None for an unreadable picture.
+    """Draw a sheet for each prediction; yields the prediction and the path of its PNG in ``folder``.
 
-    ``ask`` is the `predict_many` that predicted: it is asked again with parts erased. A sheet is named by the picture's
-    place in the list, which makes it unique, and the safe letters of its name.
+    ``ask`` is the `predict_many` that predicted; it is asked again with parts hidden. The path is None for an unreadable
+    picture. A sheet's name consists of the picture's number in the list, which makes it unique, and the safe letters of
+    the picture's name. Raises RunError if a sheet cannot be written.
     """
     other: tuple[Picture, Box] | None = None
     for number, prediction in enumerate(predictions, start=1):
@@ -58,9 +59,9 @@ def draw_panels(
 
 
 def panel(picture: Picture, prediction: wingbar.prediction.Prediction, erased: Erasures | None = None) -> Image.Image:
-    """The sheet of one picture, with what erasing its parts costs where that is known.
+    """Draw the sheet of a picture, with what hiding its parts costs if that is known.
 
-    Raises PictureError for a picture that could not be read.
+    Raises PictureError if the picture could not be read.
     """
     comparison = contrast(prediction)
     canvas = Canvas(picture, COLUMN, TALLEST)
@@ -85,7 +86,7 @@ def panel(picture: Picture, prediction: wingbar.prediction.Prediction, erased: E
 
 
 def header(prediction: wingbar.prediction.Prediction, comparison: Contrast) -> Image.Image:
-    """Both classes with their scores and colours, and the file's name."""
+    """Draw both classes with their scores and colours, and the name of the file."""
     shown = dict(zip(prediction.scores, display_names(list(prediction.scores)), strict=True))
     width = WIDTH - 2 * MARGIN
     image = Image.new("RGB", (width, 96), "white")
@@ -104,23 +105,23 @@ def header(prediction: wingbar.prediction.Prediction, comparison: Contrast) -> I
 
 
 def file_name(path: str) -> str:
-    """The last piece of a path, of either kind of slash."""
+    """The last component of a path, with slashes or backslashes."""
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def votes(
     prediction: wingbar.prediction.Prediction, comparison: Contrast, erased: Erasures | None = None
 ) -> Image.Image:
-    """What each stream says, which streams and parts decided, and what erasing the parts costs."""
+    """Draw the scores of each stream, the votes of the streams and parts, and what hiding the parts costs."""
     scores = [("together", prediction.scores), *prediction.streams.items()]
     bars = [(name, [row[comparison.first], row[comparison.second]]) for name, row in scores]
     streams = [("together", comparison.fused), *comparison.streams.items()]
     names = part_names([part.cluster for part in prediction.parts])
     parts = sorted(zip([f"part {name}" for name in names], comparison.parts, strict=True), key=lambda row: -row[1])
     blocks = [
-        heading("What each stream says"),
+        heading("Scores of each stream"),
         score_bars(bars, [FIRST, SECOND], COLUMN),
-        heading("Why A and not B: percent for A less percent for B"),
+        heading("Why A and not B: percent for A minus percent for B"),
         vote_bars([*streams, *parts], COLUMN),
     ]
     if erased is not None:
@@ -143,28 +144,28 @@ def erased_text(names: Sequence[str], erased: Erasures) -> str:
 
 
 def heading(text: str) -> Image.Image:
-    """A block's title."""
+    """Draw the title of a block."""
     return paragraph(text, 22, COLUMN, (20, 20, 20))
 
 
 def where_text(prediction: wingbar.prediction.Prediction) -> str:
-    """What the boxes are."""
+    """The legend of the boxes."""
     if not prediction.parts:
-        return "White: the object as the net found it."
-    return "White: the object. Numbers: the parts; one number is what the model takes for the same place."
+        return "White: the object that was found."
+    return "White: the object. Numbers: the parts. A number means the same kind of part in every picture."
 
 
 def sum_text(comparison: Contrast) -> str:
-    """What the map adds up to, and what the net adds to it before it looks."""
+    """A sentence about the difference of the logits: the mean of the map, and the difference of the biases."""
     places = float(comparison.evidence.mean())
     return (
-        f"Logits for A less those for B: {places:+.2f} from the places together, and {comparison.leaning:+.2f} "
-        f"whatever the picture shows: {places + comparison.leaning:+.2f}."
+        f"Logit of A minus logit of B: {places:+.2f} from all places of the picture {comparison.leaning:+.2f} "
+        f"from the biases, the same for every picture = {places + comparison.leaning:+.2f}."
     )
 
 
 def stack(images: Sequence[Image.Image], gap: int) -> Image.Image:
-    """Images below one another, on white."""
+    """Put images below one another on white, ``gap`` pixels apart."""
     height = sum(image.height for image in images) + gap * (len(images) - 1)
     sheet = Image.new("RGB", (max(image.width for image in images), height), "white")
     y = 0
@@ -175,7 +176,7 @@ def stack(images: Sequence[Image.Image], gap: int) -> Image.Image:
 
 
 def beside(images: Sequence[Image.Image]) -> Image.Image:
-    """Images beside one another, a margin apart, on white."""
+    """Put images beside one another on white, a margin apart."""
     width = sum(image.width for image in images) + MARGIN * (len(images) - 1)
     sheet = Image.new("RGB", (width, max(image.height for image in images)), "white")
     x = 0
@@ -186,7 +187,7 @@ def beside(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def with_margin(image: Image.Image) -> Image.Image:
-    """A white margin on all sides."""
+    """Add a white margin on all sides."""
     sheet = Image.new("RGB", (image.width + 2 * MARGIN, image.height + 2 * MARGIN), "white")
     sheet.paste(image, (MARGIN, MARGIN))
     return sheet

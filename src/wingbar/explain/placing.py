@@ -1,4 +1,4 @@
-"""Labels of boxes: how parts are numbered, and where labels go so that none lies on another."""
+"""Labels of boxes: the numbers of parts, and places for labels that do not overlap."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ def place_labels(
     obstacles: Sequence[Box] = (),
     anywhere: bool = False,
 ) -> list[Box | None]:
-    """A box of each label's size beside its anchor, inside the canvas, off the other labels and the obstacles.
+    """Find a place for each label beside its anchor: inside the canvas, off other labels and off the obstacles.
 
-    Labels are placed in the order given, each at the first of twelve places at its anchor that is free. Where none
-    is: None, or with ``anywhere`` the free place nearest to the anchor (None only if the canvas is full).
+    Args:
+        anchors: the box that each label belongs to, in pixels.
+        sizes: the (width, height) of each label.
+        canvas: the (width, height) of the canvas.
+        obstacles: boxes that no label may overlap.
+        anywhere: use the free place that is nearest to the anchor if none beside it is free.
+
+    Labels are placed in the given order, each at the first free one of twelve places at its anchor. Returns the box of
+    each label, or None if there is no free place.
     """
     placed: list[Box | None] = []
     taken = list(obstacles)
@@ -35,7 +42,7 @@ def place_labels(
 
 
 def beside(anchor: Box, size: tuple[int, int]) -> list[Box]:
-    """Twelve places at an anchor, the best to read first: over its corner, in its corners, along its edges."""
+    """The twelve places at an anchor, the most readable first: above its corner, in its corners, along its edges."""
     x1, y1, x2, y2 = anchor
     width, height = size
     middle_x, middle_y = (x1 + x2 - width) // 2, (y1 + y2 - height) // 2
@@ -70,7 +77,7 @@ def _distance(box: Box, anchor: Box) -> int:
 
 
 def part_names(clusters: Sequence[int]) -> list[str]:
-    """``1`` for the part of cluster 0, the same number in every picture; ``1a``, ``1b`` where several share one."""
+    """The name of each part: the number of its cluster from 1; with a letter (``1a``, ``1b``) if several share it."""
     names = []
     for position, cluster in enumerate(clusters):
         shared = clusters.count(cluster) > 1

@@ -1,4 +1,4 @@
-"""The field guide of a run: a static site that opens from disk, without server and network."""
+"""The field guide of a run: a static site that opens from the disk and needs neither a server nor a network."""
 
 from __future__ import annotations
 
@@ -34,13 +34,25 @@ def write_guide(
     device: Device = "auto",
     quiet: bool = False,
 ) -> Path:
-    """Write the field guide to the folder ``out``, by default ``RUN/guide``, and return its ``index.html``.
+    """Write the field guide of a run and return the path of its ``index.html``.
 
-    Examples and parts come from at most ``per_class`` training pictures of each class of ``data`` (by default the data
-    set that the run was trained on; paths of a table start at ``images_root``, by default at its folder); all that is
-    said of test pictures comes from ``RUN/evaluation.json``. What was predicted is kept for the next guide in
-    ``RUN/guide-cache``, or in ``out``. Nothing is written into a model folder without its run, which people give to
-    others: for one, ``out`` is needed. Raises RunError, DataError or ConfigError.
+    Args:
+        run: the run folder, or a model folder; a model folder needs ``out``, because nothing is written into it.
+        data: the data set of the training pictures; by default the one that the run was trained on.
+        images_root: the folder that the paths of a table start from; by default the table's folder.
+        out: the folder of the guide; by default ``RUN/guide``.
+        per_class: the number of training pictures of each class that examples and parts are taken from, at most.
+        batch_size: pictures in a batch of the prediction.
+        device: where the nets run.
+        quiet: print no progress.
+
+    All statements about test pictures come from ``RUN/evaluation.json``. The predictions are kept for the next guide,
+    in ``RUN/guide-cache`` or, if ``out`` is given, in ``out/cache``.
+
+    Raises:
+        RunError: the run has no model, its evaluation is damaged, or a folder cannot be written to.
+        DataError: the data set cannot be read or has other classes.
+        ConfigError: ``per_class`` is less than 1.
     """
     if per_class < 1:
         raise ConfigError(f"per_class is {per_class}; at least 1 picture of each class is needed.")
@@ -58,20 +70,26 @@ def write_guide(
 
 
 def _folders(run: Path, out: Path | None) -> tuple[Path, Path]:
-    """Where the pages go, and what was predicted. Raises RunError where nothing can or should be written."""
+    """The folders of the pages and of the cached predictions.
+
+    Raises RunError if the first cannot be written to, and for a model folder without ``out``.
+    """
     if out is not None:
         make_folder(out)
         return out, out / "cache"
     if (run / FILE).is_file():
         raise RunError(
-            f"{run}: a model folder without its run, into which nothing is written, so that it can be given to "
+            f"{run}: this is a model folder without its run. Nothing is written into it, because it may be given to "
             "others; name a folder for the guide with --out."
         )
     return run / "guide", run / "guide-cache"
 
 
 def settings_of(card: Card) -> dict[str, Any]:
-    """The settings that the model was learnt with, flat (``parts.count``); none of a model of an older version."""
+    """The settings that the model was trained with, with flat names such as ``parts.count``.
+
+    Empty for a model of an older version, whose card has no settings.
+    """
     flat: dict[str, Any] = {}
     for key, value in card.settings.items():
         flat |= (

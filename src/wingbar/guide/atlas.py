@@ -1,8 +1,9 @@
-"""The map of all classes by look: where each lies, and which labels have room.
+"""The map of classes: a point for each class, placed by similarity, and the labels that fit beside the points.
 
-Each class is the mean of ClassNet's evidence over its training pictures, a row of [classes, classes]; its place is
-the row's first two principal components. Classes that the net finds alike lie close together. Two numbers cannot hold
-all of a likeness: neighbours on the map are likely look-alikes, far ones may still be confused.
+A class is described by the mean of ClassNet's logits over its training pictures, which is one row of a matrix
+[classes, classes]. Its point is given by the first two principal components of the rows, so classes with similar
+logits lie close together. Two dimensions cannot represent all similarities: neighbours on the map probably look alike,
+but classes that lie far apart may still be confused.
 """
 
 from __future__ import annotations
@@ -19,33 +20,33 @@ from wingbar.boxes import Box
 from wingbar.explain.placing import place_labels
 
 WIDTH, HEIGHT = 1000, 700
-"""Of the drawing for up to ``ROOMY`` classes; with more it grows, and the page scrolls."""
+"""Size of the drawing for up to ``ROOMY`` classes. It grows with more classes, and the page scrolls."""
 ROOMY = 60
 MARGIN_X, MARGIN_Y = 90, 40
 RADIUS = 6
 TEXT = 15
 LETTERS = 24
-"""Letters of a label at most."""
+"""The largest number of letters of a label; longer names are cut."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A class on the map, in units of the drawing."""
+    """The point and the label of a class on the map, in units of the drawing."""
 
     x: int
     y: int
     label: str
     label_x: int
     label_y: int
-    """The label's end next to the point, on the base line."""
+    """The end of the label that is next to the point, on the text's base line."""
     shown: bool
-    """False where the label found no room: then it shows only while the class is pointed at."""
+    """False if there was no free place for the label: then it is shown only while the pointer is on the class."""
     leftwards: bool = False
 
 
 @dataclass(frozen=True)
 class Atlas:
-    """The drawing."""
+    """The size of the drawing, and its classes."""
 
     width: int
     height: int
@@ -53,7 +54,7 @@ class Atlas:
 
 
 def embed(rows: Float[ndarray, "classes features"]) -> Float[ndarray, "classes 2"]:
-    """The first two principal components; each points where its largest entry is positive."""
+    """The first two principal components of each row, with their signs chosen so that the largest entry is positive."""
     centred = rows - rows.mean(0)
     left, strength, _ = np.linalg.svd(centred, full_matrices=False)
     points = np.zeros((len(rows), 2))
@@ -64,12 +65,15 @@ def embed(rows: Float[ndarray, "classes features"]) -> Float[ndarray, "classes 2
 
 
 def ems(text: str) -> float:
-    """About how wide a text is, in widths of its size: East Asian letters are square."""
+    """The approximate width of a text, as a multiple of the font size; East Asian letters are square."""
     return sum(1.0 if east_asian_width(letter) in "WF" else 0.6 for letter in text)
 
 
 def layout(points: Float[ndarray, "classes 2"], names: Sequence[str]) -> Atlas:
-    """Points stretched over the drawing, and labels that lie neither on one another nor on a point."""
+    """Scale the points to the size of the drawing, and place the labels so that they cover no point and no other label.
+
+    ``names`` are the class names, in the order of the points.
+    """
     growth = min(max(1.0, (len(names) / ROOMY) ** 0.5), 2.5)
     width, height = round(WIDTH * growth), round(HEIGHT * growth)
     spread = np.ptp(points, axis=0)
@@ -86,7 +90,7 @@ def layout(points: Float[ndarray, "classes 2"], names: Sequence[str]) -> Atlas:
 
 
 def placed(centre: tuple[int, int], label: str, room: Box | None, width: int) -> Place:
-    """A class with its label in its room, or waiting beside it on the side that has more space."""
+    """A class with its label in the free box ``room``; without one, beside its point, on the side with more space."""
     x, y = centre
     if room is not None:
         return Place(x, y, label, room[0] + 2, room[3] - 4, True)

@@ -1,4 +1,4 @@
-"""What a field guide shows, chosen from the recogniser's scores. Pure functions on arrays."""
+"""The choice of what a field guide shows, by the recogniser's scores: pure functions on arrays."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy import ndarray
 from scipy.stats import binomtest
 
 PARTNERS = 2
-"""Classes that each class gets a page of comparison with, at most, by its own errors."""
+"""The largest number of classes that a class is compared with on pages of their own, because of its errors."""
 
 
 def best(scores: Float[ndarray, "n"], count: int) -> list[int]:
-    """Places of the highest scores, highest first; ties in order."""
+    """Indices of the ``count`` highest scores, highest first; equal scores keep their order."""
     return np.argsort(-scores, kind="stable")[:count].tolist()
 
 
@@ -25,7 +25,10 @@ def best_marks(
     cluster: int,
     count: int,
 ) -> list[int]:
-    """The highest-scoring parts of a cluster, at most one of each picture."""
+    """Indices of the ``count`` highest-scoring parts of a cluster, at most one of each picture.
+
+    ``clusters`` and ``owners`` are the cluster and the picture of each part.
+    """
     chosen: list[int] = []
     for place in best(scores, len(scores)):
         if clusters[place] == cluster and owners[place] not in owners[chosen]:
@@ -34,14 +37,17 @@ def best_marks(
 
 
 def likeness(means: Float[ndarray, "classes classes"]) -> Float[ndarray, "classes classes"]:
-    """How alike two classes look to the recogniser: the mean score of either on pictures of the other; own: -1."""
+    """Similarity of two classes: the mean of the score of either class on pictures of the other; -1 on the diagonal.
+
+    Row c of ``means`` holds the mean scores of all classes over the pictures of class c.
+    """
     alike = (means + means.T) / 2
     np.fill_diagonal(alike, -1)
     return alike
 
 
 def confusion(labels: Sequence[int], predicted: Sequence[int], classes: int) -> Int[ndarray, "true named"]:
-    """How many pictures of each class are called what."""
+    """The confusion matrix: the number of pictures for each true class and each predicted class."""
     table = np.zeros((classes, classes), np.int64)
     np.add.at(table, (np.array(labels, int), np.array(predicted, int)), 1)
     return table
@@ -50,10 +56,10 @@ def confusion(labels: Sequence[int], predicted: Sequence[int], classes: int) -> 
 def pairs_to_compare(
     confused: Int[ndarray, "true named"], alike: Float[ndarray, "classes classes"]
 ) -> list[tuple[int, int]]:
-    """Pairs (a < b) with a page of their own, the most confused first.
+    """The pairs (a < b) of classes that get a page of their own, the most confused first.
 
-    Each class brings the two it is confused with most, or where there is none the one that looks most like it;
-    so there are at most twice as many pairs as classes.
+    Each class contributes the `PARTNERS` classes that it is most often confused with or, if it is never confused, the
+    class that is most similar to it. So there are at most twice as many pairs as classes.
     """
     errors = confused + confused.T
     np.fill_diagonal(errors, 0)
@@ -66,6 +72,9 @@ def pairs_to_compare(
 
 
 def share_interval(right: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson, JASA 1927): sensible for few pictures and for all or none right."""
+    """Wilson's 95 % confidence interval of the share ``right / count`` (Wilson, JASA 1927).
+
+    It is also valid for small counts, and where all or none are right.
+    """
     interval = binomtest(right, count).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)

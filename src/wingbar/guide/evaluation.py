@@ -1,4 +1,4 @@
-"""The results of `wingbar evaluate`, the guide's only source about test pictures."""
+"""The results of `wingbar evaluate`: the guide takes all statements about test pictures from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wingbar.model.card import Card
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test picture with a wrong prediction."""
+    """A test picture that was classified wrongly, with the score of the predicted class."""
 
     key: str
     label: int
@@ -30,18 +30,18 @@ class Mistake:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResults:
-    """An `evaluation.json`, as far as the guide shows it."""
+    """The content of an `evaluation.json` that the guide shows."""
 
     record: dict[str, Any]
     confused: Int[ndarray, "true named"]
     mistakes: tuple[Mistake, ...]
-    """The surest first."""
+    """Ordered by score, the most confident first."""
     complete: bool
-    """False for an evaluation of an older version, which kept no pictures: then only the 20 most confused pairs
-    are known."""
+    """False for an evaluation of an older version, which does not list pictures: it only gives the 20 most confused
+    pairs."""
 
     def mark(self, cluster: int) -> tuple[str, float] | None:
-        """The keypoint that a cluster's parts hold most often, and in which share of the test pictures."""
+        """The keypoint that the cluster's parts contain most often, and the share of test pictures where they do."""
         for row in (self.record.get("parts") or {}).get("clusters", ()):
             if row["cluster"] == cluster and row["best"]:
                 return row["best"], row["holds"][row["best"]]
@@ -49,9 +49,9 @@ class EvaluationResults:
 
 
 def read_evaluation(run: Path, card: Card) -> EvaluationResults | None:
-    """The evaluation of the run's model; None if it was never evaluated.
+    """Read the evaluation of a run's model; returns None if the model was never evaluated.
 
-    Raises RunError for a file that no evaluation wrote, or that is damaged, or judges another model.
+    Raises RunError if the file is damaged, was not written by an evaluation, or is about another model.
     """
     path = run / "evaluation.json"
     try:
@@ -88,9 +88,10 @@ def _results(record: Any, classes: tuple[str, ...]) -> EvaluationResults:
 
 
 def find_pictures(results: EvaluationResults | None, training: Dataset) -> dict[str, Path]:
-    """Where the evaluated test pictures lie, by key; none where their data set has gone.
+    """The paths of the evaluated test pictures by their keys; empty if their data set is no longer there.
 
-    A key is looked up among the data set's own pictures, never joined to a path.
+    Keys are looked up among the pictures of the data set. They are never joined to a path, because they come from a
+    file that others may have written.
     """
     source = results.record.get("source") if results and results.mistakes else None
     if source is None:

@@ -1,7 +1,8 @@
-"""What the recogniser says of training pictures: a bounded number of each class, kept class by class.
+"""Predictions for training pictures: a limited number of each class, stored class by class.
 
-Only the recogniser's own boxes and scores are used, never an annotated box. What is said of a class is kept in
-the guide's cache under a key of the model and the pictures: the next guide reads it, and a crash loses one class.
+Only the recogniser's boxes and scores are used, never annotated boxes. The predictions for a class are stored in the
+guide's cache, under a key that depends on the model and the pictures. The next guide reads them, and a crash loses one
+class at most.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassPredictions(StepResult):
-    """What the recogniser says of the pictures of one class that it could read; ``classes`` in its order."""
+    """The predictions for the readable pictures of one class; ``classes`` are in the recogniser's order."""
 
     read: Int32[ndarray, "n"]
-    """Their places among the pictures that it was given."""
+    """Indices of the readable pictures among all pictures of the class."""
     scores: Float32[ndarray, "n classes"]
     """Fused probabilities."""
     logits: Float32[ndarray, "n classes"]
-    """ClassNet's, without bias."""
+    """ClassNet's logits without the bias."""
     sizes: Int32[ndarray, "n 2"]
     """(width, height) of each picture."""
     objects: Int32[ndarray, "n 4"]
     parts: Int32[ndarray, "parts 4"]
     """Boxes of all parts of all pictures."""
     owners: Int32[ndarray, "parts"]
-    """Which picture each part is of."""
+    """The index of the picture that each part belongs to."""
     clusters: Int32[ndarray, "parts"]
     part_scores: Float32[ndarray, "parts classes"]
 
@@ -50,18 +51,21 @@ class ClassExamples:
     """Training pictures of one class and their predictions."""
 
     samples: tuple[Sample, ...]
-    """The readable ones, in the order of the predictions."""
+    """The readable pictures, in the order of the predictions."""
     predictions: ClassPredictions
 
 
 def predict_examples(
     recognizer: Recognizer, dataset: Dataset, store: Store, reporter: Reporter, *, per_class: int, batch_size: int
 ) -> list[ClassExamples]:
-    """At most ``per_class`` training pictures of each class, predicted, in the order of the classes."""
+    """Predict at most ``per_class`` training pictures of each class; returns a result for each class, in their order.
+
+    The predictions are read from ``store`` if it has them, and kept there otherwise. ``batch_size`` counts pictures.
+    """
     training = dataset.split("train")
     chosen = [evenly([s for s in training if s.label == label], per_class) for label in range(len(dataset.classes))]
     count = sum(map(len, chosen))
-    reporter.say(f"predicting {count} of {len(training)} training pictures; what is known already is kept")
+    reporter.say(f"predicting {count} of {len(training)} training pictures; earlier predictions are reused")
     model = replace(recognizer.card, data=TrainedOn("", "")).digest()
 
     def predicted(label: int, samples: Sequence[Sample]) -> ClassExamples:
@@ -77,13 +81,13 @@ def predict_examples(
 
 
 def evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """At most ``count`` items, evenly spaced over all: every kind in a sorted list has its share."""
+    """At most ``count`` items at even distances, so that all stretches of a sorted list are represented."""
     places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
     return [items[place] for place in places]
 
 
 def tabulated(predictions: Sequence[Prediction], classes: Sequence[str]) -> ClassPredictions:
-    """Predictions as arrays, those of unreadable pictures left out."""
+    """Convert predictions to arrays, without those of unreadable pictures."""
     good = [(place, prediction) for place, prediction in enumerate(predictions) if prediction.error is None]
     parts = [(owner, part) for owner, (_, prediction) in enumerate(good) for part in prediction.parts]
 

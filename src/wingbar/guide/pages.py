@@ -1,7 +1,7 @@
-"""The guide's pages: what each shows, as plain records for the templates in ``templates/``.
+"""The pages of the guide: this module computes the values that the templates in ``templates/`` show.
 
-Files are named by numbers (``classes/0001.html``, ``pairs/0001-0002.html``), never by class or picture. Templates
-escape everything; names are cleaned of letters that have no look first.
+Files are named by numbers (``classes/0001.html``, ``pairs/0001-0002.html``), never by the names of classes or
+pictures. The templates escape all values, and unprintable letters are removed from names beforehand.
 """
 
 from __future__ import annotations
@@ -29,62 +29,62 @@ from wingbar.guide.thumbnails import Thumbnail, Thumbnails
 from wingbar.model.card import Card
 
 EXAMPLES, CROPS, MISTAKES, COMPARED, ALIKE, PAIRS, LINES = 8, 6, 12, 4, 3, 8, 30
-"""Most that a page shows of each kind."""
+"""The largest number that a page shows of each kind."""
 OBJECT = -1
-"""Stands for the whole object where parts have the number of their cluster."""
+"""The number of the whole object, where parts have the number of their cluster."""
 
 
 @dataclass(frozen=True, eq=False)
 class Guide:
-    """All that the pages are made from."""
+    """The data that the pages are made from."""
 
     card: Card
     settings: Mapping[str, str]
     examples: Sequence[ClassExamples]
-    """Of each class."""
+    """The examples of each class."""
     results: EvaluationResults | None
     test_paths: Mapping[str, Path]
 
     @cached_property
     def names(self) -> list[str]:
-        """Class names for people."""
+        """The class names as they are displayed."""
         return display_names(self.card.classes)
 
     @cached_property
     def alike(self) -> Float[ndarray, "classes classes"]:
-        """How alike two classes look to the recogniser."""
+        """The similarity of each pair of classes (`likeness`)."""
         return likeness(self._means("scores"))
 
     @cached_property
     def confused(self) -> ndarray:
-        """Test errors, [true, named]; all zero without an evaluation."""
+        """The confusion matrix of the test pictures, [true, predicted]; all zero without an evaluation."""
         return self.results.confused if self.results else confusion([], [], len(self.names))
 
     @cached_property
     def pairs(self) -> list[tuple[int, int]]:
-        """Pairs of classes that have a page, the most confused first."""
+        """The pairs of classes that have a page, the most confused first."""
         return pairs_to_compare(self.confused, self.alike)
 
     @cached_property
     def points(self) -> Float[ndarray, "classes 2"]:
-        """Place of each class on the map."""
+        """The point of each class on the map, before it is scaled to the drawing."""
         return embed(self._means("logits"))
 
     @property
     def marks(self) -> list[int]:
-        """The object, and the clusters of parts that there are."""
+        """`OBJECT`, and the numbers of all clusters that have parts."""
         clusters = {int(cluster) for examples in self.examples for cluster in examples.predictions.clusters}
         return [OBJECT, *sorted(clusters)]
 
     def _means(self, what: str) -> Float[ndarray, "classes classes"]:
-        # A class without a readable picture looks like nothing: zeros.
+        # A class without a readable picture has no scores: its row is zero.
         rows = [getattr(examples.predictions, what) for examples in self.examples]
         return np.stack([row.mean(0) if len(row) else np.zeros(len(self.names)) for row in rows]).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A thumbnail with its words, and boxes to draw over it as (x, y, width, height, number), shares of 100."""
+    """A thumbnail with its texts, and boxes to draw over it: (x, y, width, height) in per cent, and a number."""
 
     thumbnail: Thumbnail
     alt: str
@@ -93,7 +93,10 @@ class Figure:
 
 
 def write_pages(guide: Guide, folder: Path) -> Path:
-    """All pages, the style and the script; files of an older guide that are no longer shown are deleted."""
+    """Write all pages, the style and the script into ``folder``, and delete the files of an older guide.
+
+    Returns the path of the index.
+    """
     thumbnails = Thumbnails(folder)
     environment = Environment(
         loader=PackageLoader("wingbar.guide"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -118,7 +121,7 @@ def write_pages(guide: Guide, folder: Path) -> Path:
 
 
 def pages(guide: Guide, thumbnails: Thumbnails) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """File, template and values of each page; the index last, so that it never leads to a page not yet written."""
+    """File, template and values of each page. The index comes last, so that it never links to a missing page."""
     for label in range(len(guide.names)):
         yield class_page(label), "class.html", class_values(guide, thumbnails, label)
     for pair in guide.pairs:
@@ -129,7 +132,7 @@ def pages(guide: Guide, thumbnails: Thumbnails) -> Iterator[tuple[str, str, dict
 
 
 def class_values(guide: Guide, thumbnails: Thumbnails, label: int) -> dict[str, Any]:
-    """One class: examples, field marks, what it is taken for, what went wrong."""
+    """The values of a class's page: examples, field marks, confusions and misclassified test pictures."""
     examples, name = guide.examples[label], guide.names[label]
     wrong = [mistake for mistake in guide.results.mistakes if mistake.label == label] if guide.results else []
     shown = [
@@ -150,7 +153,7 @@ def class_values(guide: Guide, thumbnails: Thumbnails, label: int) -> dict[str, 
 
 
 def pair_values(guide: Guide, thumbnails: Thumbnails, a: int, b: int) -> dict[str, Any]:
-    """Two classes side by side: the parts that tell each from the other, and the pictures that went wrong."""
+    """The values of a pair's page: the parts that distinguish the two classes, and the pictures that were confused."""
     known = guide.results.mistakes if guide.results else ()
     sides = [
         (label, other, [m for m in known if (m.label, m.predicted) == (label, other)])
@@ -169,7 +172,7 @@ def pair_values(guide: Guide, thumbnails: Thumbnails, a: int, b: int) -> dict[st
 
 
 def index_values(guide: Guide, thumbnails: Thumbnails) -> dict[str, Any]:
-    """All classes with a picture each, and the pairs that are confused most."""
+    """The values of the index: a picture of each class, and the most confused pairs."""
     covers = []
     for label, examples in enumerate(guide.examples):
         place = best(examples.predictions.scores[:, label], 1)
@@ -186,13 +189,13 @@ def index_values(guide: Guide, thumbnails: Thumbnails) -> dict[str, Any]:
 
 
 def map_values(guide: Guide) -> dict[str, Any]:
-    """Points, labels, and lines between the classes that are confused most."""
+    """The values of the map: points, labels, and lines between the most confused classes."""
     lines = [(a, b, int(guide.confused[a, b] + guide.confused[b, a])) for a, b in guide.pairs]
     return {"atlas": layout(guide.points, guide.names), "lines": [line for line in lines if line[2]][:LINES]}
 
 
 def facts(guide: Guide, label: int) -> dict[str, Any] | None:
-    """How well a class is found, with Wilson's 95 % interval; None where no test picture of it was evaluated."""
+    """The recall of a class with its 95 % interval; None if none of its test pictures was evaluated."""
     row = guide.results.record["classification"]["per_class"][label] if guide.results else None
     if row is None or not row["count"]:
         return None
@@ -202,14 +205,14 @@ def facts(guide: Guide, label: int) -> dict[str, Any] | None:
 
 
 def counted(row: ndarray, label: int) -> list[tuple[int, int]]:
-    """(other class, errors), most errors first."""
+    """The other classes of a row of the confusion matrix, as (class, errors), most errors first."""
     return [(other, int(row[other])) for other in best(row.astype(float), len(row)) if row[other] and other != label]
 
 
 def example(
     examples: ClassExamples, place: int, label: int, name: str, thumbnails: Thumbnails, *, boxes: bool = True
 ) -> Figure | None:
-    """A training picture with the recogniser's own boxes; None if its file has gone."""
+    """A training picture with the boxes that the recogniser found; None if its file is no longer there."""
     thumbnail = thumbnails.whole(examples.samples[place].path)
     if thumbnail is None:
         return None
@@ -225,13 +228,16 @@ def example(
 
 
 def share_box(box: ndarray, size: ndarray, mark: int) -> tuple[float, float, float, float, int]:
-    """A box as (x, y, width, height) in per cent of the picture, and its number."""
+    """A box, given in pixels, as (x, y, width, height) in per cent of the picture's ``size``, and its number."""
     x1, y1, x2, y2 = 100 * box / np.array([*size, *size])
     return round(x1, 2), round(y1, 2), round(x2 - x1, 2), round(y2 - y1, 2), mark
 
 
 def crops(guide: Guide, thumbnails: Thumbnails, label: int, mark: int, against: int | None, count: int) -> list[Figure]:
-    """A class's objects, or parts of one cluster, that score best for it; with ``against``, for it less the other."""
+    """Crops of the objects of a class, or of its parts of one cluster (``mark``), that have the highest scores.
+
+    With ``against``, the score is the class's score minus that of the class ``against``.
+    """
     examples, name = guide.examples[label], guide.names[label]
     scores = examples.predictions.scores if mark == OBJECT else examples.predictions.part_scores
     boxes = examples.predictions.objects if mark == OBJECT else examples.predictions.parts
@@ -249,7 +255,7 @@ def crops(guide: Guide, thumbnails: Thumbnails, label: int, mark: int, against: 
 def mistakes(
     guide: Guide, thumbnails: Thumbnails, wrong: Sequence[Mistake]
 ) -> list[tuple[Mistake, str, Figure | None]]:
-    """Test pictures that went wrong, with their file's name; no figure where the file has gone."""
+    """Misclassified test pictures with their file names; the figure is None if the file is no longer there."""
     rows = []
     for mistake in wrong:
         path = guide.test_paths.get(mistake.key)
@@ -261,20 +267,20 @@ def mistakes(
 
 
 def mark_name(mark: int) -> str:
-    """What the recogniser calls a place: it knows numbers only."""
+    """The displayed name of a kind of part, which the recogniser knows by its number only."""
     return "Object" if mark == OBJECT else f"Part {mark + 1}"
 
 
 def class_page(label: int) -> str:
-    """File of a class's page, below the guide's folder."""
+    """The file of a class's page, relative to the guide's folder."""
     return f"classes/{label + 1:04d}.html"
 
 
 def pair_page(a: int, b: int) -> str:
-    """File of a pair's page, whichever class comes first."""
+    """The file of a pair's page; the order of the two classes does not matter."""
     return f"pairs/{min(a, b) + 1:04d}-{max(a, b) + 1:04d}.html"
 
 
 def percent(share: float | np.floating) -> str:
-    """``83 %``, with a space that does not break."""
+    """A share as a percentage, such as ``83 %``, with a no-break space."""
     return f"{100 * share:.0f}\u00a0%"

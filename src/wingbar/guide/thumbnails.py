@@ -1,4 +1,4 @@
-"""Small pictures as files. A thumbnail is named by what it shows, so a second guide makes none of them again."""
+"""Thumbnails in files. A thumbnail's name is a checksum of what it shows, so that a later guide can reuse the file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from wingbar.errors import PictureError
 from wingbar.images import Picture, read_picture, small_jpeg
 
 SIDE = 320
-"""Longer side of a thumbnail at most, in pixels."""
+"""The largest length of a thumbnail's longer side, in pixels."""
 CROP = 200
-"""Side of a part's square crop, in pixels."""
+"""The side of a part's square crop, in pixels."""
 READ = 640
-"""Short side that pictures are read at: a part of a third of it still fills its crop."""
+"""The short side that pictures are decoded at, in pixels: a part of a third of it still fills its crop."""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A file below the guide's folder, and its size in pixels."""
+    """A file, relative to the guide's folder, and its size in pixels."""
 
     src: str
     width: int
@@ -31,7 +31,7 @@ class Thumbnail:
 
 
 class Thumbnails:
-    """Makes thumbnails in ``folder/pictures`` and knows which are in use."""
+    """Makes thumbnails in ``folder/pictures``, and records which are in use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,15 +39,15 @@ class Thumbnails:
         self._read: tuple[Path, Picture] | None = None
 
     def whole(self, path: Path) -> Thumbnail | None:
-        """The picture, shrunk; None if it cannot be read."""
+        """A thumbnail of the whole picture; None if the picture cannot be read."""
         return self._made(path, None)
 
     def crop(self, path: Path, box: Box) -> Thumbnail | None:
-        """What a box shows, with a little context, nearly square; None if the picture cannot be read."""
+        """A thumbnail of a box, in pixels, with a margin of context; None if the picture cannot be read."""
         return self._made(path, box)
 
     def sweep(self) -> None:
-        """Delete the pictures that no page shows any longer."""
+        """Delete the thumbnails that no page uses."""
         for file in (self.folder / "pictures").glob("*.jpg"):
             if file.name not in self.used:
                 file.unlink()
@@ -67,14 +67,14 @@ class Thumbnails:
         return Thumbnail(f"pictures/{name}", width, height)
 
     def _picture(self, path: Path) -> Picture:
-        # Pages ask for the whole and the parts of a picture one after the other.
+        # Pages request the whole and the parts of a picture one after the other, so the last picture is kept.
         if self._read is None or self._read[0] != path:
             self._read = path, read_picture(path, short_side=READ)
         return self._read[1]
 
 
 def encoded(picture: Picture, box: Box | None) -> bytes:
-    """A JPEG of the picture, or of a box of it in pixels of the original."""
+    """Encode the picture as a JPEG, or a box of it, which is given in pixels of the original file."""
     if box is None:
         return small_jpeg(picture, SIDE)
     height, width = picture.pixels.shape[:2]

@@ -1,4 +1,4 @@
-"""Feature maps compressed to their principal directions, and linear functions of them unfolded to the maps again."""
+"""Projection of feature maps onto their principal directions, and linear functions of the projection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wingbar.opam.principal import Moments
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """Principal directions of a feature map's vectors, and the scale that brings their whole variance to one."""
+    """The principal directions of feature vectors, their mean, and the scale that gives a total variance of one."""
 
     directions: Float32[Tensor, "kept channels"]
     mean: Float32[Tensor, "channels"]
@@ -21,7 +21,7 @@ class Basis:
 
     @staticmethod
     def of(maps: Float[Tensor, "n channels h w"], most: int) -> Basis:
-        """At most ``most`` directions, from a sample of maps."""
+        """The first ``most`` principal directions, at most, of a sample of maps."""
         moments = Moments.of(maps)
         directions = moments.directions(most).float()
         mean = moments.mean.float()
@@ -30,11 +30,11 @@ class Basis:
         return Basis(directions, mean, scale or 1.0)
 
     def project(self, maps: Float[Tensor, "n channels h w"]) -> Float32[Tensor, "n kept h w"]:
-        """Maps in the basis."""
+        """Project maps onto the directions, and divide them by the scale."""
         centred = maps.float() - self.mean[:, None, None]
         return torch.einsum("nchw,kc->nkhw", centred, self.directions) / self.scale
 
     def unfold(self, weight: Float[Tensor, "outputs kept h w"]) -> tuple[Tensor, Tensor]:
-        """What a linear function of the projected maps is of the maps themselves: its weight, and a bias to add."""
+        """Express a linear function of projected maps as one of the original maps: its weight and its bias."""
         whole = torch.einsum("okhw,kc->ochw", weight, self.directions) / self.scale
         return whole, -torch.einsum("ochw,c->o", whole, self.mean)

@@ -1,14 +1,15 @@
-"""Object against background, without a label: a linear discriminant of feature vectors.
+"""A linear discriminant of object and background, found without labels.
 
-In most photographs the object lies near the middle and the background at the rim. With m_in the mean feature vector of
-the middle cells of all training pictures, m_out that of their rims and S the covariance of all cells (Fisher, 1936),
+In most photographs the object lies near the middle, and the border shows background. Let m_in be the mean feature
+vector of the middle cells of all training pictures, m_out that of the border cells, and S the covariance of all cells.
+The discriminant (Fisher, 1936) and the map of the object are
 
     u = (S + s I)^-1 (m_in - m_out),      s: the mean variance of a channel
     M(x, y) = sum_k u_k f_k(x, y)
 
-M is the object's map. Once more, then, with the regions that M itself tells by Otsu's threshold in place of middle and
-rim. OPAM has no such step. The first principal component, which `principal` takes for the object, is object against
-background in some nets only: with others it is contrast, or the photograph's border.
+The fit is then repeated: the foreground and background that Otsu's threshold finds in M replace the middle and the
+border. OPAM has no such step. `principal` uses the first principal component instead, which separates object and
+background in some nets only; in others it represents contrast, or the border of the photograph.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ from torch import Tensor
 from wingbar.opam.localization import largest_region, otsu
 
 MIDDLE = 0.4
-"""Share of the sides that the middle cells take."""
+"""The share of the map's sides that the middle cells cover."""
 
 
 def object_direction(features: Float[Tensor, "n channels h w"], rounds: int = 1) -> Float[Tensor, "channels"]:
-    """u of a sample of feature maps; ``rounds`` are those with the regions that the map itself tells.
+    """The discriminant u of a sample of feature maps, as a vector of length one.
 
-    Raises ValueError for maps of fewer than 3 x 3 places, which have no middle beside a rim.
+    ``rounds`` is the number of fits with the regions that the map M gives, after the first fit.
+
+    Raises ValueError for maps of fewer than 3 x 3 cells, in which the middle is not apart from the border.
     """
     count, _, height, width = features.shape
     if min(height, width) < 3:
-        raise ValueError(f"maps of {height} x {width} places have no middle beside a rim")
+        raise ValueError(f"maps of {height} x {width} cells have no middle inside a border")
     vectors = features.permute(0, 2, 3, 1).flatten(0, 2).double()
     mean = vectors.mean(0)
     centred = vectors - mean
@@ -51,7 +54,7 @@ def object_direction(features: Float[Tensor, "n channels h w"], rounds: int = 1)
 
 
 def middle_and_rim(height: int, width: int) -> tuple[Bool[ndarray, "h w"], Bool[ndarray, "h w"]]:
-    """The cells of a map where the object is thought to lie first, and where the background is."""
+    """The cells of a map that are taken for the object in the first fit, and those taken for background."""
     rows, columns = np.mgrid[:height, :width]
     across = np.abs(columns - (width - 1) / 2) <= max(width * MIDDLE / 2, 0.5)
     down = np.abs(rows - (height - 1) / 2) <= max(height * MIDDLE / 2, 0.5)

@@ -1,25 +1,28 @@
-"""Field marks: small places of the object that are the same in every picture, found without annotation.
+"""Field marks: small regions that correspond between pictures, such as the head, found without annotations.
 
-1. Feature vectors of a fine map (stride 16) inside the object, less their mean and of length one, are cut into K groups
-   by spherical k-means (Dhillon and Modha, 2001).
-2. In each picture a group's place is the window, a square of ``side`` times the root of the object's area, that holds
-   most of it.
-3. What the windows of a group have in common is learnt: with d(w) a window's mean features, m_k their mean over group
-   k's windows, m and S mean and covariance over all windows,
+1. The feature vectors of a fine map (stride 16) inside the object are centred, scaled to length one, and clustered into
+   K groups by spherical k-means (Dhillon and Modha, 2001).
+2. A window is a square whose side is ``side`` times the square root of the object's area. In each picture, the window
+   of a group is the one with the largest membership in the group.
+3. A detector is trained for each group. Let d(w) be the mean feature vector of the window w, m_k the mean of d over the
+   windows of group k, and m and S the mean and the covariance of d over all windows. The detector's response is the
+   linear discriminant
 
-       detector_k(w) = (S + s I)^-1 (m_k - m) . d(w)
+       response_k(w) = (S + s I)^-1 (m_k - m) . d(w)
 
-   a linear discriminant (Hariharan, Malik, Ramanan, "Discriminative decorrelation for clustering and classification",
-   ECCV 2012). Each picture's window becomes the one that its detector answers most, the pictures in two halves, each
-   located by the other's detectors; several times.
+   (Hariharan, Malik, Ramanan, "Discriminative decorrelation for clustering and classification", ECCV 2012). Each
+   picture's window is then replaced by the one with the largest response. The pictures are divided into two halves, and
+   the detectors of one half locate the windows of the other. This step is repeated `ROUNDS` times.
+4. The marks are chosen among all groups and sides by forward selection: the next mark is the one with which most
+   training pictures are classified correctly, together with the marks chosen before. The scores of a picture come from
+   a ridge regression that was not fitted to it. Selection ends when the gain is within chance: when the difference
+   between the pictures gained and lost is at most the square root of their sum.
 
-Detectors are linear, and so is the mean over a window: a detector is a map ``w_k . f(x, y)`` whose mean over a window
-is its answer. So a prediction finds all marks from one pass of the object's crop. A mark has one number in every
-picture. OPAM takes parts from selective search, which differ from picture to picture, and aligns them afterwards.
+Detectors are linear, and so is the mean over a window. So a detector is a map ``w_k . f(x, y)``, and its response is
+the mean of that map over the window. A prediction therefore finds all marks in one pass of the object's crop.
 
-4. Which groups, and how large a square, is chosen by what they tell: of all squares tried the one that names most of
-   the training pictures rightly together with those chosen before, each picture by a ridge that has not seen it. It is
-   added while it gains more pictures than it loses by more than chance, which is the root of both together.
+OPAM has no such step. Its parts come from selective search, differ from picture to picture, and are aligned afterwards;
+a field mark has the same number in every picture from the start.
 """
 
 from __future__ import annotations
@@ -37,15 +40,15 @@ from wingbar.errors import ConfigError
 from wingbar.opam.maps import cell_shares
 
 MOST_MARKS = 8
-"""Of an object."""
+"""The largest number of marks of an object."""
 GRID = 12
-"""Windows are tried at so many places across and down the object's box."""
+"""The number of window positions across and down the object's box."""
 ROUNDS = 6
-"""How often windows are located again by what they have in common."""
+"""The number of times that the windows are located with the detectors."""
 SHRINKAGE = 0.1
-"""What is added to the covariance's diagonal, as a share of its mean."""
+"""The value added to the covariance's diagonal, as a share of the diagonal's mean."""
 SHARPNESS = 10.0
-"""Of the soft membership of a place in the groups: the factor of its cosine in a softmax."""
+"""The factor of the cosines in the softmax that gives the membership of a cell in the groups."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,11 @@ class MarkSettings:
     """Field marks."""
 
     groups: int = 3
-    """Groups of places that all objects have; marks are chosen among them."""
+    """Groups that feature vectors of the object are clustered into; marks are chosen among them."""
     sides: tuple[float, ...] = (0.4, 0.5)
-    """Sides of the squares tried around each place, as shares of the root of the object's area."""
+    """Sides of the squares that are tried for each group, as shares of the square root of the object's area."""
     most: int = 4
-    """Marks of an object, at most."""
+    """The largest number of marks of an object."""
 
     def __post_init__(self) -> None:
         within(self, "marks", groups=(1, MOST_MARKS), most=(1, MOST_MARKS))
@@ -67,7 +70,7 @@ class MarkSettings:
 
 @dataclass(frozen=True)
 class Windows:
-    """Where windows of one picture lie: the middles tried, and their side, in pixels of the picture."""
+    """The grid of windows of a picture: their centres and their side, in pixels of the picture."""
 
     x: Float[ndarray, "columns"]
     y: Float[ndarray, "rows"]
@@ -75,13 +78,16 @@ class Windows:
 
     @staticmethod
     def over(box: Box, side: float) -> Windows:
-        """Windows of ``side`` times the root of the box's area, inside the box where they fit."""
+        """The windows of a box; they lie inside the box unless they are larger than it.
+
+        ``side`` is a share of the square root of the box's area.
+        """
         x1, y1, x2, y2 = box
         length = side * float(np.sqrt(max(x2 - x1, 1) * max(y2 - y1, 1)))
         return Windows(_middles(x1, x2, length), _middles(y1, y2, length), length)
 
     def box(self, row: int, column: int, size: tuple[int, int]) -> Box:
-        """The window at a place of the grid as a box inside a picture of ``size`` (width, height)."""
+        """The window at a position of the grid, as a box inside a picture of ``size`` (width, height), in pixels."""
         x1, x2 = _interval(float(self.x[column]), self.side, size[0])
         y1, y2 = _interval(float(self.y[row]), self.side, size[1])
         return (x1, y1, x2, y2)
@@ -89,7 +95,7 @@ class Windows:
     def means(
         self, maps: Float[ndarray, "channels h w"], frame: Sequence[float]
     ) -> Float32[ndarray, "rows columns channels"]:
-        """Mean of each channel over each window, of maps that span the box ``frame`` of the picture."""
+        """The mean of each channel over each window; ``frame`` is the box of the picture that the maps cover."""
         x1, y1, x2, y2 = frame
         half = self.side / 2
         across = cell_shares(self.x - half - x1, self.x + half - x1, x2 - x1, maps.shape[2])
@@ -110,7 +116,10 @@ def _interval(middle: float, length: float, limit: int) -> tuple[int, int]:
 def spherical_kmeans(
     vectors: Float32[ndarray, "n channels"], groups: int, seed: int, starts: int = 4, rounds: int = 40
 ) -> Float32[ndarray, "groups channels"]:
-    """Middles, of length one, of the groups of unit vectors; the best of several starts."""
+    """Cluster unit vectors by spherical k-means; returns the groups' centres, which have length one.
+
+    The best of ``starts`` random initialisations is taken; each has at most ``rounds`` iterations.
+    """
     rng = np.random.default_rng(seed)
     best, best_value = vectors[:groups], -np.inf
     for _ in range(starts):
@@ -129,7 +138,7 @@ def spherical_kmeans(
 
 
 def unit(vectors: Float[ndarray, "*n channels"]) -> Float32[ndarray, "*n channels"]:
-    """Vectors at length one; one of length zero stays."""
+    """Scale vectors to length one; vectors of length zero stay as they are."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return (vectors / np.maximum(lengths, 1e-6)).astype(np.float32)
 
@@ -137,13 +146,13 @@ def unit(vectors: Float[ndarray, "*n channels"]) -> Float32[ndarray, "*n channel
 def memberships(
     vectors: Float32[ndarray, "*n channels"], middles: Float32[ndarray, "groups channels"]
 ) -> Float32[ndarray, "*n groups"]:
-    """How much a place belongs to each group: a softmax of its cosines."""
+    """The membership of each vector in each group: the softmax of `SHARPNESS` times its cosines with the centres."""
     powers = np.exp(SHARPNESS * (vectors @ middles.T))
     return (powers / powers.sum(-1, keepdims=True)).astype(np.float32)
 
 
 def peaks(scores: Float[ndarray, "*n rows columns"]) -> Int[ndarray, "*n 2"]:
-    """Row and column of each grid's largest score; the first among equals."""
+    """The row and column of each grid's largest score; of equal scores, the first."""
     flat = scores.reshape(*scores.shape[:-2], -1).argmax(-1)
     return np.stack([flat // scores.shape[-1], flat % scores.shape[-1]], -1)
 
@@ -155,7 +164,15 @@ def mark_boxes(
     size: tuple[int, int],
     sides: Sequence[float],
 ) -> list[Box]:
-    """The window of an object's ``box`` that speaks most for each mark; ``maps``, one a mark, span the ``frame``."""
+    """The window with the largest response of each mark, as a box in pixels of the picture.
+
+    Args:
+        box: the object's box.
+        maps: the detector's map of each mark.
+        frame: the box of the picture that the maps cover.
+        size: the (width, height) of the picture.
+        sides: the side of each mark's windows, as a share of the square root of the box's area.
+    """
     boxes = []
     for saliency, side in zip(maps, sides, strict=True):
         grid = Windows.over(box, side)
@@ -167,7 +184,7 @@ def mark_boxes(
 def detectors(
     windows: Float32[ndarray, "n rows columns features"], places: Int[ndarray, "n marks 2"]
 ) -> Float32[ndarray, "marks features"]:
-    """Linear discriminants of each mark's windows against all windows."""
+    """The detector of each mark; ``places`` are the (row, column) of its window in the grid of each picture."""
     mean, whitening = _background(windows)
     return np.stack([_detector(windows, places[:, k], mean, whitening) for k in range(places.shape[1])])
 
@@ -175,7 +192,10 @@ def detectors(
 def locate_again(
     windows: Float32[ndarray, "n rows columns features"], places: Int[ndarray, "n marks 2"], seed: int
 ) -> Int[ndarray, "n marks 2"]:
-    """Each mark's place in each picture by detectors of the other half of the pictures, `ROUNDS` times over."""
+    """Locate each mark in each picture with the detectors of the other half of the pictures, `ROUNDS` times.
+
+    Fewer than four pictures are too few for halves: their places are returned as they are.
+    """
     if len(windows) < 4:
         return places
     mean, whitening = _background(windows)
@@ -192,7 +212,7 @@ def locate_again(
 
 
 def _background(windows: Float32[ndarray, "n rows columns features"]) -> tuple[ndarray, ndarray]:
-    """Mean of all windows, and the inverse of their shrunk covariance, from every other row and column."""
+    """The mean and the inverse shrunk covariance of all windows, estimated from every other row and column."""
     every = windows[:, ::2, ::2].reshape(-1, windows.shape[-1]).astype(np.float64)
     mean = every.mean(0)
     scatter = (every - mean).T @ (every - mean) / len(every)
@@ -211,10 +231,13 @@ def choose_marks(
     labels: Int[ndarray, "n"],
     most: int,
 ) -> list[int]:
-    """Which of the marks that were ``tried`` to keep: at least one, at most ``most``, in the order of their worth.
+    """Choose marks by forward selection; returns the indices of at least one and at most ``most``, the best first.
 
-    Arrays are scores of pictures by something that has not seen them; those of several views are added. ``given`` are
-    the scores without marks.
+    Args:
+        given: the scores of the pictures without marks.
+        tried: the scores that each candidate mark adds. All scores are out of fold.
+        labels: the true class of each picture.
+        most: the largest number of marks.
     """
     chosen: list[int] = []
     scores, right = given, given.argmax(1) == labels

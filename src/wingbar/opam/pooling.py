@@ -1,12 +1,16 @@
-"""Pooling of streams that all know something: a weighted mean of their logarithms, with a temperature each.
+"""Logarithmic opinion pooling of streams: a weighted mean of log probabilities, with a temperature for each stream.
 
     log p = sum_s w_s log softmax(z_s / T_s) + const,      w_s >= 0, sum_s w_s = 1
 
-T_s is the temperature that makes stream s likeliest on pictures that no net has learnt from (Guo et al., ICML 2017).
-The weights are shrunk towards equal ones by how little the data say: w = (n w* + k e) / (n + k), with w* the weights
-that make the pooled answer likeliest, e equal weights, n the pictures and k = `PRIOR` of them. A few hundred pictures
-cannot tell weights apart that the same net gives on views of the same picture; equal weights are the default that data
-must speak against. OPAM's fusion (`fusion`) picks weights by counting right answers, which is noise at that size.
+T_s is the temperature that maximises the likelihood of stream s on pictures that no net was trained on (Guo et al., "On
+calibration of modern neural networks", ICML 2017). The weights are shrunk towards equal weights:
+
+    w = (n w* + k e) / (n + k)
+
+w* are the weights that maximise the likelihood of the pooled probabilities, e are equal weights, n is the number of
+pictures, and k is `PRIOR`. The streams come from the same net on views of the same picture, and their likelihoods on a
+few hundred pictures hardly differ with the weights, so w* alone is not reliable. OPAM's fusion (`fusion`) chooses the
+weights by the number of correct answers, which is even less reliable with so few pictures.
 """
 
 from __future__ import annotations
@@ -22,35 +26,36 @@ from scipy.special import log_softmax
 from wingbar.opam.calibration import fit_temperature, mean_loss, softmax
 
 PRIOR = 1000
-"""Pictures that have to speak for other weights as loudly as equal weights do."""
+"""The number of pictures at which the fitted weights count as much as equal weights."""
 
 
 @dataclass(frozen=True)
 class Pooling:
-    """Weights and temperatures of the streams, in their order."""
+    """The weight and the temperature of each stream, in the order of the streams."""
 
     weights: tuple[float, ...]
     temperatures: tuple[float, ...]
 
 
 def pool(scores: Float[ndarray, "streams *n classes"], weights: Sequence[float]) -> Float32[ndarray, "*n classes"]:
-    """Probabilities of streams together, from the logarithm of each stream's probabilities."""
+    """The pooled probabilities; ``scores`` are the streams' log probabilities."""
     return softmax(np.tensordot(np.asarray(weights), scores, axes=1))
 
 
 def log_scores(
     logits: Float[ndarray, "streams *n classes"], temperatures: Sequence[float]
 ) -> Float[ndarray, "streams *n classes"]:
-    """The logarithm of each stream's probabilities, at its temperature."""
+    """The log probabilities of each stream at its temperature."""
     return np.stack([log_softmax(stream / t, axis=-1) for stream, t in zip(logits, temperatures, strict=True)])
 
 
 def fit_pooling(
     logits: Float[ndarray, "streams n classes"], labels: Int[ndarray, "n"], views: Sequence[int]
 ) -> Pooling:
-    """Temperatures and weights from pictures that no net has learnt from.
+    """Fit temperatures and weights to pictures that no net was trained on.
 
-    Equal weights are those that weigh each of a stream's ``views`` alike; they are used where there are no pictures.
+    ``views`` is the number of views that each stream combines. Equal weights give each view, not each stream, the same
+    weight. Without pictures they are returned, with temperatures of 1.
     """
     streams, count = logits.shape[:2]
     equal = np.array(views) / sum(views)
@@ -63,7 +68,7 @@ def fit_pooling(
 
 
 def _likeliest(scores: ndarray, labels: Int[ndarray, "n"]) -> Float[ndarray, "streams"]:
-    """Weights on the simplex with the least loss of the pooled answer, by a softmax of free numbers."""
+    """The weights with the least loss of the pooled probabilities; they are parametrised as a softmax."""
     from scipy.optimize import minimize
 
     def loss(free: ndarray) -> float:

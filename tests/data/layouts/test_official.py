@@ -170,7 +170,7 @@ def test_missing_pictures_are_counted_and_classes_without_pictures_left_out(tmp_
      ((4, 7, 9), "a subset: published are 7 training and 9 test pictures of 4 classes"),
      ((3, 3, 6), "NOT as published, which is 3 training and 6 test pictures of 3 classes")],
 )  # fmt: skip
-def eval_sizes_are_held_against_the_published_ones(tmp_path: Path, sizes: tuple[int, int, int], told: str) -> None:
+def test_sizes_are_held_against_the_published_ones(tmp_path: Path, sizes: tuple[int, int, int], told: str) -> None:
     """The last: splits swapped, as often happens to the flowers."""
     home = published.cars(tmp_path)
     own = load(home)
