@@ -38,9 +38,9 @@ def draw_panels(
 ) -> Iterator[tuple[wingbar.prediction.Prediction, Path | None]]:
     """Draw a sheet for each prediction; yields the prediction and the path of its PNG in ``folder``.
 
-    ``ask`` is the `predict_many` that predicted; it is asked again with parts hidden. The path is None for an unreadable
-    picture. A sheet's name consists of the picture's number in the list, which makes it unique, and the safe letters of
-    the picture's name. Raises RunError if a sheet cannot be written.
+    ``ask`` is the `predict_many` that predicted; it is asked again with parts hidden. The path is None for an
+    unreadable picture. The name of a sheet consists of the number of the picture in the list, which makes it unique, and
+    the safe letters of the name of the picture. Raises RunError if a sheet cannot be written.
     """
     other: tuple[Picture, Box] | None = None
     for number, prediction in enumerate(predictions, start=1):
