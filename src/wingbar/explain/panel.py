@@ -39,8 +39,8 @@ def draw_panels(
     """Draw a sheet for each prediction; yields the prediction and the path of its PNG in ``folder``.
 
     ``ask`` is the `predict_many` that predicted; it is asked again with parts hidden. The path is None for an
-    unreadable picture. The name of a sheet consists of the number of the picture in the list, which makes it unique, and
-    the safe letters of the name of the picture. Raises RunError if a sheet cannot be written.
+    unreadable picture. The name of a sheet consists of the number of the picture in the list, which makes it unique,
+    and the safe letters of the name of the picture. Raises RunError if a sheet cannot be written.
     """
     other: tuple[Picture, Box] | None = None
     for number, prediction in enumerate(predictions, start=1):

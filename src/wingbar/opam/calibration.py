@@ -36,7 +36,9 @@ def softmax(logits: Float[ndarray, "*n classes"]) -> Float32[ndarray, "*n classe
 
 
 def calibrated(scores: Float[ndarray, "*n classes"], temperature: float) -> Float32[ndarray, "*n classes"]:
-    """Probabilities at a temperature: below one they are surer, above one more modest."""
+    """Probabilities at a temperature: below one they are surer, above one more modest, at one they stay to the bit."""
+    if temperature == 1:
+        return np.asarray(scores, np.float32)
     return softmax(np.log(np.maximum(scores, LEAST)) / temperature)
 
 
