@@ -22,12 +22,13 @@ from numpy import ndarray
 
 from wingbar import pipeline, steps
 from wingbar._system.distributed import ALONE
-from wingbar.boxes import Box, crop_boxes
+from wingbar.boxes import Box, crop_boxes, paired_iou
 from wingbar.config import Config
 from wingbar.data import load
 from wingbar.data.layouts.annotations import with_boxes
 from wingbar.data.sample import Sample
-from wingbar.evaluation import mean_interval
+from wingbar.evaluation import best_centre_share, mean_interval
+from wingbar.evaluation.localization import centre_boxes
 from wingbar.evaluation.tables import percent_interval, render
 from wingbar.learning.probe import features
 from wingbar.learning.views import View
@@ -77,6 +78,17 @@ def rows_of(
     return [[" + ".join(group), percent_interval(*mean_interval(right(group)))] for group in groups]
 
 
+def box_rows(job: steps.Job, found: Int[ndarray, "n 4"], true: Int[ndarray, "n 4"]) -> list[list[str]]:
+    """How well the boxes found overlap the true ones, beside the best box of one size in the centre."""
+    share = best_centre_share(job.sizes, true)
+    rows = {"ours": found, f"centre, {share:.0%} of the sides": centre_boxes(job.sizes, share)}
+    overlaps = {name: paired_iou(boxes, true) for name, boxes in rows.items()}
+    return [
+        [name, *(percent_interval(*mean_interval(overlap >= least)) for least in (0.5, 0.7))]
+        for name, overlap in overlaps.items()
+    ]
+
+
 def main() -> None:
     """Compute what is missing, probe, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -109,6 +121,7 @@ def main() -> None:
         views |= {"true object": scores(job, cropped(job, boxes)), "true head": scores(job, heads)}
         truth = [("true object",), ("true head",), ("true object", "true head")]
         table += [["-", "-"], *rows_of(views, truth, job.labels)]
+        print(render(["object box", "IoU >= 0.5", "IoU >= 0.7"], box_rows(job, objects.boxes, boxes)), end="\n\n")
     print(render(["views", f"top-1 of {len(job.samples)} training pictures, out of fold"], table))
 
 
