@@ -22,13 +22,13 @@ from numpy import ndarray
 
 from wingbar import pipeline, steps
 from wingbar._system.distributed import ALONE
-from wingbar.boxes import Box, crop_boxes, paired_iou
+from wingbar.boxes import Box, crop_boxes
 from wingbar.config import Config
 from wingbar.data import load
 from wingbar.data.layouts.annotations import with_boxes
 from wingbar.data.sample import Sample
 from wingbar.evaluation import best_centre_share, mean_interval
-from wingbar.evaluation.localization import centre_boxes
+from wingbar.evaluation.localization import centre_boxes, paired_iou
 from wingbar.evaluation.tables import percent_interval, render
 from wingbar.learning.probe import features
 from wingbar.learning.views import View
