@@ -18,6 +18,7 @@ from wingbar._system.files import make_folder, write_record, writing
 from wingbar._system.locks import locked
 from wingbar.boxes import clip
 from wingbar.data.checks import named
+from wingbar.data.folders import skipped_lines
 from wingbar.data.layouts.annotations import with_boxes
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import DataError, PictureError, RunError
@@ -70,6 +71,8 @@ class Evaluation:
     """Classes that the model does not know, and how many pictures of each were left out."""
     whole: bool = False
     """Whether all pictures of a data set without a test split were used."""
+    skipped: tuple[str, ...] = ()
+    """What lay among the pictures and was not taken, with the reasons, as lines: other files, damaged headers."""
     folder: Path | None = None
     """Where `evaluation.json` lies; None where nothing was kept."""
 
@@ -136,8 +139,9 @@ def evaluate(
                 batch_size=batch_size, seed=seed, world=world,
             )  # fmt: skip
             evaluation = replace(
-                evaluation, absent=labelled.absent, unknown=labelled.unknown, whole=labelled.whole, folder=folder
-            )
+                evaluation, absent=labelled.absent, unknown=labelled.unknown, whole=labelled.whole, folder=folder,
+                skipped=tuple(skipped_lines(labelled.dataset.skipped)),
+            )  # fmt: skip
             if folder is not None:
                 record = {"model": recognizer.card.digest(), **evaluation.to_dict()}
                 world.first(lambda: write_record(folder / "evaluation.json", record))
@@ -346,6 +350,8 @@ def _remarks(evaluation: Evaluation) -> Iterator[str]:
             f"\n{sum(evaluation.unknown.values())} pictures of classes that the model does not know were left out: "
             f"{named(evaluation.unknown)}"
         )
+    if evaluation.skipped:
+        yield "\n" + "\n".join(evaluation.skipped)
     if evaluation.folder is None:
         yield "\nNothing was kept: the run's folder cannot be written to. Give a folder with --out to keep it."
 
