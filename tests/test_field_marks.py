@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import wingbar
 from wingbar.config import Config
 from wingbar.data import load as load_data
+from wingbar.errors import ConfigError
 from wingbar.model.folder import read_model
 from wingbar.pipeline import step_names
 
@@ -43,6 +45,13 @@ def test_every_step_is_kept_and_nothing_is_done_twice(
     wingbar.train(birds, run, SMALL)
     told = capsys.readouterr().err.splitlines()
     assert not {"viewnet", "marks", "corners"} & set(told)
+
+
+def test_a_size_whose_maps_are_too_small_is_told_before_anything_is_computed(tmp_path: Path, birds: Path) -> None:
+    small = replace(SMALL, net="mobilenetv2_100", size=64)
+    with pytest.raises(ConfigError, match=r"no pictures of 64 px .*: maps of 2 x 2 places .* Choose another size"):
+        wingbar.train(birds, tmp_path / "run", small, quiet=True)
+    assert not (tmp_path / "run" / "steps" / "proposals").exists()
 
 
 def test_a_prediction_has_an_object_marks_and_streams(run: Path, birds: Path) -> None:

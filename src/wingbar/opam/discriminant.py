@@ -25,14 +25,20 @@ MIDDLE = 0.4
 """Share of the sides that the middle cells take."""
 
 
+def require_rim(features: Float[Tensor, "n channels h w"]) -> None:
+    """Raises ValueError for maps of fewer than 3 x 3 places, which have no middle beside a rim."""
+    height, width = features.shape[2:]
+    if min(height, width) < 3:
+        raise ValueError(f"maps of {height} x {width} places have no middle beside a rim")
+
+
 def object_direction(features: Float[Tensor, "n channels h w"], rounds: int = 1) -> Float[Tensor, "channels"]:
     """u of a sample of feature maps; ``rounds`` are those with the regions that the map itself tells.
 
     Raises ValueError for maps of fewer than 3 x 3 places, which have no middle beside a rim.
     """
     count, _, height, width = features.shape
-    if min(height, width) < 3:
-        raise ValueError(f"maps of {height} x {width} places have no middle beside a rim")
+    require_rim(features)
     vectors = features.permute(0, 2, 3, 1).flatten(0, 2).double()
     mean = vectors.mean(0)
     centred = vectors - mean
