@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,13 @@ def test_every_step_is_kept_and_nothing_is_done_twice(run: Path, birds: Path) ->
     assert set(before) == set(step_names(SMALL))
     wingbar.train(birds, run, SMALL, quiet=True)
     assert stamps() == before
+
+
+def test_a_size_whose_maps_are_too_small_is_told_before_anything_is_computed(tmp_path: Path, birds: Path) -> None:
+    small = replace(SMALL, net="mobilenetv2_100", size=64)
+    with pytest.raises(ConfigError, match=r"no pictures of 64 px .*: maps of 2 x 2 places .* Choose another size"):
+        wingbar.train(birds, tmp_path / "run", small, quiet=True)
+    assert not (tmp_path / "run" / "steps" / "proposals").exists()
 
 
 def test_a_prediction_has_an_object_marks_and_streams(run: Path, birds: Path) -> None:

@@ -98,6 +98,16 @@ def test_classes_are_found_by_name_and_none_is_dropped_silently(run: Path, tmp_p
     assert record["absent"] == ["owl"] and record["unknown"] == {"jay": 3}
 
 
+def test_files_that_are_not_taken_for_pictures_are_told(run: Path, tmp_path: Path) -> None:
+    place = draw(tmp_path / "new")
+    (place / CLASSES[0] / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0cut short")
+    (place / CLASSES[0] / "notes.txt").touch()
+    evaluation = wingbar.evaluate(run, place)
+    assert len(evaluation.skipped) == 2 and evaluation.classification.pictures == 2 * len(CLASSES)
+    told = table(evaluation)
+    assert "cut.jpg" in told and "notes.txt" in told
+
+
 def test_pictures_of_other_classes_alone_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"classes are not the model's. None of 4 pictures.*'jay', 'kite'.*'wren'"):
         wingbar.evaluate(run, draw(tmp_path / "new", ["jay", "kite"]))

@@ -6,6 +6,8 @@ import importlib.metadata
 import inspect
 import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,3 +169,24 @@ def test_streams_are_fused_by_their_weights_and_alike_where_they_have_none(tmp_p
     np.testing.assert_allclose(recognizer.fuse({"picture": picture, "object": parts}), 0.75 * picture + 0.25 * parts)
     np.testing.assert_allclose(recognizer.fuse({"picture": picture, "parts": parts}), picture)
     np.testing.assert_allclose(recognizer.fuse({"parts": parts}), parts)
+
+
+FORKED = """
+import multiprocessing, sys, numpy, torch, wingbar
+torch.set_num_threads(2)
+recognizer = wingbar.load(sys.argv[1], device="cpu")
+grey = numpy.full((200, 300, 3), 99, numpy.uint8)
+def name(_):
+    return recognizer.predict(grey).label
+here = name(0)
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    assert pool.map_async(name, [0]).get(timeout=float(sys.argv[2])) == [here]
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a pool does not fork")
+def test_a_forked_pool_answers_though_torch_had_threads(tmp_path: Path) -> None:
+    """A fork has none of its parent's threads, and OpenMP would wait for them for ever."""
+    model = untrained(tmp_path / "model", "plain", side=128)
+    done = subprocess.run([sys.executable, "-c", FORKED, str(model), "300"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

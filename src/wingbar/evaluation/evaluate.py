@@ -17,6 +17,7 @@ from wingbar._system.distributed import ALONE, World, opened
 from wingbar._system.files import make_folder, write_record, writing
 from wingbar._system.locks import locked
 from wingbar.boxes import clip
+from wingbar.data.folders import skipped_lines
 from wingbar.data.layouts.annotations import with_boxes
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
@@ -77,6 +78,8 @@ class Evaluation:
     """Classes that the model does not know, and how many pictures of each were left out."""
     whole: bool = False
     """Whether all pictures of a data set without a test split were used."""
+    skipped: tuple[str, ...] = ()
+    """What lay among the pictures and was not taken, with the reasons, as lines: other files, damaged headers."""
     folder: Path | None = None
     """Where `evaluation.json` lies; None where nothing was kept."""
 
@@ -149,8 +152,9 @@ def evaluate(
                 batch_size=batch_size, seed=seed, erased=erased, world=world,
             )  # fmt: skip
             evaluation = replace(
-                evaluation, absent=labelled.absent, unknown=labelled.unknown, whole=labelled.whole, folder=folder
-            )
+                evaluation, absent=labelled.absent, unknown=labelled.unknown, whole=labelled.whole, folder=folder,
+                skipped=tuple(skipped_lines(labelled.dataset.skipped)),
+            )  # fmt: skip
             if folder is not None:
                 record = {"model": recognizer.card.digest(), **evaluation.to_dict()}
                 world.first(lambda: write_record(folder / "evaluation.json", record))

@@ -63,6 +63,8 @@ def _remarks(evaluation: Evaluation) -> Iterator[str]:
             f"\n{sum(evaluation.unknown.values())} pictures of classes that the model does not know were left out: "
             f"{named(evaluation.unknown)}"
         )
+    if evaluation.skipped:
+        yield "\n" + "\n".join(evaluation.skipped)
     if evaluation.folder is None:
         yield "\nNothing was kept: the run's folder cannot be written to. Give a folder with --out to keep it."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,6 +21,20 @@ from wingbar.nets import MapNet, create, for_inference
 from wingbar.nets.outputs import BoxHead, CornerHead, CropNet, MarkHead, PictureNet, ViewNet
 
 HEAD_PARTS = ("last", "middle", "bias")
+_ran_in: int | None = None
+"""The process that has run nets; in a fork of it, its parent until nets run there."""
+
+
+def _leave_lost_threads() -> None:
+    """In a fork of a process that ran nets, compute with one thread.
+
+    torch's other threads did not come along the fork, and OpenMP would wait for them for ever.
+    """
+    global _ran_in
+    process = os.getpid()
+    if _ran_in not in (None, process):
+        torch.set_num_threads(1)
+    _ran_in = process
 
 
 class TorchRuntime:
@@ -51,6 +66,7 @@ class TorchRuntime:
     @torch.no_grad()
     def _run(self, net: nn.Module, squares: ndarray) -> tuple[ndarray, ...]:
         """The outputs of a net. Where memory does not suffice for the batch, its halves are run one after the other."""
+        _leave_lost_threads()
         try:
             given = net(torch.from_numpy(np.ascontiguousarray(squares)).to(self.device))
             return tuple(one.float().cpu().numpy() for one in (given if isinstance(given, tuple) else (given,)))

@@ -26,6 +26,13 @@ MIDDLE = 0.4
 """The share of the map's sides that the middle cells cover."""
 
 
+def require_rim(features: Float[Tensor, "n channels h w"]) -> None:
+    """Raises ValueError for maps of fewer than 3 x 3 cells, in which the middle is not apart from the border."""
+    height, width = features.shape[2:]
+    if min(height, width) < 3:
+        raise ValueError(f"maps of {height} x {width} cells have no middle inside a border")
+
+
 def object_direction(features: Float[Tensor, "n channels h w"], rounds: int = 1) -> Float[Tensor, "channels"]:
     """The discriminant u of a sample of feature maps, as a vector of length one.
 
@@ -34,8 +41,7 @@ def object_direction(features: Float[Tensor, "n channels h w"], rounds: int = 1)
     Raises ValueError for maps of fewer than 3 x 3 cells, in which the middle is not apart from the border.
     """
     count, _, height, width = features.shape
-    if min(height, width) < 3:
-        raise ValueError(f"maps of {height} x {width} cells have no middle inside a border")
+    require_rim(features)
     vectors = features.permute(0, 2, 3, 1).flatten(0, 2).double()
     mean = vectors.mean(0)
     centred = vectors - mean

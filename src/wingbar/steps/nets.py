@@ -24,6 +24,7 @@ from wingbar.learning.views import Mix, View
 from wingbar.nets import create
 from wingbar.nets.saliency_head import MapNet
 from wingbar.nets.weights import find
+from wingbar.opam.discriminant import require_rim
 from wingbar.steps.job import Job
 from wingbar.steps.store import StepResult
 from wingbar.steps.views import Kind, views_of
@@ -69,10 +70,15 @@ def try_sizes(job: Job) -> int:
     sizes = {config.prediction_size(): "eval_size", config.size: "size"}
     if config.method == "opam":
         sizes = {MAP_SCALE * config.size: "twice the size", config.locating_size(): "locating_size", **sizes}
+    if config.method == "field-marks":
+        sizes = {config.locating_size(): "locating_size", **sizes}
     net = new_net(job, None).eval()
     for size, name in sizes.items():
         try:
-            net(torch.zeros(1, 3, size, size))
+            grey = torch.zeros(1, 3, size, size)
+            net(grey)
+            if config.method == "field-marks":
+                require_rim(net.forward_features(grey))
         except (AssertionError, RuntimeError, ValueError) as error:
             if out_of_memory(error):
                 raise
