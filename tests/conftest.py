@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,12 @@ FIRST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long come first (with --no-loadscope-reorder)."""
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+
+
+def pytest_collection_finish() -> None:
+    """What imports have made lives until the end: no garbage collection, and each training asks for one, visits it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _folder(variable: str) -> Path:

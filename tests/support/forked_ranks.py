@@ -10,6 +10,7 @@ others.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -59,6 +60,7 @@ def serve() -> None:
 
     threads = len(list(Path("/proc/self/task").iterdir())) if Path("/proc/self/task").exists() else 1
     assert threads == 1, "a fork copies one thread only: what the others hold stays locked for ever"
+    gc.freeze()  # what the ranks have in common is not visited, and so not copied, by each of their collections
     for request in sys.stdin:
         ranks, *line = json.loads(request)
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:

@@ -12,6 +12,7 @@ evaluation and arrays have to be an uninterrupted run's to the bit.
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
 import mmap
@@ -134,6 +135,7 @@ class Torture:
         self.birds = write_dataset(folder / "birds", **DRAWN)
         write_text(folder / "settings.toml", to_toml(SETTINGS))
         self.board = mmap.mmap(-1, 4096)
+        gc.freeze()  # what the lives have in common is not visited, and so not copied, by each of their collections
         self.kills: list[Place] = []
         self.interrupts: list[Place] = []
         started = time.monotonic()
