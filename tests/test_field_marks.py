@@ -50,7 +50,7 @@ def test_every_step_is_kept_and_nothing_is_done_twice(run: Path, birds: Path) ->
 
 def test_a_size_whose_maps_are_too_small_is_told_before_anything_is_computed(tmp_path: Path, birds: Path) -> None:
     small = replace(SMALL, net="mobilenetv2_100", size=64)
-    with pytest.raises(ConfigError, match=r"no pictures of 64 px .*: maps of 2 x 2 places .* Choose another size"):
+    with pytest.raises(ConfigError, match=r"no pictures of 64 px .*: maps of 2 x 2 cells .* Choose another size"):
         wingbar.train(birds, tmp_path / "run", small, quiet=True)
     assert not (tmp_path / "run" / "steps" / "proposals").exists()
 

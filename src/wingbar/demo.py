@@ -35,7 +35,7 @@ SETTINGS = Config(
     localization=LocalizationSettings(rules=("cam otsu grown", "cam fraction 0.5 grown"), learn=False, margin=0.4),
     parts=PartSettings(count=2),
 )
-PICTURES = 8
+PICTURES, ERASED = 8, 20
 
 
 def demo(out: Path) -> str:
@@ -50,7 +50,7 @@ def demo(out: Path) -> str:
     if not (out / "opam" / "steps").exists():
         shutil.copytree(out / "plain" / "steps", out / "opam" / "steps")
     recognizer = train(birds, out / "opam", SETTINGS)
-    plain, opam = evaluate(out / "plain"), evaluate(out / "opam")
+    plain, opam = evaluate(out / "plain"), evaluate(out / "opam", erased=ERASED)
     pictures = draw_panels(recognizer, birds, out / "pictures")
     return f"{comparison(plain, opam)}\n\n{table(opam)}\n\npictures: {pictures}"
 

@@ -17,7 +17,11 @@ from wingbar.errors import PictureError
 from wingbar.explain.panel import panel
 from wingbar.explain.placing import part_names
 from wingbar.images import READ_SIDE, Source, read_picture
+from wingbar.opam.candidates import candidate_set
 from wingbar.opam.maps import resize_map
+
+COVERAGE = 0.9
+"""Share of pictures whose true class is among the candidates, where nothing else is said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,8 @@ class Prediction:
     """Where the net looked, in [0, 1], at the net's own resolution; `saliency` has the picture's size."""
     evidence: Float32[ndarray, "classes h w"] = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
     """What speaks for each class where, in logits, in the order of `Recognizer.classes`."""
+    held_out: tuple[float, ...] = ()
+    """Probabilities of the true classes of held-out pictures, ascending: what `candidates` goes by."""
     error: str | None = None
 
     @property
@@ -62,6 +68,24 @@ class Prediction:
     def score(self) -> float:
         """Probability of `label`."""
         return self.scores[self.label]
+
+    def candidates(self, coverage: float = COVERAGE) -> tuple[str, ...]:
+        """The likeliest classes, as many as hold the true one in a share ``coverage`` of pictures, in (0, 1).
+
+        This holds for pictures of the same kind as the training's, on average (`opam.candidates`). The set is large
+        where the answer is doubtful. Without held-out pictures it has all classes.
+        Raises ValueError for an impossible ``coverage``, PictureError for a picture that could not be read.
+
+        >>> import wingbar
+        >>> prediction = wingbar.load("run").predict("some_picture.jpg")
+        >>> prediction.candidates(0.8)[0] == prediction.label
+        True
+        """
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage is {coverage}; it must be between 0 and 1.")
+        if self.error is not None:
+            raise PictureError(self.error)
+        return candidate_set(self.scores, self.held_out, coverage)
 
     @property
     def saliency(self) -> Float32[ndarray, "height width"]:
@@ -117,6 +141,7 @@ class Prediction:
             "label": self.label,
             "score": round(self.score, 6),
             "scores": best(self.scores),
+            "candidates": list(self.candidates()) if self.held_out else None,
             "size": list(self.size),
             "object_box": list(self.object_box),
             "parts": [

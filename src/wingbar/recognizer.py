@@ -219,7 +219,7 @@ class Recognizer:
             Prediction(
                 one.path, picture.size, self._ranked(fused[i]), boxes[i], parts[i],
                 {name: self._named(scores[i]) for name, scores in streams.items()},
-                maps[i], output.evidence[i],
+                maps[i], output.evidence[i], self.card.held_out,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
@@ -239,7 +239,8 @@ class Recognizer:
                     Part(box, mark, self._named(scores))
                     for mark, (box, scores) in enumerate(zip(reading.marks[i], marks[i], strict=True))
                 ),
-                {name: self._named(scores[i]) for name, scores in streams.items()}, maps[i], evidence[i],
+                {name: self._named(scores[i]) for name, scores in streams.items()},
+                maps[i], evidence[i], self.card.held_out,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
@@ -260,12 +261,13 @@ class Recognizer:
         evidence, logits = (evidence / temperature).astype(np.float32), logits / temperature
         _finite(evidence, logits)
         maps, alone = saliency_maps(evidence, logits), softmax(logits)
-        # The calibration is that of all streams together.
-        scores = self.fuse({"picture": alone}) if list(self.fusion_weights) == ["picture"] else alone
+        # Calibration and candidate sets are those of all streams together.
+        whole = list(self.fusion_weights) == ["picture"]
+        scores, held_out = (self.fuse({"picture": alone}), self.card.held_out) if whole else (alone, ())
         return [
             Prediction(
                 one.path, picture.size, self._ranked(scores[i]), boxes[i], (),
-                {"picture": self._named(alone[i])}, maps[i], evidence[i],
+                {"picture": self._named(alone[i])}, maps[i], evidence[i], held_out,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip

@@ -31,6 +31,13 @@ def test_honest_scores_are_off_by_noise_and_boasting_ones_by_what_they_boast() -
     assert expected_error(np.full(20_000, 0.9), right) == pytest.approx(0.2, abs=0.02)
 
 
+def test_sets_are_counted() -> None:
+    scores, labels = honest(6)
+    report = calibration_report(scores, labels, [[int(label)] for label in labels[:3]] + [[0, 1, 2, 3, 4]] * 3)
+    assert report.sets is not None and report.sets.value == 1 and report.set_size == 3
+    assert calibration_report(scores, labels).sets is None
+
+
 def test_the_interval_holds_the_figure_and_bins_hold_every_answer_once() -> None:
     scores, labels = honest(200)
     report = calibration_report(scores, labels)

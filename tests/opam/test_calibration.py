@@ -29,7 +29,8 @@ def test_a_temperature_that_was_put_in_is_found() -> None:
     for temperature in (0.3, 1.0, 4.0):
         scores = softmax(temperature * logits, -1)
         found = fit_calibration(lambda fitted, held, scores=scores: scores[held], labels)
-        assert found == pytest.approx(temperature, rel=0.1)
+        assert found.temperature == pytest.approx(temperature, rel=0.1)
+        assert np.exp(np.log(found.held_out).mean()) >= np.exp(np.log(scores[np.arange(4000), labels]).mean()) - 1e-6
         np.testing.assert_allclose(calibrated(scores, temperature), softmax(logits, -1), atol=1e-5)
 
 
@@ -47,6 +48,7 @@ def test_weights_are_asked_for_without_the_pictures_they_are_judged_on() -> None
 
 
 def test_few_pictures_change_nothing_and_order_stays() -> None:
-    assert fit_calibration(lambda fitted, held: np.zeros((len(held), 3)), np.zeros(9, int)) == 1.0
+    few = fit_calibration(lambda fitted, held: np.zeros((len(held), 3)), np.zeros(9, int))
+    assert few.temperature == 1.0 and not len(few.held_out)
     scores = softmax(np.random.default_rng(3).normal(size=(20, 5)), -1)
     assert (calibrated(scores, 7.0).argsort(1) == scores.argsort(1)).all()

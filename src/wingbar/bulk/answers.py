@@ -67,6 +67,7 @@ def _schema() -> Any:
             ("label", pa.string()),
             ("score", pa.float64()),
             ("scores", scores),
+            ("candidates", pa.list_(pa.string())),
             ("size", pa.list_(pa.int32())),
             ("object_box", box),
             ("parts", pa.list_(part)),

@@ -5,6 +5,7 @@
 * ECE: answers are sorted by their score and cut into `BINS` bins of equal size; the mean over bins of |share right -
   mean score| (Naeini, Cooper, Hauskrecht, AAAI 2015; equal mass as Nixon et al., CVPR workshops 2019). It is never zero
   for finitely many pictures.
+* Sets: the share of pictures whose true class is among the candidates (`opam.candidates`), and how many these are.
 * Coverage: the share right among the surest answers, where only so many are taken (Geifman and El-Yaniv, NeurIPS 2017).
 """
 
@@ -18,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from wingbar.evaluation.bootstrap import Estimate, interval_of
+from wingbar.evaluation.bootstrap import Estimate, interval_of, mean_interval
 
 BINS = 15
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 1.0)
@@ -41,6 +42,10 @@ class CalibrationReport:
     """Mean score, share right and number of pictures of each bin, the least sure first."""
     coverage: dict[str, float]
     """Share of the pictures that are answered, the surest first -> share of them that are right."""
+    sets: Estimate | None
+    """Share of the pictures whose true class is among the candidates, of which nine in ten are promised."""
+    set_size: float | None
+    """Classes among the candidates, mean over pictures."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -48,12 +53,19 @@ class CalibrationReport:
 
 
 def calibration_report(
-    probabilities: Float[ndarray, "n classes"], labels: Int[ndarray, "n"], seed: int = 0
+    probabilities: Float[ndarray, "n classes"],
+    labels: Int[ndarray, "n"],
+    candidates: Sequence[Sequence[int]] | None = None,
+    seed: int = 0,
 ) -> CalibrationReport:
-    """All figures of one set of scores. Raises ValueError without pictures."""
+    """All figures of one set of scores, and of the ``candidates``, classes of each picture, where there are any.
+
+    Raises ValueError without pictures.
+    """
     scores, right = probabilities.max(1).astype(float), probabilities.argmax(1) == labels
     of_label = np.take_along_axis(probabilities, labels[:, None], 1)[:, 0]
     surest = np.argsort(-scores, kind="stable")
+    held = None if candidates is None else [label in some for label, some in zip(labels, candidates, strict=True)]
     return CalibrationReport(
         mean_score=float(scores.mean()),
         nll=float(-np.log(np.maximum(of_label, LEAST)).mean()),
@@ -65,6 +77,8 @@ def calibration_report(
         coverage={
             f"{share:g}": float(right[surest[: max(round(share * len(labels)), 1)]].mean()) for share in COVERAGES
         },
+        sets=None if held is None else mean_interval(np.array(held), seed),
+        set_size=None if candidates is None else float(np.mean([len(some) for some in candidates])),
     )
 
 

@@ -239,7 +239,7 @@ def _figures(
     failed = {key for key, _ in failures}
     return Evaluation(
         classify(fused, labels, recognizer.classes, seed=seed),
-        calibration_report(fused, labels, seed),
+        calibration_report(fused, labels, _candidates(evaluated, recognizer.classes), seed),
         stream_combinations(streams, recognizer.fuse, labels),
         _localization(evaluated, dataset, boxes, seed),
         _parts(evaluated, seed),
@@ -277,6 +277,14 @@ def matching(dataset: Dataset, recognizer: Recognizer) -> Dataset:
 
 def _scores(named: Iterable[dict[str, float]], classes: Sequence[str]) -> ndarray:
     return np.array([[scores[name] for name in classes] for scores in named])
+
+
+def _candidates(evaluated: Sequence[tuple[Sample, Prediction]], classes: Sequence[str]) -> list[list[int]] | None:
+    """The numbers of the classes among each picture's candidates; None for a model without held-out pictures."""
+    number = {name: label for label, name in enumerate(classes)}
+    if not all(prediction.held_out for _, prediction in evaluated):
+        return None
+    return [[number[name] for name in prediction.candidates()] for _, prediction in evaluated]
 
 
 def _true_box(sample: Sample, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -49,6 +49,11 @@ def _scores_line(report: CalibrationReport) -> str:
     return (
         f"mean score {report.mean_score:.2f}; scores are off by {percent_interval(*report.ece)} (ECE); "
         f"NLL {report.nll:.3f}, Brier {report.brier:.3f}; of the surest nine in ten {surest} are right"
+        + (
+            f"; {percent(report.sets.value)} are among their candidates, {report.set_size:.1f} classes"
+            if report.sets
+            else ""
+        )
     )
 
 

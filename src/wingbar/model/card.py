@@ -84,6 +84,8 @@ class Card:
     """Layer that gives the map halfway, of a model of field marks; None where the net has none."""
     calibration: float = 1.0
     """Temperature of the scores of all streams together."""
+    held_out: tuple[float, ...] = ()
+    """Probabilities of the true classes of pictures that were held out, ascending, for candidate sets."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """All settings that it was learnt with (`config.describing`)."""
     onnx: Mapping[str, str] = field(default_factory=dict)
@@ -104,6 +106,8 @@ class Card:
             raise ValueError("mark_sides")
         if not all(0 <= weight <= 1.001 for weight in self.fusion_weights.values()):
             raise ValueError("fusion_weights")
+        if not all(0 <= value <= 1.001 for value in self.held_out) or list(self.held_out) != sorted(self.held_out):
+            raise ValueError("held_out")
         if not 32 <= self.eval_size <= 4096:
             raise ValueError("eval_size")
         if not 0 <= self.margin <= 2:
@@ -146,6 +150,7 @@ class Card:
             "classes": list(self.classes),
             "rule": str(self.rule),
             "mark_sides": list(self.mark_sides),
+            "held_out": list(self.held_out),
         }
 
     @staticmethod
@@ -161,8 +166,9 @@ class Card:
         for name in ("neuron_layer", "middle_layer"):
             if not isinstance(value[name], str | None):
                 raise TypeError(name)
-        if not isinstance(value["mark_sides"], list) or not all(type(one) is float for one in value["mark_sides"]):
-            raise TypeError("mark_sides")
+        for name in ("mark_sides", "held_out"):
+            if not isinstance(value[name], list) or not all(type(one) is float for one in value[name]):
+                raise TypeError(name)
         return Card(
             method=value["method"],
             net=value["net"],
@@ -182,6 +188,7 @@ class Card:
             temperatures=_mapping(value, "temperatures", int, float),
             middle_layer=value["middle_layer"],
             calibration=float(value["calibration"]),
+            held_out=tuple(value["held_out"]),
             settings=_mapping(value, "settings"),
             onnx=_mapping(value, "onnx", str),
         )

@@ -13,6 +13,7 @@ product too sure. So T is fitted after they are put together.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -52,19 +53,30 @@ def fit_temperature(logits: Float[ndarray, "n classes"], labels: Int[ndarray, "n
     return float(np.exp(minimize_scalar(loss, bounds=np.log(WIDEST), method="bounded").x))
 
 
-def fit_calibration(fused: Fused, labels: Int[ndarray, "n"], seed: int = 0) -> float:
-    """The temperature of fused scores, each picture's with weights that have not seen it.
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The temperature of fused scores, and what it was fitted on."""
 
-    ``fused`` gives the scores of some pictures with weights from others. One where pictures are too few for folds.
+    temperature: float
+    held_out: Float[ndarray, "n"]
+    """Calibrated probability of each held-out picture's true class; none where pictures are too few."""
+
+
+def fit_calibration(fused: Fused, labels: Int[ndarray, "n"], seed: int = 0) -> Calibration:
+    """Calibrate fused scores, each picture's with weights that have not seen it.
+
+    ``fused`` gives the scores of some pictures with weights from others. Where pictures are too few for folds the
+    temperature is one.
     """
     from sklearn.model_selection import KFold
 
     if len(labels) < 2 * FOLDS:
-        return 1.0
+        return Calibration(1.0, np.zeros(0))
     folds = list(KFold(FOLDS, shuffle=True, random_state=seed).split(labels))
     held = np.concatenate([held for _, held in folds])
     scores = np.concatenate([fused(fitted, held) for fitted, held in folds])
-    return fit_temperature(np.log(np.maximum(scores, LEAST)), labels[held])
+    temperature = fit_temperature(np.log(np.maximum(scores, LEAST)), labels[held])
+    return Calibration(temperature, calibrated(scores, temperature)[np.arange(len(held)), labels[held]].astype(float))
 
 
 def mean_loss(logits: Float[ndarray, "n classes"], labels: Int[ndarray, "n"]) -> float:

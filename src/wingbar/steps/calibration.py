@@ -19,26 +19,29 @@ from wingbar.steps.views import views_of, whole_pictures
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Calibration(StepResult):
+class PlainCalibration(StepResult):
     """The temperature of a net's scores, and the scores that it was fitted on."""
 
-    temperature: float
+    calibration: float
+    """Temperature of the scores."""
+    held_out: Float[ndarray, "held"]
+    """Calibrated probability of the true class of each validation picture."""
     scores: Float[ndarray, "validation classes"]
     """Probabilities of the validation pictures, as a prediction gives them."""
     labels: Int[ndarray, "validation"]
 
 
-def calibration(job: Job, trained: TrainedNet) -> Calibration:
+def calibration(job: Job, trained: TrainedNet) -> PlainCalibration:
     """The temperature of the scores of the one net, from the validation pictures."""
     side = job.config.prediction_size()
 
-    def compute() -> Calibration:
+    def compute() -> PlainCalibration:
         runtime = TorchRuntime(stream_modules({"picture": net_of(job, trained)}), job.hardware.device)
         views, labels = views_of(job, whole_pictures(job)["picture"], job.validation), job.labels[job.validation]
         loader = fixed_loader(views, side, AT_ONCE, job.hardware.workers, job.world)
         batches = job.world.collect(lambda: (runtime.picture(pixels.numpy()).logits for pixels, _, _ in loader))
         scores = softmax(np.concatenate([np.zeros((0, len(job.classes)), np.float32), *batches]))
-        temperature = job.world.first(lambda: fit_calibration(lambda _, held: scores[held], labels, job.config.seed))
-        return Calibration(temperature=temperature, scores=scores, labels=labels)
+        fit = job.world.first(lambda: fit_calibration(lambda _, held: scores[held], labels, job.config.seed))
+        return PlainCalibration(calibration=fit.temperature, held_out=fit.held_out, scores=scores, labels=labels)
 
-    return job.step("calibration", Calibration, [side, job.config.seed], [trained], compute)
+    return job.step("calibration", PlainCalibration, [side, job.config.seed], [trained], compute)

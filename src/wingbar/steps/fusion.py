@@ -30,6 +30,8 @@ class FusionWeights(StepResult):
     """Top-1 of the fused scores on folds that did not choose the weights."""
     calibration: float
     """Temperature of the fused scores."""
+    held_out: Float[ndarray, "held"]
+    """Calibrated probability of the true class of each validation picture."""
     scores: Float[ndarray, "streams validation classes"]
     """Probabilities of the validation pictures by each stream."""
     labels: Int[ndarray, "validation"]
@@ -54,6 +56,7 @@ def fusion(
             return fuse(scores[:, held], best_weights(scores[:, fitted], labels[fitted]))
 
         fit = cross_validate(scores, labels, seed=job.config.seed)
+        calibration = fit_calibration(fused, labels, job.config.seed)
         alone = (scores.argmax(2) == labels).mean(1)
         listed = [
             f"{name} {weight:.2f} (alone {accuracy:.3f})"
@@ -62,7 +65,7 @@ def fusion(
         job.reporter.say(f"  weights: {', '.join(listed)}; together {fit.held_out_accuracy:.3f} on held-out folds")
         return FusionWeights(
             weights=list(fit.weights), held_out_accuracy=fit.held_out_accuracy,
-            calibration=fit_calibration(fused, labels, job.config.seed), scores=scores, labels=labels,
+            calibration=calibration.temperature, held_out=calibration.held_out, scores=scores, labels=labels,
         )  # fmt: skip
 
     settings = [job.config.seed, job.config.prediction_size()]

@@ -12,10 +12,11 @@ from wingbar.config import describing, to_toml
 from wingbar.data.sample import Dataset
 from wingbar.model.card import STREAMS, VIEWS, Card, Pretrained, TrainedOn
 from wingbar.model.save import checksums, save_model, serialized
+from wingbar.opam.candidates import kept
 from wingbar.opam.localization import Rule
 from wingbar.steps.alignment import AlignedParts
 from wingbar.steps.box_regression import ObjectBoxes
-from wingbar.steps.calibration import Calibration
+from wingbar.steps.calibration import PlainCalibration
 from wingbar.steps.fusion import FusionWeights
 from wingbar.steps.job import Job
 from wingbar.steps.localization import MapBoxes
@@ -56,17 +57,18 @@ class Learned:
     """Of a run of OPAM."""
     field_marks: FieldMarks | None = None
     """Of a run of field marks."""
-    plain: Calibration | None = None
+    plain: PlainCalibration | None = None
     """Of a plain run."""
 
     @property
-    def calibration(self) -> float:
-        """Temperature of the scores of all streams together."""
+    def calibrated_by(self) -> FusionWeights | PoolingWeights | PlainCalibration:
+        """The step that calibrated the scores of all streams together."""
         if self.attention is not None:
-            return self.attention.fusion.calibration
+            return self.attention.fusion
         if self.field_marks is not None:
-            return self.field_marks.pooling.calibration
-        return self.plain.temperature if self.plain else 1.0
+            return self.field_marks.pooling
+        assert self.plain is not None
+        return self.plain
 
     def arrays(self) -> dict[str, dict[str, ndarray]]:
         """The arrays of each file of the model, by the file's name."""
@@ -114,7 +116,8 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
         mark_sides=tuple(marks.marks.sides) if marks else (),
         temperatures=dict(zip(STREAMS, marks.pooling.temperatures, strict=True)) if marks else {},
         middle_layer=marks.readout.layer if marks else None,
-        calibration=learned.calibration,
+        calibration=learned.calibrated_by.calibration,
+        held_out=kept(learned.calibrated_by.held_out),
         settings=describing(config),
     )
     save_model(run / "model", card, contents)

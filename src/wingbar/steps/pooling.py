@@ -33,6 +33,8 @@ class PoolingWeights(StepResult):
     temperatures: list[float]
     calibration: float
     """Temperature of the pooled scores."""
+    held_out: Float[ndarray, "held"]
+    """Calibrated probability of the true class of each validation picture."""
     logits: Float[ndarray, "streams validation classes"]
     """Of the validation pictures."""
     labels: Int[ndarray, "validation"]
@@ -69,8 +71,8 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
         together = (pool(log_scores(logits, fit.temperatures), fit.weights).argmax(1) == labels).mean()
         job.reporter.say(f"  weights: {', '.join(listed)}; together {together:.3f}")
         return PoolingWeights(
-            weights=list(fit.weights), temperatures=list(fit.temperatures), calibration=calibration,
-            logits=logits, labels=labels,
+            weights=list(fit.weights), temperatures=list(fit.temperatures), calibration=calibration.temperature,
+            held_out=calibration.held_out, logits=logits, labels=labels,
         )  # fmt: skip
 
     settings = [job.config.prediction_size(), job.config.seed]
