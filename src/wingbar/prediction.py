@@ -126,6 +126,8 @@ class Prediction:
     def to_dict(self, top: int = 5) -> dict[str, Any]:
         """Plain values, as JSON knows them: the ``top`` likeliest classes, boxes, and each stream's vote.
 
+        ``candidates`` are those of `COVERAGE`, left out where the model has no held-out pictures.
+
         Of a picture that could not be read: ``path`` and ``error``.
         """
         if self.error is not None:
@@ -141,7 +143,7 @@ class Prediction:
             "label": self.label,
             "score": round(self.score, 6),
             "scores": best(self.scores),
-            "candidates": list(self.candidates()) if self.held_out else None,
+            **({"candidates": list(self.candidates())} if self.held_out else {}),
             "size": list(self.size),
             "object_box": list(self.object_box),
             "parts": [
