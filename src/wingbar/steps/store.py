@@ -19,7 +19,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import numpy as np
 from jaxtyping import Int64, Shaped
@@ -30,7 +30,7 @@ from safetensors.numpy import load, save
 from wingbar._system.distributed import ALONE, World
 from wingbar._system.files import digest, read_record, write_bytes, write_record, write_text, writing
 
-FORMAT = 2
+FORMAT = 3
 """Raised when a step computes something else from the same settings, so that old results are made anew."""
 
 
@@ -183,6 +183,8 @@ def joined(kind: type[R], arrays: Mapping[str, ndarray], info: Mapping[str, Any]
             values[name] = arrays[name]
         elif hints[name] is Ragged:
             values[name] = Ragged(arrays[f"{name}.rows"], arrays[f"{name}.offsets"])
+        elif get_origin(hints[name]) is not Mapping:
+            raise KeyError(name)
         else:
             start = f"{name}."
             values[name] = {path.removeprefix(start): array for path, array in arrays.items() if path.startswith(start)}
