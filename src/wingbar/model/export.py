@@ -70,7 +70,7 @@ def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Expo
 
     >>> import wingbar
     >>> sorted(file.file for file in wingbar.export("run", "onnx"))
-    ['object.onnx', 'parts.onnx', 'picture.onnx']
+    ['views.onnx']
     """
     missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
