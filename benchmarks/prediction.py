@@ -48,8 +48,8 @@ def model(net: str, size: int, folder: Path) -> Recognizer:
 def single(recognizer: Recognizer, paths: list[Path], repeats: int) -> list[object]:
     """Milliseconds of a prediction and of a forward pass, and their ratio."""
     card = recognizer.card
-    backbone = create(card["net"], len(recognizer.classes)).eval().to(memory_format=torch.channels_last)
-    square = torch.randn(1, 3, card["eval_size"], card["eval_size"]).to(memory_format=torch.channels_last)
+    backbone = create(card.net, len(recognizer.classes)).eval().to(memory_format=torch.channels_last)
+    square = torch.randn(1, 3, card.eval_size, card.eval_size).to(memory_format=torch.channels_last)
     pictures = iter(paths * repeats)
     sides: dict[str, Callable[[], object]] = {
         "prediction": lambda: recognizer.predict(next(pictures)),
@@ -57,7 +57,7 @@ def single(recognizer: Recognizer, paths: list[Path], repeats: int) -> list[obje
     }
     timed = alternate(sides, repeats, clock=time.perf_counter)
     milliseconds = [1e3 * timed.median(side) for side in sides]
-    return [card["net"], card["eval_size"], *milliseconds, timed.ratio("prediction", "pass")]
+    return [card.net, card.eval_size, *milliseconds, timed.ratio("prediction", "pass")]
 
 
 def many(recognizer: Recognizer, paths: list[Path]) -> list[list[object]]:

@@ -92,7 +92,7 @@ def main() -> None:
     save("species", species(BIRD))
     if run is not None:
         recognizer = wingbar.load(run)
-        sample, prediction = telling(recognizer, load_data(recognizer.card["data"]["source"]).split("test"))
+        sample, prediction = telling(recognizer, load_data(recognizer.card.data.source).split("test"))
         save("steps", steps(prediction, sample.path))
         save("explain", prediction.plot())
 

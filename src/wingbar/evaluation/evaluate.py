@@ -99,6 +99,7 @@ class Evaluation:
             "absent": list(self.absent),
             "unknown": dict(self.unknown),
             "whole": self.whole,
+            "skipped": list(self.skipped),
         }
 
 
