@@ -19,7 +19,9 @@ from wingbar.data import load as load_data
 from wingbar.data.sample import Sample
 from wingbar.data.synthetic import SPECIES, draw_bird
 from wingbar.evaluation.localization import paired_iou
-from wingbar.explain.figures import Frame, boxes_figure, heat_figure
+from wingbar.explain import panel
+from wingbar.explain.erasing import erasures
+from wingbar.explain.figures import Canvas, boxes_figure, heat_figure
 from wingbar.explain.lettering import write
 from wingbar.images import read_picture
 from wingbar.prediction import Prediction
@@ -66,13 +68,13 @@ def table(cells: Sequence[tuple[Image.Image, str]], columns: int) -> Image.Image
 
 def steps(prediction: Prediction, path: Path) -> Image.Image:
     """A picture, where the net looked, the object's box, its parts."""
-    frame = Frame(read_picture(path), 480, 360)
+    canvas = Canvas(read_picture(path), 480, 360)
     object_alone = Prediction(prediction.path, prediction.size, prediction.scores, prediction.object_box)
     cells = [
-        (frame.photograph, "the picture"),
-        (heat_figure(frame, prediction), "where ClassNet looked"),
-        (boxes_figure(frame, object_alone), "the object"),
-        (boxes_figure(frame, prediction), "and its telling parts"),
+        (canvas.photograph, "the picture"),
+        (heat_figure(canvas, prediction), "where ClassNet looked"),
+        (boxes_figure(canvas, object_alone), "the object"),
+        (boxes_figure(canvas, prediction), "and its telling parts"),
     ]
     return table(cells, columns=4)
 
@@ -94,7 +96,9 @@ def main() -> None:
         recognizer = wingbar.load(run)
         sample, prediction = telling(recognizer, load_data(recognizer.card.data.source).split("test"))
         save("steps", steps(prediction, sample.path))
-        save("explain", prediction.plot())
+        picture = read_picture(sample.path)
+        erased = erasures(recognizer.predict_many, picture, prediction, (picture, prediction.object_box))
+        save("explain", panel(picture, prediction, erased))
 
 
 def save(name: str, image: Image.Image) -> None:

@@ -121,7 +121,7 @@ def votes(
     blocks = [
         heading("Scores of each stream"),
         score_bars(bars, [FIRST, SECOND], COLUMN),
-        heading("Why A and not B: percent for A minus percent for B"),
+        heading("Why A, not B: percent for A minus that for B"),
         vote_bars([*streams, *parts], COLUMN),
     ]
     if erased is not None:
