@@ -247,30 +247,28 @@ class Recognizer:
 
     def _by_whole_pictures(self, begun: Sequence[Begun], pictures: Sequence[Picture]) -> list[Prediction]:
         """The answer of the stream ``picture``, from one pass; the object's box is the first, rougher one."""
-        squares = cut_squares(pictures, [None] * len(pictures), self.card.eval_size)
-        if self.card.has_marks:
-            seen = self.runtime.views(squares)
-            evidence, logits, corners = seen.evidence, seen.logits, seen.picture_corners
-            boxes = [box_from_corners(row, picture.size) for row, picture in zip(corners, pictures, strict=True)]
-        else:
-            output = self.runtime.picture(squares)
-            evidence, logits = output.evidence, output.logits
-            none = [NO_BOXES] * len(pictures)
-            boxes = self._objects(pictures, output, saliency_maps(evidence, logits), none)
-        temperature = self.card.temperatures.get("picture", 1.0)
-        evidence, logits = (evidence / temperature).astype(np.float32), logits / temperature
-        _finite(evidence, logits)
-        maps, alone = saliency_maps(evidence, logits), softmax(logits)
+        output = self._seen_whole(cut_squares(pictures, [None] * len(pictures), self.card.eval_size))
+        _finite(*output)
+        maps, alone = saliency_maps(output.evidence, output.logits), softmax(output.logits)
+        boxes = self._objects(pictures, output, maps, [NO_BOXES] * len(pictures))
         # Calibration and candidate sets are those of all streams together.
         whole = list(self.fusion_weights) == ["picture"]
         scores, held_out = (self.fuse({"picture": alone}), self.card.held_out) if whole else (alone, ())
         return [
             Prediction(
                 one.path, picture.size, self._ranked(scores[i]), boxes[i], (),
-                {"picture": self._named(alone[i])}, maps[i], evidence[i], held_out,
+                {"picture": self._named(alone[i])}, maps[i], output.evidence[i], held_out,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
+
+    def _seen_whole(self, squares: UInt8[ndarray, "batch 3 side side"]) -> PictureOutput:
+        """What the net of whole pictures says, at its temperature where it has one."""
+        if not self.card.has_marks:
+            return self.runtime.picture(squares)
+        seen, temperature = self.runtime.views(squares), np.float32(self.card.temperatures["picture"])
+        neurons = np.zeros((len(squares), 0, 1, 1), np.float32)
+        return PictureOutput(seen.evidence / temperature, seen.logits / temperature, seen.picture_corners, neurons)
 
     def _objects(
         self,
@@ -281,7 +279,7 @@ class Recognizer:
     ) -> list[Box]:
         """Each object's box before the candidates vote: what nets are shown."""
         sizes = [picture.size for picture in pictures]
-        if self.card.has_box_regression:
+        if self.card.has_box_regression or self.card.has_marks:
             return [box_from_corners(corners, size) for corners, size in zip(output.corners, sizes, strict=True)]
         side, rule = self.card.proposals.side, self.card.rule
         return [

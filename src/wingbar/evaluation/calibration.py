@@ -20,11 +20,10 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from wingbar.evaluation.bootstrap import Estimate, interval_of, mean_interval
+from wingbar.opam.calibration import LEAST, mean_loss
 
 BINS = 15
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 1.0)
-LEAST = 1e-30
-"""Stands for a probability whose logarithm would be none."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,11 @@ def calibration_report(
     Raises ValueError without pictures.
     """
     scores, right = probabilities.max(1).astype(float), probabilities.argmax(1) == labels
-    of_label = np.take_along_axis(probabilities, labels[:, None], 1)[:, 0]
     surest = np.argsort(-scores, kind="stable")
     held = None if candidates is None else [label in some for label, some in zip(labels, candidates, strict=True)]
     return CalibrationReport(
         mean_score=float(scores.mean()),
-        nll=float(-np.log(np.maximum(of_label, LEAST)).mean()),
+        nll=mean_loss(np.log(np.maximum(probabilities, LEAST)), labels),
         brier=float(((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(1).mean()),
         ece=interval_of(lambda chosen: expected_error(scores[chosen], right[chosen]), len(labels), seed),
         reliability=tuple(

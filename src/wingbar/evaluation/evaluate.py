@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -344,17 +345,14 @@ def _evidence(
     recognizer: Recognizer, evaluated: Sequence[tuple[Sample, Prediction]], count: int, seed: int
 ) -> EvidenceReport | None:
     """Parts erased in at most ``count`` of the pictures, drawn at random; each lends the one before its background."""
-    shown = [
-        (sample, prediction) for sample, prediction in evaluated if prediction.parts and len(prediction.scores) > 1
-    ]
+    shown = [(sample, prediction) for sample, prediction in evaluated if prediction.parts]
     chosen = [shown[i] for i in np.random.default_rng(seed).permutation(len(shown))[:count]]
     if not chosen:
         return None
-    pictures = [read_picture(sample.path, short_side=READ_SIDE) for sample, _ in chosen]
+    ring = pairwise([*chosen, chosen[0]])
+    pictures = pairwise(read_picture(sample.path, short_side=READ_SIDE) for sample, _ in [*chosen, chosen[0]])
     found = [
-        erasures(recognizer.predict_many, picture, prediction, (other, others.object_box), seed + place)
-        for place, ((_, prediction), picture, (_, others), other) in enumerate(
-            zip(chosen, pictures, [*chosen[1:], chosen[0]], [*pictures[1:], pictures[0]], strict=True)
-        )
+        erasures(recognizer.predict_many, picture, prediction, (other, lender.object_box), seed + place)
+        for place, (((_, prediction), (_, lender)), (picture, other)) in enumerate(zip(ring, pictures, strict=True))
     ]
     return evidence_report(found, [recognizer.classes[sample.label] for sample, _ in chosen], seed)

@@ -1,4 +1,7 @@
-"""The step of calibration of a plain net, which has no streams to put together: see `opam.calibration`."""
+"""What a calibration keeps, and the step that calibrates a plain net, which has no streams: see `opam.calibration`.
+
+Of methods with streams the step that puts them together calibrates too.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,19 @@ from wingbar.steps.views import views_of, whole_pictures
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PlainCalibration(StepResult):
-    """The temperature of a net's scores, and the scores that it was fitted on."""
+class Calibrated(StepResult):
+    """How the scores of all streams together are calibrated."""
 
     calibration: float
-    """Temperature of the scores."""
+    """Temperature of these scores."""
     held_out: Float[ndarray, "held"]
     """Calibrated probability of the true class of each validation picture."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlainCalibration(Calibrated):
+    """The calibration of a net's scores, and the scores that it was fitted on."""
+
     scores: Float[ndarray, "validation classes"]
     """Probabilities of the validation pictures, as a prediction gives them."""
     labels: Int[ndarray, "validation"]

@@ -13,25 +13,21 @@ from wingbar.learning.loop import predict_logits
 from wingbar.model.card import STREAMS
 from wingbar.opam.calibration import fit_calibration, softmax
 from wingbar.opam.fusion import best_weights, cross_validate, fuse
+from wingbar.steps.calibration import Calibrated
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet, net_of
 from wingbar.steps.saliency import Saliency
-from wingbar.steps.store import StepResult
 from wingbar.steps.views import Kind, views_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FusionWeights(StepResult):
+class FusionWeights(Calibrated):
     """The fusion weights of the streams, and the scores that they were fitted on."""
 
     weights: list[float]
     """Of picture, object and parts; they add up to one."""
     held_out_accuracy: float
     """Top-1 of the fused scores on folds that did not choose the weights."""
-    calibration: float
-    """Temperature of the fused scores."""
-    held_out: Float[ndarray, "held"]
-    """Calibrated probability of the true class of each validation picture."""
     scores: Float[ndarray, "streams validation classes"]
     """Probabilities of the validation pictures by each stream."""
     labels: Int[ndarray, "validation"]

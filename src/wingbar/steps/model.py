@@ -16,7 +16,7 @@ from wingbar.opam.candidates import kept
 from wingbar.opam.localization import Rule
 from wingbar.steps.alignment import AlignedParts
 from wingbar.steps.box_regression import ObjectBoxes
-from wingbar.steps.calibration import PlainCalibration
+from wingbar.steps.calibration import Calibrated, PlainCalibration
 from wingbar.steps.fusion import FusionWeights
 from wingbar.steps.job import Job
 from wingbar.steps.localization import MapBoxes
@@ -61,7 +61,7 @@ class Learned:
     """Of a plain run."""
 
     @property
-    def calibrated_by(self) -> FusionWeights | PoolingWeights | PlainCalibration:
+    def calibrated(self) -> Calibrated:
         """The step that calibrated the scores of all streams together."""
         if self.attention is not None:
             return self.attention.fusion
@@ -116,8 +116,8 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
         mark_sides=tuple(marks.marks.sides) if marks else (),
         temperatures=dict(zip(STREAMS, marks.pooling.temperatures, strict=True)) if marks else {},
         middle_layer=marks.readout.layer if marks else None,
-        calibration=learned.calibrated_by.calibration,
-        held_out=kept(learned.calibrated_by.held_out),
+        calibration=learned.calibrated.calibration,
+        held_out=kept(learned.calibrated.held_out),
         settings=describing(config),
     )
     save_model(run / "model", card, contents)

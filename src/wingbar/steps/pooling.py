@@ -16,25 +16,21 @@ from wingbar.model.torch_runtime import TorchRuntime
 from wingbar.nets.inference import for_inference
 from wingbar.opam.calibration import fit_calibration
 from wingbar.opam.pooling import fit_pooling, log_scores, pool
+from wingbar.steps.calibration import Calibrated
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet, net_of
 from wingbar.steps.passes import AT_ONCE
 from wingbar.steps.readout import Readout
-from wingbar.steps.store import StepResult
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PoolingWeights(StepResult):
+class PoolingWeights(Calibrated):
     """Weight and temperature of each stream, and what they were found from."""
 
     weights: list[float]
     """Of picture, object and parts; they add up to one."""
     temperatures: list[float]
-    calibration: float
-    """Temperature of the pooled scores."""
-    held_out: Float[ndarray, "held"]
-    """Calibrated probability of the true class of each validation picture."""
     logits: Float[ndarray, "streams validation classes"]
     """Of the validation pictures."""
     labels: Int[ndarray, "validation"]
