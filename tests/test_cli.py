@@ -193,7 +193,7 @@ def test_settings_of_sections_are_options() -> None:
 
 
 def test_every_setting_is_an_option() -> None:
-    options = set(described_options(train_command(None)))
+    options = set(described_options(train_command()))
     sections = {field.name: getattr(package.Config(), field.name) for field in fields(package.Config)}
     sections["training"] = Recipe()
     for name, value in sections.items():
@@ -220,7 +220,7 @@ def described_options(kind: object) -> dict[str, str | None]:
 
 def test_every_option_is_documented() -> None:
     commands = {**{name: kind for name, kind in COMMANDS.items() if name != "data"}, "check": Check}
-    for name, kind in {**commands, "download": Download, "train": train_command(None)}.items():
+    for name, kind in {**commands, "download": Download, "train": train_command()}.items():
         options = described_options(kind)
         texts = {
             option: (text or "").partition("(default")[0].partition("(required")[0] for option, text in options.items()

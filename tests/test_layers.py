@@ -28,6 +28,7 @@ ROWS = [
     ["model"],
     ["recognizer"],
     ["steps"],
+    ["presets"],
     ["pipeline"],
     ["evaluation"],
     ["check", "guide", "bulk"],

@@ -22,7 +22,7 @@ def few(cub50: Path):
 
 @pytest.fixture(scope="module")
 def recognizer(few, weights_folder: Path, tmp_path_factory: pytest.TempPathFactory):
-    config = Config(size=96, epochs=1, batch_size=16, workers=0)
+    config = Config(net="mobilenetv2_100", size=96, epochs=1, batch_size=16, workers=0)
     return wingbar.train(few, tmp_path_factory.mktemp("real") / "run", config, quiet=True)
 
 

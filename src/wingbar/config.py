@@ -23,6 +23,11 @@ from wingbar.opam.proposals import ProposalSettings
 
 LOCATING_FACTOR = 2.6
 """How many times `size` the squares are large that the principal map is computed at, by default."""
+PICTURE_FACTOR = 2**0.5
+"""How many times `eval_size` the squares are large that field marks show of whole pictures, where objects are small.
+
+One pass at this size costs what two cost at the size: those of a picture and its mirror.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,11 @@ class Config:
     method: Literal["field-marks", "opam", "plain"] = "field-marks"
     """Field marks: one net for the picture, the object and its marks; the paper's OPAM, with a net for each; or one net
     on whole pictures, the baseline."""
-    net: str = "mobilenetv2_100"
+    net: str = "tf_efficientnet_lite0"
     """Backbone: a Res2Net of ours, vgg19_bn_cam, or any of timm's."""
     weights: str = "imagenet"
     """Where the backbone starts: imagenet, none, or a weight file."""
-    size: int = 160
+    size: int = 224
     """Side of the squares that nets are shown, in pixels."""
     eval_size: int | None = None
     """Side of the squares when predicting, in pixels; none: `size`."""
@@ -89,6 +94,11 @@ class Config:
     def prediction_size(self) -> int:
         """`eval_size` in pixels."""
         return self.eval_size or self.size
+
+    def picture_size(self) -> int:
+        """Side of the squares of whole pictures when predicting, in pixels; of field marks a multiple of 32."""
+        side = self.prediction_size()
+        return round(side * PICTURE_FACTOR / 32) * 32 if self.method == "field-marks" else side
 
     def locating_size(self) -> int:
         """`localization.locating_size` in pixels, by default a multiple of 32."""

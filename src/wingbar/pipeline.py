@@ -19,6 +19,7 @@ from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.hardware import open_hardware, threads_for
 from wingbar.model.folder import refuse_model_folder
 from wingbar.nets.zoo import require_known
+from wingbar.presets import automatic, chosen_already, with_preset
 from wingbar.recognizer import Recognizer, load_together
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import Store
@@ -39,6 +40,7 @@ def train(
     out: Path | str,
     config: Config | None = None,
     *,
+    preset: str | None = None,
     images_root: Path | str | None = None,
     redo_from: str | None = None,
     quiet: bool = False,
@@ -47,7 +49,9 @@ def train(
     """Train a recogniser on labelled pictures, and store all results in the run folder ``out``.
 
     ``data`` is a data set, or the path of one in any layout that `wingbar.data.load` reads. Paths of a table start at
-    ``images_root``, by default at the table's folder. ``config`` and, over it, ``settings`` are fields of `Config`.
+    ``images_root``, by default at the table's folder. ``config``, over it the ``preset``, and over both ``settings``
+    are fields of `Config`. Presets are ``quick``, ``good``, ``best``, and ``auto``, which goes by the machine and the
+    number of pictures. It is the default where neither ``config`` nor the net, the size or the epochs are given.
     Steps whose results are in ``out`` already, from the same inputs and settings, are not computed again; ``redo_from``
     is the name of a step to compute again, with all later ones. ``quiet`` prints nothing. Under torchrun the processes
     divide the work, and only the first one needs ``out``.
@@ -66,10 +70,27 @@ def train(
     with opened() as world:
         world.first(lambda: refuse_model_folder(Path(out)))
         dataset = data if isinstance(data, Dataset) else world.first(lambda: load_data(Path(data), images_root))
-        config, names = world.each(lambda: planned(config or Config(), settings, redo_from))
         reporter = Reporter(Path(out), quiet, idle=world.rank > 0)
+        if preset is None and config is None and not chosen_already(settings):
+            preset = "auto"
+        base = world.first(lambda: preset_for(dataset, config or Config(), preset, settings, reporter))
+        config, names = world.each(lambda: planned(base, settings, redo_from))
         _train(dataset, config, names, Store(Path(out), redo_from, reporter.say, world), reporter)
         return load_together(out, world)
+
+
+def preset_for(
+    dataset: Dataset, config: Config, preset: str | None, settings: dict[str, Any], reporter: Reporter
+) -> Config:
+    """``config`` with the preset, if any; ``settings`` come over it. Raises ConfigError."""
+    if preset is None:
+        return config
+    if preset != "auto":
+        return with_preset(config, preset)
+    on_cpu = settings.get("device", config.device) == "cpu"
+    chosen, why = automatic(config, len(dataset.split("train")), on_cpu)
+    reporter.say(f"preset {why}; another one: --preset quick, good or best")
+    return chosen
 
 
 def planned(config: Config, settings: dict[str, Any], redo_from: str | None) -> tuple[Config, tuple[str, ...]]:
@@ -222,8 +243,9 @@ def announce(job: steps.Job, dataset: Dataset, names: tuple[str, ...]) -> None:
     """Say beforehand what is going to be done."""
     config, say = job.config, job.reporter.say
     say(dataset.describe())
+    epochs = f"{config.base_recipe().epochs} epochs{', then again on all pictures' if config.refit else ''}"
     say(
-        f"{config.method} with {config.net} ({config.weights}) at {config.size} px, seed {config.seed}, on "
+        f"{config.method} with {config.net} ({config.weights}) at {config.size} px, {epochs}, seed {config.seed}, on "
         f"{job.hardware.device}: {len(job.training)} pictures to train on, {len(job.validation)} to choose by"
     )
     say(f"steps: {', '.join(names)}")

@@ -72,10 +72,14 @@ class Recognizer:
         return calibrated(together, self.card.calibration)
 
     def try_out(self) -> None:
-        """Ask the nets about a grey square. Raises ValueError where their answers do not fit the card."""
-        square = np.full((1, 3, self.card.eval_size, self.card.eval_size), 127, np.uint8)
+        """Ask the nets about grey squares. Raises ValueError where their answers do not fit the card."""
+        picture, square = (
+            np.full((1, 3, side, side), 127, np.uint8) for side in (self.card.picture_size, self.card.eval_size)
+        )
         try:
-            fits = self._view_fits(square) if self.card.has_marks else self._streams_fit(square)
+            fits = self._picture_fits(picture) and (
+                self._views_fit(square) if self.card.has_marks else self._crops_fit(square)
+            )
         except RuntimeError as error:  # torch's word for shapes that do not go together
             if out_of_memory(error):
                 raise
@@ -83,21 +87,22 @@ class Recognizer:
         if not fits:
             raise ValueError("what its nets answer")
 
-    def _streams_fit(self, square: UInt8[ndarray, "1 3 side side"]) -> bool:
+    def _picture_fits(self, square: UInt8[ndarray, "1 3 side side"]) -> bool:
         output, classes = self.runtime.picture(square), len(self.classes)
-        crops = {name: self.runtime.crops(name, square) for name in self.fusion_weights if name != "picture"}
         neurons = 0 if self.alignment is None else len(self.alignment.neurons)
         fits = output.evidence.ndim == output.neurons.ndim == 4 and output.evidence.shape[:2] == (1, classes)
         fits &= output.logits.shape == (1, classes) and output.corners.shape == (1, 4)
-        fits &= output.neurons.shape[1] == neurons
-        fits &= all(logits.shape == (1, self.card.outputs(name)) for name, logits in crops.items())
-        return fits and all(np.isfinite(answer).all() for answer in (*output, *crops.values()))
+        return fits and output.neurons.shape[1] == neurons and all(np.isfinite(answer).all() for answer in output)
 
-    def _view_fits(self, square: UInt8[ndarray, "1 3 side side"]) -> bool:
-        output, classes = self.runtime.views(square), len(self.classes)
-        fits = output.evidence.ndim == output.marks.ndim == 4 and output.evidence.shape[:2] == (1, classes)
-        fits &= output.logits.shape == (1, classes) and output.marks.shape[1] == len(self.card.mark_sides)
-        fits &= output.picture_corners.shape == output.crop_corners.shape == (1, 4)
+    def _crops_fit(self, square: UInt8[ndarray, "1 3 side side"]) -> bool:
+        crops = {name: self.runtime.crops(name, square) for name in self.fusion_weights if name != "picture"}
+        fits = all(logits.shape == (1, self.card.outputs(name)) for name, logits in crops.items())
+        return fits and all(np.isfinite(logits).all() for logits in crops.values())
+
+    def _views_fit(self, square: UInt8[ndarray, "1 3 side side"]) -> bool:
+        output, marks = self.runtime.views(square), len(self.card.mark_sides)
+        fits = output.logits.shape == (1, len(self.classes)) and output.corners.shape == (1, 4)
+        fits &= output.marks.ndim == 4 and output.marks.shape[1] == marks
         return fits and all(np.isfinite(answer).all() for answer in output)
 
     def __repr__(self) -> str:
@@ -226,7 +231,7 @@ class Recognizer:
 
     def _by_field_marks(self, begun: Sequence[Begun], pictures: Sequence[Picture]) -> list[Prediction]:
         card = self.card
-        reading = read_field_marks(self.runtime.views, pictures, card.eval_size, card.mark_sides)
+        reading = read_field_marks(self.runtime, pictures, card.picture_size, card.eval_size, card.mark_sides)
         _finite(reading.evidence, reading.mark_logits, *reading.logits.values())
         streams = {name: softmax(logits / card.temperatures[name]) for name, logits in reading.logits.items()}
         marks = softmax(reading.mark_logits / card.temperatures["parts"])
@@ -247,9 +252,11 @@ class Recognizer:
 
     def _by_whole_pictures(self, begun: Sequence[Begun], pictures: Sequence[Picture]) -> list[Prediction]:
         """The answer of the stream ``picture``, from one pass; the object's box is the first, rougher one."""
-        output = self._seen_whole(cut_squares(pictures, [None] * len(pictures), self.card.eval_size))
+        output = self.runtime.picture(cut_squares(pictures, [None] * len(pictures), self.card.picture_size))
         _finite(*output)
-        maps, alone = saliency_maps(output.evidence, output.logits), softmax(output.logits)
+        temperature = np.float32(self.card.temperatures.get("picture", 1.0))
+        maps, alone = saliency_maps(output.evidence, output.logits), softmax(output.logits / temperature)
+        evidence = output.evidence / temperature
         boxes = self._objects(pictures, output, maps, [NO_BOXES] * len(pictures))
         # Calibration and candidate sets are those of all streams together.
         whole = list(self.fusion_weights) == ["picture"]
@@ -257,18 +264,10 @@ class Recognizer:
         return [
             Prediction(
                 one.path, picture.size, self._ranked(scores[i]), boxes[i], (),
-                {"picture": self._named(alone[i])}, maps[i], output.evidence[i], held_out,
+                {"picture": self._named(alone[i])}, maps[i], evidence[i], held_out,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
-
-    def _seen_whole(self, squares: UInt8[ndarray, "batch 3 side side"]) -> PictureOutput:
-        """What the net of whole pictures says, at its temperature where it has one."""
-        if not self.card.has_marks:
-            return self.runtime.picture(squares)
-        seen, temperature = self.runtime.views(squares), np.float32(self.card.temperatures["picture"])
-        neurons = np.zeros((len(squares), 0, 1, 1), np.float32)
-        return PictureOutput(seen.evidence / temperature, seen.logits / temperature, seen.picture_corners, neurons)
 
     def _objects(
         self,

@@ -141,6 +141,7 @@ CHANGES: dict[str, Change] = {
     "a layer that is none": lambda value, arrays: value.update(neuron_layer=3),
     "a stream with a path": lambda value, arrays: value["fusion_weights"].update({"../../x": 0.1}),
     "a giant square": lambda value, arrays: value.update(eval_size=10**9),
+    "a giant picture": lambda value, arrays: value.update(picture_size=10**9),
     "an unknown rule": lambda value, arrays: value.update(rule="__import__('os')"),
     "an unknown setting": lambda value, arrays: value["proposals"].update(evil=1),
     "endless proposals": lambda value, arrays: value["proposals"].update(limit=10**9),

@@ -45,9 +45,9 @@ def card(classes: tuple[str, ...], sha256: dict[str, str]) -> Card:
     """The card of a model with every stream."""
     return Card(
         method="opam", net="res2net_nano", classes=classes,
-        fusion_weights={"picture": 0.4, "object": 0.3, "parts": 0.3}, eval_size=SIDE, rule=Rule.parse("cam otsu"),
-        margin=0.05, pretrained=Pretrained("none"), data=TrainedOn("none", ""), sha256=sha256,
-        proposals=ProposalSettings(limit=100), alignment=AlignmentSettings(clusters=CLUSTERS),
+        fusion_weights={"picture": 0.4, "object": 0.3, "parts": 0.3}, eval_size=SIDE, picture_size=SIDE,
+        rule=Rule.parse("cam otsu"), margin=0.05, pretrained=Pretrained("none"), data=TrainedOn("none", ""),
+        sha256=sha256, proposals=ProposalSettings(limit=100), alignment=AlignmentSettings(clusters=CLUSTERS),
         neuron_layer="backbone.layer3.0.conv3",
     )  # fmt: skip
 
@@ -94,7 +94,8 @@ def untrained(
     contents = serialized(arrays)
     weights = {"picture": 0.4, "object": 0.3, "parts": 0.3} if method == "opam" else {"picture": 1.0}
     value = replace(
-        value, method=method, net=net, fusion_weights=weights, eval_size=side, sha256=checksums(contents),
+        value, method=method, net=net, fusion_weights=weights, eval_size=side, picture_size=side,
+        sha256=checksums(contents),
         neuron_layer=layer if method == "opam" else None, settings=settings or {},
     )  # fmt: skip
     save_model(folder, value, contents)

@@ -143,7 +143,9 @@ def parse(arguments: list[str]) -> Any:
     if arguments[:1] == ["train"]:
         from wingbar.cli.settings import train_command  # imports torch
 
-        train = train_command(config_path(arguments))
+        file, preset = value_of("--config", arguments), value_of("--preset", arguments)
+        typed = [name[2:].partition("=")[0].removeprefix("no-") for name in arguments if name.startswith("--")]
+        train = train_command(Path(file) if file else None, preset or "auto", typed)
     commands: dict[str, Any] = {"train": train, **COMMANDS}
     for name in arguments[:1]:
         if not name.startswith("-") and name not in commands:
@@ -156,11 +158,11 @@ def parse(arguments: list[str]) -> Any:
     return command
 
 
-def config_path(arguments: list[str]) -> Path | None:
-    """The file after ``--config``. It is read before the options, because it has their defaults."""
+def value_of(name: str, arguments: list[str]) -> str | None:
+    """The value of an option, or None. A file and a preset have the defaults of others, so they are read first."""
     for option, value in zip(arguments, [*arguments[1:], None], strict=True):
-        if option == "--config" and value is not None:
-            return Path(value)
-        if option.startswith("--config="):
-            return Path(option.removeprefix("--config="))
+        if option == name and value is not None:
+            return value
+        if option.startswith(f"{name}="):
+            return option.removeprefix(f"{name}=")
     return None

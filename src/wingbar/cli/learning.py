@@ -23,6 +23,9 @@ class Train:
     """Run folder; steps already in it are not done again."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=NOT_GIVEN)] = None
     """TOML file of settings; options given here win over it."""
+    preset: Literal["auto", "quick", "good", "best"] = "auto"
+    """Net, size, epochs and refit in one word, by how long you can wait: minutes, or best on a GPU; options given here
+    win over it. auto: by the machine and the number of pictures, unless you choose one of them yourself."""
     images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
     """Folder that the paths of a table start at; by default the table's own."""
     from_step: Annotated[str | None, tyro.conf.arg(name="from", metavar="STEP", help_behavior_hint=NOT_GIVEN)] = None
@@ -31,15 +34,17 @@ class Train:
     """Say nothing but errors."""
     debug: Flag = False
     """Show the traceback of an error."""
+    chosen: ClassVar[bool]
+    """Whether options or a file leave ``--preset auto`` nothing to choose."""
     settings: ClassVar[Any]
-    """The `Config` of the run. `cli.settings` adds it, with an option for each setting, once this command is asked for;
-    reading it raises ConfigError where the options do not go together."""
+    """The `Config` of the run, the preset's settings included. `cli.settings` adds both, with an option for each
+    setting, once this command is asked for; reading it raises ConfigError where the options do not go together."""
 
     def run(self) -> int:
         from wingbar.pipeline import train
 
         train(
-            self.data, self.out, self.settings,
+            self.data, self.out, self.settings, preset=None if self.chosen else "auto",
             images_root=self.images_root, redo_from=self.from_step, quiet=self.quiet,
         )  # fmt: skip
         print(f"model: {self.out / 'model'}; judge it: wingbar evaluate {shlex.quote(str(self.out))}", file=sys.stderr)

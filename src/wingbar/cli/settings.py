@@ -10,6 +10,7 @@ import ast
 import inspect
 import re
 import typing
+from collections.abc import Collection
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from wingbar._system.settings import fill
 from wingbar.cli.learning import Train
 from wingbar.config import Config, read_config
 from wingbar.learning.recipe import Recipe
+from wingbar.presets import chosen_already, with_preset
 
 RECIPE = "training"
 """The section whose keys are those of the recipe."""
@@ -28,13 +30,18 @@ WHEN_NONE = re.compile(r"[;,]? none: (.+?)\.$")
 """The end of the text of a setting that may be None: the default in that case."""
 
 
-def train_command(file: Path | None) -> type[Train]:
-    """`Train` with an option for each setting, whose defaults are those of the TOML file."""
-    base = read_config(file) if file else Config()
+def train_command(file: Path | None = None, preset: str = "auto", typed: Collection[str] = ()) -> type[Train]:
+    """`Train` with an option for each setting, whose defaults are those of the preset, and over it the TOML file.
+
+    ``typed`` are the options on the command line, without their dashes. Raises ConfigError.
+    """
+    base = Config() if preset == "auto" else with_preset(Config(), preset)
+    base = read_config(file, base) if file else base
     options = settings_options(base)
     added = ("options", Annotated[options, tyro.conf.arg(name="")], field(default_factory=options))
     settings = cached_property(lambda command: chosen_settings(base, command.options))
-    command = make_dataclass("Train", [added], bases=(Train,), namespace={"settings": settings})
+    chosen = preset != "auto" or file is not None or chosen_already(name.partition(".")[0] for name in typed)
+    command = make_dataclass("Train", [added], bases=(Train,), namespace={"settings": settings, "chosen": chosen})
     command.__doc__ = Train.__doc__
     return command
 

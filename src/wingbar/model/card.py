@@ -17,10 +17,14 @@ from wingbar.opam.parts import PartSettings
 from wingbar.opam.proposals import ProposalSettings
 
 FILE = "recognizer.json"
-FORMAT = 4
+FORMAT = 5
 """Raised when a card says something else, so that an older model is refused with a sentence."""
 STREAMS = ("picture", "object", "parts")
-KINDS = {"method": (str,), "net": (str,), "eval_size": (int,), "margin": (int, float), "calibration": (int, float)}
+KINDS = {
+    **dict.fromkeys(("method", "net"), (str,)),
+    **dict.fromkeys(("eval_size", "picture_size"), (int,)),
+    **dict.fromkeys(("margin", "calibration"), (int, float)),
+}
 """Of what JSON has for each."""
 VIEWS = "views"
 """The one net of a model of field marks, which is shown every kind of view."""
@@ -63,6 +67,8 @@ class Card:
     """Of each stream that the model has, in the order of `STREAMS`."""
     eval_size: int
     """Side of the squares that the nets are shown, in pixels."""
+    picture_size: int
+    """The same of whole pictures."""
     rule: Rule
     """How a map's box is cut."""
     margin: float
@@ -108,8 +114,8 @@ class Card:
             raise ValueError("fusion_weights")
         if not all(0 <= value <= 1.001 for value in self.held_out) or list(self.held_out) != sorted(self.held_out):
             raise ValueError("held_out")
-        if not 32 <= self.eval_size <= 4096:
-            raise ValueError("eval_size")
+        if not 32 <= self.eval_size <= 4096 or not 32 <= self.picture_size <= 8192:
+            raise ValueError("eval_size or picture_size")
         if not 0 <= self.margin <= 2:
             raise ValueError("margin")
 
@@ -132,6 +138,11 @@ class Card:
     def nets(self) -> tuple[str, ...]:
         """Names of the model's nets, which are those of their files."""
         return (VIEWS,) if self.has_marks else tuple(self.fusion_weights)
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """Names of the files of an export: a net that is shown views of two sizes has one for each."""
+        return ("picture", VIEWS) if self.has_marks else self.nets
 
     def outputs(self, stream: str) -> int:
         """How many numbers a stream's net answers with: its classes, once for each of its heads."""
@@ -175,6 +186,7 @@ class Card:
             classes=tuple(value["classes"]),
             fusion_weights=_mapping(value, "fusion_weights", int, float),
             eval_size=value["eval_size"],
+            picture_size=value["picture_size"],
             rule=Rule.parse(value["rule"]),
             margin=float(value["margin"]),
             pretrained=fill(Pretrained(""), value["pretrained"], "pretrained"),

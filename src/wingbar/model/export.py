@@ -1,13 +1,14 @@
 """A model for other programs, and for prediction without torch: each of its nets as an ONNX file of plain pixels.
 
-DIR/picture.onnx       ClassNet with all that is read off its maps; object.onnx and parts.onnx beside it
+DIR/picture.onnx       the net of whole pictures with all that is read off its maps
+DIR/views.onnx         field marks: the same net on crops; of OPAM there are object.onnx and parts.onnx instead
 DIR/recognizer.json    the model's card, with the checksums of the files; alignment.safetensors where there are parts
 DIR/export.json        sizes, and how far the files' answers are from the model's
 
 Every net takes ``pixels``, uint8 [batch, 3, side, side]: RGB squares, the whole picture or a crop of it resized (by
 Pillow, bicubic) whatever its aspect. Scaling and normalisation are in the file. Object and parts give ``logits``;
-picture gives the fields of `wingbar.model.runtime.PictureOutput`, averaged over the picture and its mirror within the
-file; a model without parts has no ``neurons``.
+picture gives the fields of `wingbar.model.runtime.PictureOutput`, without ``neurons`` where none align parts; of a
+picture and its mirror but for field marks; views gives the fields of `wingbar.model.runtime.ViewOutput`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from wingbar.model._onnx import import_onnxruntime, import_quantization
 from wingbar.model.card import FILE, STREAMS, VIEWS, Card
 from wingbar.model.folder import misstated, read_model
 from wingbar.model.runtime import PictureOutput, ViewOutput
-from wingbar.model.torch_runtime import boxes_of, nets_of, view_net
+from wingbar.model.torch_runtime import boxes_of, nets_of, view_modules
 from wingbar.nets.outputs import CropNet, PictureNet
 from wingbar.opam.calibration import softmax
 
@@ -70,7 +71,7 @@ def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Expo
 
     >>> import wingbar
     >>> sorted(file.file for file in wingbar.export("run", "onnx"))
-    ['views.onnx']
+    ['picture.onnx', 'views.onnx']
     """
     missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
@@ -78,12 +79,12 @@ def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Expo
     model = read_model(run)
     with misstated(model.card_file):
         card, nets = model.card, nets_of(model)
-        modules: dict[str, nn.Module] = {name: CropNet(net) for name, net in nets.items()}
         if card.has_marks:
-            modules[VIEWS] = view_net(model, nets[VIEWS])
+            modules = view_modules(model, nets[VIEWS])
         else:
-            picture_net = PictureNet(nets["picture"], boxes_of(model), card.neuron_layer)
-            modules["picture"] = Outputs(picture_net, len(outputs_of("picture", card)))
+            modules = {name: CropNet(net) for name, net in nets.items()}
+            modules["picture"] = PictureNet(nets["picture"], boxes_of(model), card.neuron_layer)
+        modules["picture"] = Outputs(modules["picture"], len(outputs_of("picture", card)))
         facts = {name: about(name, card, int8) for name in modules}
     out = Path(out)
     refuse_other_models(out)
@@ -103,14 +104,14 @@ def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Expo
 
 
 class Outputs(nn.Module):
-    """The first ``count`` outputs of a `PictureNet`: ONNX has no neurons where there are none."""
+    """The first ``count`` outputs of a net for whole pictures: ONNX has no neurons where there are none."""
 
-    def __init__(self, net: PictureNet, count: int) -> None:
+    def __init__(self, net: nn.Module, count: int) -> None:
         super().__init__()
         self.net, self.count = net, count
 
     def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, ...]:
-        """See `PictureNet`."""
+        """See `PictureNet` and `WholeNet`."""
         return self.net(pixels)[: self.count]
 
 
@@ -214,7 +215,7 @@ def about(name: str, card: Card, int8: bool) -> dict[str, Any]:
         "net": card.net,
         "pixels": {
             "layout": "uint8 [batch, 3, side, side], RGB, 0 to 255; normalisation is in the file",
-            "side": card.eval_size,
+            "side": card.picture_size if name == "picture" else card.eval_size,
             "resize": "squash to the square, Pillow's bicubic with reducing_gap=2",
         },
         "neuron_layer": card.neuron_layer if name == "picture" else None,

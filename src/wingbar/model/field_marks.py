@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from numpy import ndarray
 from scipy.special import log_softmax
 
 from wingbar.boxes import Box, crop_boxes
 from wingbar.images import Picture, cut_squares
-from wingbar.model.runtime import ViewOutput
+from wingbar.model.runtime import Runtime
 from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.corners import box_in_frame, frame_around
 from wingbar.opam.marks import mark_boxes
-
-Run = Callable[[UInt8[ndarray, "n 3 side side"]], ViewOutput]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,23 +32,25 @@ class Reading:
     mark_logits: Float32[ndarray, "pictures marks classes"]
 
 
-def read_field_marks(run: Run, pictures: Sequence[Picture], side: int, mark_sides: Sequence[float]) -> Reading:
+def read_field_marks(
+    runtime: Runtime, pictures: Sequence[Picture], picture_size: int, side: int, mark_sides: Sequence[float]
+) -> Reading:
     """Object, marks and logits of some pictures, by four batches: pictures, crops with context, objects, marks.
 
-    ``side`` is that of the squares the net is shown, in pixels; ``mark_sides`` are those of the marks, as shares of the
-    root of the object's area.
+    ``picture_size`` and ``side`` are those of the squares of whole pictures and of crops, in pixels; ``mark_sides`` are
+    those of the marks, as shares of the root of the object's area.
     """
     sizes = [picture.size for picture in pictures]
-    whole = run(cut_squares(pictures, [None] * len(pictures), side))
-    rough = [box_from_corners(row, size) for row, size in zip(whole.picture_corners, sizes, strict=True)]
+    whole = runtime.picture(cut_squares(pictures, [None] * len(pictures), picture_size))
+    rough = [box_from_corners(row, size) for row, size in zip(whole.corners, sizes, strict=True)]
     frames = [frame_around(box, size) for box, size in zip(rough, sizes, strict=True)]
-    crops = run(cut_squares(pictures, frames, side))
-    objects = [box_in_frame(*one) for one in zip(crops.crop_corners, frames, sizes, strict=True)]
+    crops = runtime.views(cut_squares(pictures, frames, side))
+    objects = [box_in_frame(*one) for one in zip(crops.corners, frames, sizes, strict=True)]
     tight = [crop_boxes([box], size, 0.0)[0] for box, size in zip(objects, sizes, strict=True)]
     marks = [mark_boxes(*one, mark_sides) for one in zip(objects, crops.marks, frames, sizes, strict=True)]
     owners = [picture for picture, boxes in zip(pictures, marks, strict=True) for _ in boxes]
     shown = [crop for boxes, size in zip(marks, sizes, strict=True) for crop in crop_boxes(boxes, size, 0.0)]
-    views = run(cut_squares([*pictures, *owners], [*tight, *shown], side)).logits
+    views = runtime.views(cut_squares([*pictures, *owners], [*tight, *shown], side)).logits
     object_logits, mark_logits = np.split(views, [len(pictures)])
     mark_logits = mark_logits.reshape(len(pictures), -1, whole.logits.shape[1])
     parts = log_softmax(mark_logits, axis=-1).mean(1).astype(np.float32)

@@ -29,8 +29,8 @@ class OnnxRuntime:
             onnxruntime = import_onnxruntime()
         except ImportError:
             raise RunError("ONNX Runtime is not installed; get it: pip install 'wingbar[export]'.") from None
-        known, nets = model.card.onnx, model.card.nets
-        files = {name: model.content(f"{name}.onnx", known.get(name, ""), REMEDY) for name in nets}
+        known, graphs = model.card.onnx, model.card.graphs
+        files = {name: model.content(f"{name}.onnx", known.get(name, ""), REMEDY) for name in graphs}
         self.folder, self.has_parts = model.folder, model.card.has_parts
         self.sessions: dict[str, Any] = {}
         for name, content in files.items():

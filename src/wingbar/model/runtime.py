@@ -9,7 +9,7 @@ from numpy import ndarray
 
 
 class PictureOutput(NamedTuple):
-    """ClassNet's outputs for whole pictures, averaged over each picture and its mirror."""
+    """Outputs for whole pictures, of ClassNet averaged over each picture and its mirror."""
 
     evidence: Float32[ndarray, "batch classes h w"]
     """Class activation maps in logits: what speaks for each class where."""
@@ -21,15 +21,11 @@ class PictureOutput(NamedTuple):
 
 
 class ViewOutput(NamedTuple):
-    """What the one net of field marks says of views: whole pictures, crops around objects, marks."""
+    """What the one net of field marks says of crops: around objects, of objects, of marks."""
 
-    evidence: Float32[ndarray, "batch classes h w"]
-    """Class activation maps in logits: what speaks for each class where."""
     logits: Float32[ndarray, "batch classes"]
-    picture_corners: Float32[ndarray, "batch 4"]
-    """x1, y1, x2, y2 of the object in shares of the view, not cut to it, where the view is a whole picture."""
-    crop_corners: Float32[ndarray, "batch 4"]
-    """The same where the view is a crop around the object."""
+    corners: Float32[ndarray, "batch 4"]
+    """x1, y1, x2, y2 of the object in shares of the view, not cut to it, where the view is a crop around the object."""
     marks: Float32[ndarray, "batch marks h2 w2"]
     """What speaks for each mark where, in a crop around the object."""
 
@@ -43,7 +39,7 @@ class Runtime(Protocol):
         ...
 
     def views(self, squares: UInt8[ndarray, "batch 3 side side"]) -> ViewOutput:
-        """The one net of field marks on whole pictures, or on crops, resized to squares."""
+        """The one net of field marks on crops resized to squares."""
         ...
 
     def crops(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:

@@ -18,7 +18,7 @@ from wingbar.model.card import VIEWS, Card
 from wingbar.model.folder import Model
 from wingbar.model.runtime import PictureOutput, ViewOutput
 from wingbar.nets import MapNet, create, for_inference
-from wingbar.nets.outputs import BoxHead, CornerHead, CropNet, MarkHead, PictureNet, ViewNet
+from wingbar.nets.outputs import BoxHead, CornerHead, CropNet, MarkHead, PictureNet, ViewNet, WholeNet
 
 HEAD_PARTS = ("last", "middle", "bias")
 _ran_in: int | None = None
@@ -138,22 +138,26 @@ def torch_runtime(model: Model, device: torch.device | None = None) -> TorchRunt
     """The model's nets in torch, on ``device``. Raises RunError."""
     nets = nets_of(model)
     if model.card.has_marks:
-        return TorchRuntime({VIEWS: view_net(model, for_inference(nets[VIEWS]))}, device)
+        return TorchRuntime(view_modules(model, for_inference(nets[VIEWS])), device)
     return TorchRuntime(stream_modules(nets, boxes_of(model), model.card.neuron_layer), device)
 
 
-def view_net(model: Model, net: MapNet) -> ViewNet:
-    """The one net of field marks of a model, with what is read off its maps."""
-    return view_net_of(net, model.card.middle_layer, model.arrays("readout"))
+def view_modules(model: Model, net: MapNet) -> dict[str, nn.Module]:
+    """What runs the one net of field marks of a model: see `view_modules_of`."""
+    return view_modules_of(net, model.card.middle_layer, model.arrays("readout"))
 
 
-def view_net_of(net: MapNet, layer: str | None, readout: Mapping[str, ndarray]) -> ViewNet:
-    """A net with the linear functions of its two maps that tell corners and marks: see `steps.readout`."""
+def view_modules_of(net: MapNet, layer: str | None, readout: Mapping[str, ndarray]) -> dict[str, nn.Module]:
+    """A net with the linear functions of its two maps that tell corners and marks: see `steps.readout`.
+
+    ``picture`` is the net on whole pictures, ``views`` the same net on crops.
+    """
     if layer is not None:
         net.get_submodule(layer)
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in readout.items()}
     picture, crop = (CornerHead(*(tensors[f"{kind}_{part}"] for part in HEAD_PARTS)) for kind in ("picture", "crop"))
-    return ViewNet(net, layer, picture, crop, MarkHead(tensors["mark_last"], tensors["mark_middle"]))
+    marks = MarkHead(tensors["mark_last"], tensors["mark_middle"])
+    return {"picture": WholeNet(net, layer, picture), VIEWS: ViewNet(net, layer, crop, marks)}
 
 
 def device_for(name: str, card: Card) -> torch.device | None:

@@ -13,6 +13,9 @@ from wingbar.nets.middle import both_maps
 from wingbar.nets.neurons import response_map
 from wingbar.nets.saliency_head import MapNet, normalize
 
+OUTSIDE = 1e-3
+"""How much a place outside the object's box counts beside one inside."""
+
 
 class BoxHead(nn.Module):
     """The object's corners as a linear function of the whole feature map (`opam.box_regression`)."""
@@ -130,22 +133,52 @@ class MarkHead(nn.Module):
         return fine + functional.interpolate(coarse, fine.shape[2:], mode="nearest")
 
 
-class ViewNet(nn.Module):
-    """One net for every kind of view, with all that is read off its two maps.
+class WholeNet(nn.Module):
+    """The one net of field marks on whole pictures. It names them by what lies in the object's box.
 
-    Takes uint8 squares ``[batch, 3, side, side]``, whole pictures or crops, and gives the tensors of `ViewOutput`.
+    Takes uint8 squares ``[batch, 3, side, side]`` and gives the tensors of `PictureOutput`, without neurons.
     """
 
-    def __init__(
-        self, net: MapNet, layer: str | None, picture_corners: CornerHead, crop_corners: CornerHead, marks: MarkHead
-    ) -> None:
+    def __init__(self, net: MapNet, layer: str | None, corners: CornerHead) -> None:
         super().__init__()
-        self.net, self.layer = net, layer
-        self.picture_corners, self.crop_corners, self.marks = picture_corners, crop_corners, marks
+        self.net, self.layer, self.corners = net, layer, corners
 
-    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         last, middle = both_maps(self.net, self.layer, normalize(pixels, self.net))
-        evidence = self.net.forward_evidence(last)
-        logits = evidence.mean((2, 3)) + self.net.head.bias
-        corners = self.picture_corners(last, middle), self.crop_corners(last, middle)
-        return evidence, logits, *corners, self.marks(last, middle)
+        corners = self.corners(last, middle)
+        evidence = self.net.forward_evidence(last) * attention(corners, last.shape[2], last.shape[3])[:, None]
+        return evidence, evidence.mean((2, 3)) + self.net.head.bias, corners, last[:, :0]
+
+
+class ViewNet(nn.Module):
+    """The one net of field marks on crops, with all that is read off its two maps.
+
+    Takes uint8 squares ``[batch, 3, side, side]`` and gives the tensors of `ViewOutput`.
+    """
+
+    def __init__(self, net: MapNet, layer: str | None, corners: CornerHead, marks: MarkHead) -> None:
+        super().__init__()
+        self.net, self.layer, self.corners, self.marks = net, layer, corners, marks
+
+    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor]:
+        last, middle = both_maps(self.net, self.layer, normalize(pixels, self.net))
+        logits = self.net.forward_evidence(last).mean((2, 3)) + self.net.head.bias
+        return logits, self.corners(last, middle), self.marks(last, middle)
+
+
+def attention(corners: Float[Tensor, "batch 4"], rows: int, columns: int) -> Float[Tensor, "batch rows columns"]:
+    """How much each place of a map counts where the object has these ``corners``, in shares of the picture.
+
+    A place counts by the share of it that the box covers. The mean over all places is 1. Places outside the box count
+    a little (`OUTSIDE`), so that there is an answer for an empty box too.
+    """
+    x1, y1, x2, y2 = corners.clamp(0, 1).unbind(1)
+    weights = OUTSIDE + covered(y1, y2, rows)[:, :, None] * covered(x1, x2, columns)[:, None, :]
+    return weights / weights.mean((1, 2), keepdim=True)
+
+
+def covered(low: Float[Tensor, "batch"], high: Float[Tensor, "batch"], count: int) -> Float[Tensor, "batch count"]:
+    """The share of each of ``count`` equal parts of [0, 1] that lies between ``low`` and ``high``."""
+    begins = torch.arange(count, device=low.device, dtype=low.dtype) / count
+    ends = torch.minimum(high[:, None], begins + 1 / count)
+    return (ends - torch.maximum(low[:, None], begins)).clamp(min=0) * count

@@ -113,6 +113,21 @@ def ready(name: str) -> str | None:
     return "hub's cache" if hub_id and _cached(hub_id) else None
 
 
+def available(name: str) -> bool:
+    """Whether a network's ImageNet weights lie on this machine, or the hub answers that it has them."""
+    if ready(name) is not None:
+        return True
+    config = get_pretrained_cfg(STARTS_FROM.get(name, name), allow_unregistered=True)
+    if config is None or not config.hf_hub_id:
+        return False
+    _tell_the_hub_nothing()
+    try:
+        hub.HfApi().model_info(config.hf_hub_id, timeout=10)
+    except Exception:  # whatever the hub's client raises: it cannot be reached
+        return False
+    return True
+
+
 def read(path: Path) -> tuple[State, str]:
     """Tensors and stated licence of a ``.safetensors``, ``.pth`` or ``.pt`` file; no code in it is run."""
     if not path.is_file():
@@ -154,8 +169,7 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
             f"There are no ImageNet weights of {name!r}. Train it from scratch (weights=None) or give a file."
         )
     label = config.hf_hub_id or config.url
-    if "HF_HUB_DISABLE_TELEMETRY" not in os.environ:  # or the hub is told more than what is fetched
-        hub.constants.HF_HUB_DISABLE_TELEMETRY = True
+    _tell_the_hub_nothing()
     try:
         state = _fetched(name, config.hf_hub_id)
     except Exception as error:  # whatever the hub's client raises, the remedy is the same
@@ -173,6 +187,12 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
             f"Without network, put the file {name}.safetensors into {places}{hint}."
         ) from error
     return state, WeightsSource(f"timm {label}", config.license or "unknown", None)
+
+
+def _tell_the_hub_nothing() -> None:
+    """Otherwise the hub is told more than what is fetched."""
+    if "HF_HUB_DISABLE_TELEMETRY" not in os.environ:
+        hub.constants.HF_HUB_DISABLE_TELEMETRY = True
 
 
 def _fetched(name: str, hub_id: str | None) -> State:

@@ -97,6 +97,7 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
         classes=job.classes,
         fusion_weights=dict(zip(STREAMS[: len(weights)], weights, strict=True)),
         eval_size=config.prediction_size(),
+        picture_size=config.picture_size(),
         rule=Rule.parse(attention.map_boxes.rule if attention else "cam otsu"),
         margin=config.localization.margin,
         pretrained=Pretrained(learned.picture.weights, learned.picture.licence),

@@ -71,7 +71,7 @@ def try_sizes(job: Job) -> int:
     if config.method == "opam":
         sizes = {MAP_SCALE * config.size: "twice the size", config.locating_size(): "locating_size", **sizes}
     if config.method == "field-marks":
-        sizes = {config.locating_size(): "locating_size", **sizes}
+        sizes = {config.locating_size(): "locating_size", config.picture_size(): "of whole pictures", **sizes}
     net = new_net(job, None).eval()
     for size, name in sizes.items():
         try:

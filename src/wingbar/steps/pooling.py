@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from wingbar.images import READ_SIDE, read_picture
 from wingbar.learning.views import batches
-from wingbar.model.card import STREAMS, VIEWS
+from wingbar.model.card import STREAMS
 from wingbar.model.field_marks import read_field_marks
 from wingbar.model.torch_runtime import TorchRuntime
 from wingbar.nets.inference import for_inference
@@ -40,14 +40,15 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
     """Weights and temperatures from the validation pictures, read as a prediction reads them."""
 
     def compute() -> PoolingWeights:
-        runtime = TorchRuntime({VIEWS: readout.view_net(for_inference(net_of(job, trained)))}, job.hardware.device)
-        side, labels = job.config.prediction_size(), job.labels[job.validation]
+        runtime = TorchRuntime(readout.modules(for_inference(net_of(job, trained))), job.hardware.device)
+        config, labels = job.config, job.labels[job.validation]
+        sizes = config.picture_size(), config.prediction_size()
         share = job.world.share(batches(len(labels), AT_ONCE))
 
         def read(places: list[int]) -> dict[str, ndarray]:
             paths = [job.samples[job.validation[place]].path for place in places]
             pictures = [read_picture(path, short_side=READ_SIDE) for path in paths]
-            return read_field_marks(runtime.views, pictures, side, marks.sides).logits
+            return read_field_marks(runtime, pictures, *sizes, marks.sides).logits
 
         readings = job.world.collect(lambda: job.reporter.watched(map(read, share), len(share)))
         logits = np.stack([np.concatenate([reading[name] for reading in readings]) for name in STREAMS])

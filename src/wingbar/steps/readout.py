@@ -11,11 +11,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
+from torch import nn
 
 from wingbar.boxes import as_box
-from wingbar.model.torch_runtime import view_net_of
+from wingbar.model.torch_runtime import view_modules_of
 from wingbar.nets.middle import middle_layer
-from wingbar.nets.outputs import MarkHead, ViewNet
+from wingbar.nets.outputs import MarkHead
 from wingbar.nets.saliency_head import MapNet
 from wingbar.opam.corners import in_frame
 from wingbar.opam.marks import detectors
@@ -35,8 +36,8 @@ class Readout(StepResult):
     picture_last: Float32[ndarray, "4 channels h w"]
     picture_middle: Float32[ndarray, "4 fewer h2 w2"]
     picture_bias: Float32[ndarray, "4"]
-    crop_last: Float32[ndarray, "4 channels h w"]
-    crop_middle: Float32[ndarray, "4 fewer h2 w2"]
+    crop_last: Float32[ndarray, "4 channels h3 w3"]
+    crop_middle: Float32[ndarray, "4 fewer h4 w4"]
     crop_bias: Float32[ndarray, "4"]
     mark_last: Float32[ndarray, "marks channels"]
     mark_middle: Float32[ndarray, "marks fewer"]
@@ -45,21 +46,21 @@ class Readout(StepResult):
         """All of them by name, as a model keeps them."""
         return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), ndarray)}
 
-    def view_net(self, net: MapNet) -> ViewNet:
-        """The trained net with what is read off its maps."""
-        return view_net_of(net, self.layer, self.arrays())
+    def modules(self, net: MapNet) -> dict[str, nn.Module]:
+        """What runs the trained net, with what is read off its maps."""
+        return view_modules_of(net, self.layer, self.arrays())
 
 
 def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> Readout:
     """Regressions of the object's corners and detectors of its marks, on the trained net's features."""
-    size = job.config.prediction_size()
+    size, picture_size = job.config.prediction_size(), job.config.picture_size()
 
     def compute() -> Readout:
         net = net_of(job, trained)
         layer = middle_layer(net)
         taught, sides = objects.taught, np.tile(np.array(job.sizes), 2)
         frames = [as_box(objects.frames[i]) for i in taught]
-        whole = view_features(job, net, layer, views_in(job, taught, [None] * len(taught)), size)
+        whole = view_features(job, net, layer, views_in(job, taught, [None] * len(taught)), picture_size)
         picture = whole.head(whole.fit(objects.teachers / sides[taught]))
         crops = view_features(job, net, layer, views_in(job, taught, frames), size)
         targets = [in_frame(as_box(box), frame) for box, frame in zip(objects.teachers, frames, strict=True)]
@@ -82,5 +83,5 @@ def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> R
             mark_middle=mark.middle.numpy(),
         )
 
-    settings = [size, job.config.seed]
+    settings = [size, picture_size, job.config.seed]
     return job.step("readout", Readout, settings, [trained, objects, marks], compute)
