@@ -26,6 +26,7 @@ from wingbar import cli
 from wingbar.config import Config, read_config
 from wingbar.data import load as load_data
 from wingbar.opam.filtering import FilterSettings
+from wingbar.presets import PRESETS
 from wingbar.serve.app import document
 from wingbar.serve.server import Server
 
@@ -115,7 +116,8 @@ def at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the reader's folder, with small defaults, and a server that goes home after one visitor."""
     monkeypatch.chdir(desk)
     monkeypatch.setattr("wingbar.cli.settings.Config", Small)
-    monkeypatch.setattr("wingbar.cli.settings.read_config", lambda path: read_config(path, Small()))
+    monkeypatch.setattr("wingbar.cli.settings.read_config", lambda path, base: read_config(path, Small()))
+    monkeypatch.setattr("wingbar.presets.PRESETS", {name: {} for name in PRESETS})
     monkeypatch.setattr("wingbar.serve.server.Server", VisitedOnce)
 
 

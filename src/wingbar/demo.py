@@ -2,75 +2,86 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wingbar._system.files import make_folder
-from wingbar.config import Config, LocalizationSettings, PartSettings
+from wingbar.boxes import Box
+from wingbar.config import Config
 from wingbar.data import load as load_data
-from wingbar.data.synthetic import write_dataset
-from wingbar.evaluation import error_reduction
+from wingbar.data.layouts.annotations import with_boxes
+from wingbar.data.sample import Sample
+from wingbar.data.synthetic import telling_points, write_dataset
+from wingbar.evaluation import error_reduction, mean_interval
 from wingbar.evaluation.evaluate import Evaluation, evaluate
 from wingbar.evaluation.summary import table
 from wingbar.evaluation.tables import percent, percent_interval, render
+from wingbar.guide import write_guide
 from wingbar.pipeline import train
-from wingbar.recognizer import Recognizer
+from wingbar.prediction import Prediction
 
-DRAWN: dict[str, Any] = {"classes": 8, "train": 80, "test": 30, "size": (240, 180)}
-SETTINGS = Config(
-    method="opam",
-    net="res2net_nano",
-    weights="none",
-    size=96,
-    epochs=24,
-    follow_epochs=15,
-    batch_size=16,
-    learning_rate=3e-3,
-    training={"scale": [0.6, 1.0], "jitter": 0.2},
-    eval_size=112,
-    # A net without pretrained weights looks at the marks alone: boxes have to grow to the bird.
-    localization=LocalizationSettings(rules=("cam otsu grown", "cam fraction 0.5 grown"), learn=False, margin=0.4),
-    parts=PartSettings(count=2),
-)
-PICTURES, ERASED = 8, 20
+DRAWN: dict[str, Any] = {"classes": 8, "train": 40, "test": 30, "size": (240, 180)}
+SETTINGS = Config(size=128, epochs=6)
+PICTURES, ERASED = 8, 10
 
 
 def demo(out: Path) -> str:
     """Draw, learn twice, compare; the text to print. Steps already done in ``out`` are not done again.
 
-    Raises RunError where ``out`` cannot be a folder.
+    Raises RunError where ``out`` cannot be a folder, WeightsError where the starting weights cannot be had.
     """
     make_folder(out)
     birds = write_dataset(out / "birds", **DRAWN)
     train(birds, out / "plain", SETTINGS, method="plain")
-    # OPAM's FilterNet is the plain net: the same step, so it is taken over instead of trained twice.
-    if not (out / "opam" / "steps").exists():
-        shutil.copytree(out / "plain" / "steps", out / "opam" / "steps")
-    recognizer = train(birds, out / "opam", SETTINGS)
-    plain, opam = evaluate(out / "plain"), evaluate(out / "opam", erased=ERASED)
-    pictures = draw_panels(recognizer, birds, out / "pictures")
-    return f"{comparison(plain, opam)}\n\n{table(opam)}\n\npictures: {pictures}"
+    recognizer = train(birds, out / "field-marks", SETTINGS)
+    plain, ours = evaluate(out / "plain"), evaluate(out / "field-marks", erased=ERASED)
+    samples = with_boxes(load_data(birds)).split("test")
+    predictions = list(recognizer.predict_many([sample.path for sample in samples]))
+    pictures = draw_panels(samples, predictions, out / "pictures")
+    guide = write_guide(out / "field-marks", per_class=PICTURES)
+    return "\n\n".join([
+        f"Look at {guide} in a browser, and at the sheets in {pictures}: what it looked at, and why.",
+        comparison(plain, ours),
+        marks_line(samples, predictions),
+        table(ours),
+    ])  # fmt: skip
 
 
-def comparison(plain: Evaluation, opam: Evaluation) -> str:
-    """Plain beside OPAM, with 95 % intervals, and the share of errors that OPAM removes."""
+def comparison(plain: Evaluation, ours: Evaluation) -> str:
+    """A plain net beside field marks, with 95 % intervals, and the share of errors that these remove."""
     rows = [
         [name, percent_interval(c.top1, *c.top1_interval), percent(c.macro_recall)]
-        for name, c in (("plain classifier", plain.classification), ("OPAM", opam.classification))
+        for name, c in (("one plain net", plain.classification), ("field marks", ours.classification))
     ]
     text = render(["method", "top-1", "macro recall"], rows)
-    removed = error_reduction(np.array(plain.correct), np.array(opam.correct))
-    return text if removed is None else f"{text}\n\nOPAM makes {percent_interval(*removed)} fewer errors."
+    removed = error_reduction(np.array(plain.correct), np.array(ours.correct))
+    return text if removed is None else f"{text}\n\nField marks make {percent_interval(*removed)} fewer errors."
 
 
-def draw_panels(recognizer: Recognizer, birds: Path, folder: Path) -> Path:
-    """What OPAM looked at, one picture for each of the first classes."""
+def marks_line(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> str:
+    """How many pictures have a part that holds what tells the species, which nobody has shown to the nets."""
+    held = [
+        any(holds(part.box, sample, points) for part in prediction.parts)
+        for sample, prediction in zip(samples, predictions, strict=True)
+        if (points := telling_points(sample.label))
+    ]
+    return f"A part holds what tells the species in {percent_interval(*mean_interval(np.array(held)))} of the pictures."
+
+
+def holds(box: Box, sample: Sample, names: Sequence[str]) -> bool:
+    """Whether one of the sample's keypoints with these ``names`` lies in the box."""
+    x1, y1, x2, y2 = box
+    return any(p.name in names and x1 <= p.x < x2 and y1 <= p.y < y2 for p in sample.keypoints)
+
+
+def draw_panels(samples: Sequence[Sample], predictions: Sequence[Prediction], folder: Path) -> Path:
+    """Why each bird was given its name: a sheet for the first picture of each of the first classes."""
     folder.mkdir(parents=True, exist_ok=True)
-    first = {sample.label: sample for sample in reversed(load_data(birds).split("test"))}
-    samples = [first[label] for label in sorted(first)[:PICTURES]]
-    for sample, prediction in zip(samples, recognizer.predict_many([s.path for s in samples]), strict=True):
-        prediction.plot().save(folder / f"{sample.label + 1:03d}.png")
+    pairs = list(zip(samples, predictions, strict=True))
+    first = {sample.label: prediction for sample, prediction in reversed(pairs)}
+    for label in sorted(first)[:PICTURES]:
+        first[label].plot().save(folder / f"{label + 1:03d}.png")
     return folder

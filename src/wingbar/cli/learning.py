@@ -90,10 +90,10 @@ class Evaluate:
 
 @dataclass
 class Demo:
-    """Draw birds, learn them, compare plain and OPAM, show where each looked: about five minutes on two free cores."""
+    """Draw birds, learn them by a plain net and by field marks, compare, show why: minutes on two free cores."""
 
     out: Path = Path("demo")
-    """Folder for the drawn birds, the two runs and the pictures."""
+    """Folder for the drawn birds, the two runs, the pictures and the guide."""
     debug: Flag = False
     """Show the traceback of an error."""
 

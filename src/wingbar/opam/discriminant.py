@@ -8,8 +8,11 @@ The discriminant (Fisher, 1936) and the map of the object are
     M(x, y) = sum_k u_k f_k(x, y)
 
 The fit is then repeated: the foreground and background that Otsu's threshold finds in M replace the middle and the
-border. OPAM has no such step. `principal` uses the first principal component instead, which separates object and
-background in some nets only; in others it represents contrast, or the border of the photograph.
+border, until they hardly change. Where objects lie in the middle, a few rounds suffice. Where they lie anywhere, what
+the pictures have in common takes over from where they lie.
+
+OPAM has no such step. `principal` uses the first principal component instead, which separates object and background in
+some nets only; in others it represents contrast, or the border of the photograph.
 """
 
 from __future__ import annotations
@@ -24,6 +27,10 @@ from wingbar.opam.localization import largest_region, otsu
 
 MIDDLE = 0.4
 """The share of the map's sides that the middle cells cover."""
+STEADY = 0.05
+"""The fits end once the cells that change sides are fewer than this share of the foreground's."""
+MOST_ROUNDS = 20
+"""The fits with regions at most."""
 
 
 def require_rim(features: Float[Tensor, "n channels h w"]) -> None:
@@ -33,10 +40,10 @@ def require_rim(features: Float[Tensor, "n channels h w"]) -> None:
         raise ValueError(f"maps of {height} x {width} cells have no middle inside a border")
 
 
-def object_direction(features: Float[Tensor, "n channels h w"], rounds: int = 1) -> Float[Tensor, "channels"]:
+def object_direction(features: Float[Tensor, "n channels h w"], rounds: int = MOST_ROUNDS) -> Float[Tensor, "channels"]:
     """The discriminant u of a sample of feature maps, as a vector of length one.
 
-    ``rounds`` is the number of fits with the regions that the map M gives, after the first fit.
+    ``rounds`` is the largest number of fits with the regions that the map M gives, after the first fit.
 
     Raises ValueError for maps of fewer than 3 x 3 cells, in which the middle is not apart from the border.
     """
@@ -55,6 +62,8 @@ def object_direction(features: Float[Tensor, "n channels h w"], rounds: int = 1)
         direction = torch.linalg.solve(scatter, difference)
         maps = (centred @ direction).reshape(count, height, width).numpy()
         foreground = np.stack([largest_region(one > otsu(one)) for one in maps])
+        if (foreground != regions[0]).sum() < STEADY * foreground.sum():
+            break
         regions = [foreground, ~foreground]
     return (direction / direction.norm()).float()
 

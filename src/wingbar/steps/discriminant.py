@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int32
+from jaxtyping import Float, Int32
 from numpy import ndarray
+from torch import Tensor
+from torch.nn import functional
 
 from wingbar.boxes import as_box
 from wingbar.learning.views import View
+from wingbar.nets.middle import middle_layer
 from wingbar.nets.saliency_head import MapNet
+from wingbar.opam.basis import Basis
 from wingbar.opam.discriminant import object_direction
 from wingbar.opam.localization import Rule, box_from_map, vote_box
 from wingbar.opam.maps import stretch
@@ -25,6 +29,8 @@ TAUGHT_PICTURES = 2000
 """Training pictures that boxes and marks are learnt from, drawn at random."""
 SAMPLE = 200
 """About how many of them directions are computed from."""
+LAST_KEPT, MIDDLE_KEPT = 96, 128
+"""Principal directions of the last map and of the map halfway that tell objects from background."""
 OTSU = Rule("cam", "otsu", 0.0, False)
 
 
@@ -47,6 +53,14 @@ def guide_net(job: Job, trained: TrainedNet | None) -> MapNet:
     return net.to(job.hardware.device).to(memory_format=torch.channels_last).eval()
 
 
+def joined(
+    bases: tuple[Basis, Basis], last: Float[Tensor, "n channels h w"], middle: Float[Tensor, "n fewer h2 w2"]
+) -> Float[Tensor, "n features h2 w2"]:
+    """Both maps of some pictures as one, compressed: what is seen in the last one, at the places of the map halfway."""
+    coarse, fine = bases[0].project(last), bases[1].project(middle)
+    return torch.cat([functional.interpolate(coarse, fine.shape[2:], mode="bilinear"), fine], 1)
+
+
 def first_boxes(job: Job, candidates: Proposals, trained: TrainedNet | None) -> FirstBoxes:
     """Boxes of the regions that the discriminant's map tells, voted on by the candidates."""
     config = job.config
@@ -57,12 +71,15 @@ def first_boxes(job: Job, candidates: Proposals, trained: TrainedNet | None) -> 
         taught = drawn(job, job.training, TAUGHT_PICTURES)
         whole = [View(job.samples[i].path, job.samples[i].label) for i in taught]
         some = [whole[i] for i in sample_of(np.arange(len(whole)), SAMPLE)]
-        sample = job.world.collect(lambda: (last for last, _ in both_feature_maps(job, net, None, some, size)))
-        direction = object_direction(torch.cat(sample))
+        layer = middle_layer(net)
+        sample = job.world.collect(lambda: both_feature_maps(job, net, layer, some, size))
+        last, middle = (torch.cat(maps) for maps in zip(*sample, strict=True))
+        bases = Basis.of(last, LAST_KEPT), Basis.of(middle, MIDDLE_KEPT)
+        direction = object_direction(joined(bases, last, middle))
         batches = job.world.collect(
             lambda: (
-                torch.einsum("bchw,c->bhw", last, direction).numpy()
-                for last, _ in both_feature_maps(job, net, None, whole, size)
+                torch.einsum("bchw,c->bhw", joined(bases, *maps), direction).numpy()
+                for maps in both_feature_maps(job, net, layer, whole, size)
             )
         )
         maps, side = stretch(np.concatenate(batches)), config.proposals.side
@@ -76,5 +93,7 @@ def first_boxes(job: Job, candidates: Proposals, trained: TrainedNet | None) -> 
         boxes = job.world.map(boxed, range(len(taught)), job.reporter.watched)
         return FirstBoxes(taught=taught.astype(np.int32), boxes=np.stack(boxes))
 
-    settings = [config.net, starting_point(config), size, config.seed, config.proposals.side, job.refit]
+    settings = [
+        config.net, starting_point(config), size, config.seed, config.proposals.side, job.refit, LAST_KEPT, MIDDLE_KEPT,
+    ]  # fmt: skip
     return job.step("discriminant", FirstBoxes, settings, [candidates, *([trained] if trained else [])], compute)

@@ -185,7 +185,7 @@ class CropMaps:
         sample = job.world.collect(lambda: both_feature_maps(job, net, layer, some, size))
         coarse, fine = (torch.cat(maps) for maps in zip(*sample, strict=True))
         bases = Basis.of(coarse, LAST_KEPT), Basis.of(fine, MIDDLE_KEPT)
-        direction = object_direction(coarse)
+        direction = object_direction(coarse, rounds=1)
 
         def compressed() -> Iterator[tuple[ndarray, ndarray, ndarray]]:
             for last, middle in both_feature_maps(job, net, layer, views, size):

@@ -51,9 +51,21 @@ PARTS = (
 )
 """The part names of CUB-200-2011, in its order."""
 
+MARK_POINTS = {
+    "bill": ("beak",), "bill_reach": ("beak",), "crown": ("crown",),
+    "wing_bar": ("left wing", "right wing"), "tail_tip": ("tail",),
+}  # fmt: skip
+"""Where each of the `Marks` is to be seen, by names of `PARTS`."""
+
 SETTINGS_FILE = "drawn.json"
 DRAWING = 1
 """Raised whenever the same arguments draw other pictures, so that stored sets are drawn anew."""
+
+
+def telling_points(label: int) -> tuple[str, ...]:
+    """Names of the points at which a species differs from the plainest one, which has none."""
+    plainest, marks = vars(SPECIES[0][1]), vars(SPECIES[label][1])
+    return tuple(name for mark, names in MARK_POINTS.items() if marks[mark] != plainest[mark] for name in names)
 
 
 @dataclass(frozen=True)
