@@ -12,24 +12,28 @@ LOWEST := .venv-lowest/bin
 AT_LENGTH := hostile torture test_demo.py test_docs.py test_real_birds.py
 SBOM := .venv-sbom/bin
 
-.PHONY: demo test test-lowest lint sbom bench bench-quick fuzz
+.PHONY: demo test units test-lowest lint sbom bench bench-quick fuzz
 .PHONY: torture torture-backbones torture-inputs torture-ranks torture-serve clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[test]'
 	touch $@
 
 demo: $(READY)
 	$(BIN)/wingbar demo
 
-test: lint
+# One core is idle while types are checked, so the tests run beside it.
+test: $(READY)
+	$(MAKE) --no-print-directory --jobs 2 lint units
+
+units: $(READY)
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .venv-lowest/.ready: pyproject.toml $(READY)
 	$(PYTHON) -m venv .venv-lowest
 	$(BIN)/python tests/support/lowest.py > .venv-lowest/constraints.txt
-	$(LOWEST)/pip install --quiet --disable-pip-version-check --constraint .venv-lowest/constraints.txt --editable '.[test]'
+	$(LOWEST)/pip install --quiet --disable-pip-version-check --no-compile --constraint .venv-lowest/constraints.txt --editable '.[test]'
 	touch $@
 
 # `make test` tries the newest versions within pyproject's bounds, this the lowest. NOTICE tells of the newest.

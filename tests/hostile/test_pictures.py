@@ -1,7 +1,7 @@
 """More than a thousand bad and odd pictures, read or refused by name, in time, in bounded memory.
 
-The reader gets all of them. The doors, which call the reader, get a fifth of those that are damaged at random places
-and all others. `make torture-inputs` tries ten times as many, and all of them at every door. Oracle: how each file was
+The reader gets all of them. The doors, which call the reader, get an eleventh of those that are damaged at random
+places, and all others. `make torture-inputs` tries ten times as many, all of them at every door. Oracle: how each was
 made (`hostile_pictures`).
 """
 
@@ -47,10 +47,10 @@ def every() -> list[Hostile]:
 
 @pytest.fixture(scope="module")
 def pictures(every: list[Hostile]) -> list[Hostile]:
-    """Those that the doors get. Five has no factor in common with the number of damages: each kind is among them."""
+    """Those that the doors get. Eleven has no factor in common with the number of damages: each kind is among them."""
     at_random = ("cut-", "damaged-")
     return [one for number, one in enumerate(every)
-            if TIMES > 1 or number % 5 == 0 or not one.name.startswith(at_random)]  # fmt: skip
+            if TIMES > 1 or number % 11 == 0 or not one.name.startswith(at_random)]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_the_web_page_names_each_or_refuses_it(tmp_path: Path, pictures: list[Ho
             if answer.status_code != 200:
                 assert answer.json()["error"].isprintable()
         assert client.get("/healthz").json() == {"status": "ok"}
-    assert statuses[200] > 100 and statuses[400] > 100 and statuses[413] > 5
+    assert statuses[200] > 100 and statuses[400] > 50 and statuses[413] > 5
     assert site.batcher.taken == 0
 
 

@@ -13,10 +13,11 @@
    (Hariharan, Malik, Ramanan, "Discriminative decorrelation for clustering and classification", ECCV 2012). Each
    picture's window is then replaced by the one with the largest response. The pictures are divided into two halves, and
    the detectors of one half locate the windows of the other. This step is repeated `ROUNDS` times.
-4. The marks are chosen among all groups and sides by forward selection: the next mark is the one with which most
-   training pictures are classified correctly, together with the marks chosen before. The scores of a picture come from
-   a ridge regression that was not fitted to it. Selection ends when the gain is within chance: when the difference
-   between the pictures gained and lost is at most the square root of their sum.
+4. The marks are chosen among all groups and sides by forward selection: the next mark is the one with which the scores
+   of the training pictures are best, together with the marks chosen before. The scores of a picture are the means of
+   ridge regressions, one for each view, that were not fitted to it; how bad they are is their squared distance from the
+   true class (Brier's score), which has far less noise than the number of right answers. Selection ends when the gain
+   is within chance: at most twice its standard error over the pictures.
 
 Detectors are linear, and so is the mean over a window. So a detector is a map ``w_k . f(x, y)``, and its response is
 the mean of that map over the window. A prediction therefore finds all marks in one pass of the object's crop.
@@ -47,6 +48,8 @@ ROUNDS = 6
 """The number of times that the windows are located with the detectors."""
 SHRINKAGE = 0.1
 """The value added to the covariance's diagonal, as a share of the diagonal's mean."""
+MARGIN = 2.0
+"""The least gain of a further mark, in standard errors."""
 SHARPNESS = 10.0
 """The factor of the cosines in the softmax that gives the membership of a cell in the groups."""
 
@@ -226,7 +229,7 @@ def _detector(windows: ndarray, places: Int[ndarray, "n 2"], mean: ndarray, whit
 
 
 def choose_marks(
-    given: Float[ndarray, "n classes"],
+    given: Float[ndarray, "views n classes"],
     tried: Float[ndarray, "marks n classes"],
     labels: Int[ndarray, "n"],
     most: int,
@@ -234,20 +237,22 @@ def choose_marks(
     """Choose marks by forward selection; returns the indices of at least one and at most ``most``, the best first.
 
     Args:
-        given: the scores of the pictures without marks.
-        tried: the scores that each candidate mark adds. All scores are out of fold.
+        given: the scores of the pictures by the views that are there anyway.
+        tried: the scores by each candidate mark. All scores are out of fold.
         labels: the true class of each picture.
         most: the largest number of marks.
     """
+    truth = np.eye(given.shape[2])[labels]
+
+    def losses(marks: list[int]) -> Float[ndarray, "n"]:
+        return ((np.concatenate([given, tried[marks]]).mean(0) - truth) ** 2).sum(1)
+
     chosen: list[int] = []
-    scores, right = given, given.argmax(1) == labels
     while len(chosen) < min(most, len(tried)):
         rest = [mark for mark in range(len(tried)) if mark not in chosen]
-        answers = {mark: (scores + tried[mark]).argmax(1) == labels for mark in rest}
-        best = max(rest, key=lambda mark: int(answers[mark].sum()))
-        gained, lost = int((answers[best] & ~right).sum()), int((right & ~answers[best]).sum())
-        if chosen and gained - lost <= np.sqrt(gained + lost):
+        best = min(rest, key=lambda mark: float(losses([*chosen, mark]).mean()))
+        gain = losses(chosen) - losses([*chosen, best])
+        if chosen and gain.mean() <= MARGIN * gain.std() / np.sqrt(len(gain)):
             break
         chosen.append(best)
-        scores, right = scores + tried[best], answers[best]
     return chosen

@@ -20,6 +20,7 @@ from wingbar.opam.corners import fit_ridge
 from wingbar.opam.discriminant import object_direction
 from wingbar.opam.localization import otsu
 from wingbar.opam.marks import (
+    MARGIN,
     Windows,
     choose_marks,
     detectors,
@@ -96,7 +97,7 @@ def field_marks(job: Job, objects: Objects, trained: TrainedNet | None) -> Marks
         boxes[others] = marked(job, net, layer, head, sides, objects, others)
         return Marks(boxes=boxes, sides=sides, places=np.stack([mark.places for mark in kept], 1))
 
-    kept_by = [config.net, size, config.seed, dataclasses.asdict(settings), job.refit]
+    kept_by = [config.net, size, config.seed, dataclasses.asdict(settings), job.refit, MARGIN]
     return job.step("marks", Marks, kept_by, [objects, *([trained] if trained else [])], compute)
 
 
@@ -147,11 +148,11 @@ def chosen_marks(job: Job, net: MapNet, objects: Objects, tried: Sequence[Mark])
         )
 
     tight = crops_of(job, taught, objects.boxes[taught])
-    given = scores([None] * len(taught)) + scores(tight)
+    given = np.stack([scores([None] * len(taught)), scores(tight)])
     by_mark = np.stack([scores(crops_of(job, taught, mark.boxes)) for mark in tried])
     kept = choose_marks(given, by_mark, labels, job.config.marks.most)
-    alone = (given.argmax(1) == labels).mean()
-    together = ((given + by_mark[kept].sum(0)).argmax(1) == labels).mean()
+    alone = (given.sum(0).argmax(1) == labels).mean()
+    together = (np.concatenate([given, by_mark[kept]]).sum(0).argmax(1) == labels).mean()
     job.reporter.say(
         f"  {len(kept)} marks of {len(tried)} tried, sides {', '.join(f'{tried[k].side:g}' for k in kept)}: "
         f"frozen features name {together:.1%} of unseen pictures with them, {alone:.1%} without"
