@@ -24,6 +24,7 @@ SMALL = Config(
     follow_epochs=1,
     batch_size=8,
     workers=0,
+    validation=0.6,  # enough held-out pictures to tell strangers by
 )
 
 
@@ -69,6 +70,18 @@ def test_a_prediction_has_an_object_marks_and_streams(run: Path, birds: Path) ->
         assert np.ptp(odds - odds.mean() - (logits - logits.mean())) < 1
 
 
+def test_strangers_are_told_by_the_model_and_by_its_export_alike(run: Path, birds: Path) -> None:
+    recognizer = wingbar.load(run)
+    rule = recognizer.card.strangers
+    assert rule is not None and set(recognizer.strangers) == {"object", "parts"}
+    predictions = recognizer.predict(pictures(birds))
+    for prediction in predictions:
+        assert prediction.known is not None and 0 <= prediction.known <= 1
+        assert prediction.stranger == (prediction.known < rule.threshold) == prediction.to_dict()["stranger"]
+    fast = recognizer.predict(pictures(birds)[0], views="picture")
+    assert fast.known is None and not fast.stranger and "known" not in fast.to_dict()
+
+
 def test_one_pass_gives_the_answer_of_the_whole_picture(run: Path, birds: Path) -> None:
     recognizer = wingbar.load(run)
     fast = recognizer.predict(pictures(birds)[:3], views="picture")
@@ -95,6 +108,7 @@ def test_the_export_says_the_same_without_torch(run: Path, birds: Path, tmp_path
     for one, other in zip(ours.predict_many(pictures(birds)), theirs.predict_many(pictures(birds)), strict=True):
         assert (one.label, one.object_box) == (other.label, other.object_box)
         assert [part.box for part in one.parts] == [part.box for part in other.parts]
+        assert one.known == pytest.approx(other.known, abs=1e-4)
 
 
 def test_a_byte_a_weight_is_still_the_same_net(run: Path, birds: Path, tmp_path: Path) -> None:
@@ -119,4 +133,5 @@ def test_a_refit_keeps_the_pooling_and_learns_from_all_pictures(run: Path, birds
     before = read_model(run).card
     after = wingbar.train(birds, run, SMALL, quiet=True, refit=True).card
     assert dict(after.fusion_weights) == dict(before.fusion_weights) and after.temperatures == before.temperatures
+    assert after.strangers == before.strangers
     assert (after.data.training, after.data.validation) == (36, 0)

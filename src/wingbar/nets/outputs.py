@@ -31,7 +31,7 @@ class BoxHead(nn.Module):
 
 
 class PictureNet(nn.Module):
-    """ClassNet with all outputs of a prediction: evidence, logits, the object's corners, the neurons' responses.
+    """ClassNet with all outputs of a prediction: evidence, logits, corners, features, the neurons' responses.
 
     Takes uint8 squares ``[batch, 3, side, side]`` and gives the tensors of `PictureOutput`.
     """
@@ -40,19 +40,21 @@ class PictureNet(nn.Module):
         super().__init__()
         self.net, self.boxes, self.layer = net, boxes, layer
 
-    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         count = pixels.shape[0]  # a symbol while a net is exported, which len() would make a number
         views = normalize(torch.cat([pixels, pixels.flip(3)]), self.net)
         if self.layer is None:
             features, neurons = self.net.forward_features(views), views.new_zeros(2 * count, 0, 1, 1)
         else:
             features, neurons = response_map(self.net, self.layer, views)
-        evidence = self.net.forward_evidence(averaged(features))
+        both = averaged(features)
+        evidence = self.net.forward_evidence(both)
         corners = views.new_zeros(count, 4)
         if self.boxes is not None:
             upright, mirrored = self.boxes(features).unflatten(0, (2, -1))
             corners = (upright + mirror_corners(mirrored)) / 2
-        return evidence, evidence.mean((2, 3)) + self.net.head.bias, corners, averaged(neurons)
+        logits = evidence.mean((2, 3)) + self.net.head.bias
+        return evidence, logits, corners, both.mean((2, 3)), averaged(neurons)
 
 
 class CropNet(nn.Module):
@@ -143,9 +145,9 @@ class ViewNet(nn.Module):
         self.net, self.layer = net, layer
         self.picture_corners, self.crop_corners, self.marks = picture_corners, crop_corners, marks
 
-    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, ...]:
         last, middle = both_maps(self.net, self.layer, normalize(pixels, self.net))
         evidence = self.net.forward_evidence(last)
         logits = evidence.mean((2, 3)) + self.net.head.bias
         corners = self.picture_corners(last, middle), self.crop_corners(last, middle)
-        return evidence, logits, *corners, self.marks(last, middle)
+        return evidence, logits, *corners, self.marks(last, middle), last.mean((2, 3))
