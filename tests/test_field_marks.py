@@ -129,6 +129,16 @@ def test_evaluation_pools_combinations_as_the_model_does(run: Path) -> None:
         wingbar.evaluate(run, erased=-1)
 
 
+def test_pictures_of_unknown_classes_are_shown_as_strangers(run: Path, birds: Path, tmp_path: Path) -> None:
+    data = load_data(birds)
+    data = replace(data, classes=(*data.classes[:2], "penguin"))
+    report = wingbar.evaluate(run, data, out=tmp_path, erased=0).strangers
+    assert report is not None and report.pictures == 4 and report.known is not None and report.caught is not None
+    assert 0 <= report.known.oscr <= report.known.auroc.value <= 1
+    told = [prediction.stranger for prediction in wingbar.load(run).predict(pictures(birds)[8:])]
+    assert report.caught.value == np.mean(told)
+
+
 def test_a_refit_keeps_the_pooling_and_learns_from_all_pictures(run: Path, birds: Path) -> None:
     before = read_model(run).card
     after = wingbar.train(birds, run, SMALL, quiet=True, refit=True).card
