@@ -24,6 +24,7 @@ SMALL = Config(
     follow_epochs=1,
     batch_size=8,
     workers=0,
+    validation=0.6,  # enough held-out pictures to tell strangers by
 )
 
 
@@ -69,6 +70,18 @@ def test_a_prediction_has_an_object_marks_and_streams(run: Path, birds: Path) ->
         assert np.ptp(odds - odds.mean() - (logits - logits.mean())) < 1
 
 
+def test_strangers_are_told_by_the_model_and_by_its_export_alike(run: Path, birds: Path) -> None:
+    recognizer = wingbar.load(run)
+    rule = recognizer.card.strangers
+    assert rule is not None and set(recognizer.strangers) == {"object", "parts"}
+    predictions = recognizer.predict(pictures(birds))
+    for prediction in predictions:
+        assert prediction.known is not None and 0 <= prediction.known <= 1
+        assert prediction.stranger == (prediction.known < rule.threshold) == prediction.to_dict()["stranger"]
+    fast = recognizer.predict(pictures(birds)[0], views="picture")
+    assert fast.known is None and not fast.stranger and "known" not in fast.to_dict()
+
+
 def test_one_pass_gives_the_answer_of_the_whole_picture(run: Path, birds: Path) -> None:
     recognizer = wingbar.load(run)
     fast = recognizer.predict(pictures(birds)[:3], views="picture")
@@ -96,6 +109,7 @@ def test_the_export_says_the_same_without_torch(run: Path, birds: Path, tmp_path
     for one, other in zip(ours.predict_many(pictures(birds)), theirs.predict_many(pictures(birds)), strict=True):
         assert (one.label, one.object_box) == (other.label, other.object_box)
         assert [part.box for part in one.parts] == [part.box for part in other.parts]
+        assert one.known == pytest.approx(other.known, abs=1e-4)
 
 
 def test_a_byte_a_weight_is_still_the_same_net(run: Path, birds: Path, tmp_path: Path) -> None:
@@ -116,8 +130,19 @@ def test_evaluation_pools_combinations_as_the_model_does(run: Path) -> None:
         wingbar.evaluate(run, erased=-1)
 
 
+def test_pictures_of_unknown_classes_are_shown_as_strangers(run: Path, birds: Path, tmp_path: Path) -> None:
+    data = load_data(birds)
+    data = replace(data, classes=(*data.classes[:2], "penguin"))
+    report = wingbar.evaluate(run, data, out=tmp_path, erased=0).strangers
+    assert report is not None and report.pictures == 4 and report.known is not None and report.caught is not None
+    assert 0 <= report.known.oscr <= report.known.auroc.value <= 1
+    told = [prediction.stranger for prediction in wingbar.load(run).predict(pictures(birds)[8:])]
+    assert report.caught.value == np.mean(told)
+
+
 def test_a_refit_keeps_the_pooling_and_learns_from_all_pictures(run: Path, birds: Path) -> None:
     before = read_model(run).card
     after = wingbar.train(birds, run, SMALL, quiet=True, refit=True).card
     assert dict(after.fusion_weights) == dict(before.fusion_weights) and after.temperatures == before.temperatures
+    assert after.strangers == before.strangers
     assert (after.data.training, after.data.validation) == (36, 0)

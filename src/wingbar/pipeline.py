@@ -24,14 +24,14 @@ from wingbar.recognizer import Recognizer, load_together
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import Store
 
-PLAIN_STEPS = ("data", "filternet", "calibration")
+PLAIN_STEPS = ("data", "filternet", "calibration", "strangers")
 OPAM_STEPS = (
     "data", "proposals", "filternet", "filtering", "classnet", "saliency", "principal", "localization",
-    "box-regression", "objectnet", "parts", "alignment", "partnet", "fusion",
+    "box-regression", "objectnet", "parts", "alignment", "partnet", "fusion", "strangers",
 )  # fmt: skip
 CROP_NETS = ("objectnet", "partnet")
 MARKS_STEPS = (
-    "data", "proposals", "guidenet", "discriminant", "corners", "marks", "viewnet", "readout", "pooling",
+    "data", "proposals", "guidenet", "discriminant", "corners", "marks", "viewnet", "readout", "pooling", "strangers",
 )  # fmt: skip
 
 
@@ -139,7 +139,9 @@ def step_names(config: Config) -> tuple[str, ...]:
 def plain(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
     """One net on whole pictures: the baseline, and OPAM's FilterNet; ``chosen`` as in `opam`."""
     net = steps.learn(job, "filternet", steps.whole_pictures(job), {"picture": 1.0}, "picture", [])
-    return steps.Learned(net, plain=chosen.plain if chosen else steps.calibration(job, net))
+    weights = chosen.plain if chosen and chosen.plain else steps.calibration(job, net)
+    reader, kept = steps.by_whole_pictures(job, net), chosen.strangers if chosen else None
+    return steps.Learned(net, steps.strangers(job, net, [weights], weights.votes, reader, kept), plain=weights)
 
 
 def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
@@ -169,7 +171,11 @@ def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Le
     readout = steps.read_out(job, net, objects, marks)
     known = chosen.field_marks if chosen else None
     weights = known.pooling if known else steps.pooling(job, net, readout, marks)
-    return steps.Learned(net, field_marks=steps.FieldMarks(marks, readout, weights))
+
+    # Pictures of none of the classes: how little stands out, how unlike all classes the object and its marks look.
+    reader, kept = steps.by_field_marks(job, net, readout, marks), chosen.strangers if chosen else None
+    strangers = steps.strangers(job, net, [readout, marks, weights], weights.votes, reader, kept)
+    return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, weights))
 
 
 def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
@@ -208,7 +214,9 @@ def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
 
     # Fusion (III.D): weights from pictures that no net was trained on.
     weights = known.fusion if known else steps.fusion(job, classnet_output, kinds, objectnet, partnet)
-    return steps.Learned(classnet, steps.Attention(cut, objects, aligned, objectnet, partnet, weights))
+    reader, kept = steps.by_whole_pictures(job, classnet), chosen.strangers if chosen else None
+    strangers = steps.strangers(job, classnet, [weights], weights.votes, reader, kept)
+    return steps.Learned(classnet, strangers, steps.Attention(cut, objects, aligned, objectnet, partnet, weights))
 
 
 METHODS: dict[str, Callable[[steps.Job, steps.Learned | None], steps.Learned]] = {

@@ -55,6 +55,12 @@ class Prediction:
     """What speaks for each class where, in logits, in the order of `Recognizer.classes`."""
     held_out: tuple[float, ...] = ()
     """Probabilities of the true classes of held-out pictures, ascending: what `candidates` goes by."""
+    known: float | None = None
+    """How likely the picture shows a class of the model, in [0, 1], if every other picture did (`opam.strangers`).
+
+    None where the model cannot say."""
+    least_known: float = 0.0
+    """`known` below which the picture is taken for a `stranger`."""
     error: str | None = None
 
     @property
@@ -68,6 +74,11 @@ class Prediction:
     def score(self) -> float:
         """Probability of `label`."""
         return self.scores[self.label]
+
+    @property
+    def stranger(self) -> bool:
+        """Whether the picture seems to show none of the classes; `label` is the one that it looks most like then."""
+        return self.known is not None and self.known < self.least_known
 
     def candidates(self, coverage: float = COVERAGE) -> tuple[str, ...]:
         """The likeliest classes, as many as hold the true one in a share ``coverage`` of pictures, in (0, 1).
@@ -99,6 +110,7 @@ class Prediction:
         where = "" if self.path is None else f" of '{printable(self.path)}'"
         parts = f", {len(self.parts)} parts" if self.parts else ""
         named = f"'{printable(self.label)}' {self.score:.1%}" if self.scores else "nothing"
+        named = f"none of {len(self.scores)} classes, most like {named}" if self.stranger else named
         return f"<Prediction{where}: {named}, object at {tuple(self.object_box)}{parts}>"
 
     def _repr_png_(self) -> bytes | None:
@@ -126,7 +138,8 @@ class Prediction:
     def to_dict(self, top: int = 5) -> dict[str, Any]:
         """Plain values, as JSON knows them: the ``top`` likeliest classes, boxes, and each stream's vote.
 
-        ``candidates`` are those of `COVERAGE`, left out where the model has no held-out pictures.
+        ``candidates`` are those of `COVERAGE`, left out where the model has no held-out pictures, as are ``known`` and
+        ``stranger``.
 
         Of a picture that could not be read: ``path`` and ``error``.
         """
@@ -144,6 +157,7 @@ class Prediction:
             "score": round(self.score, 6),
             "scores": best(self.scores),
             **({"candidates": list(self.candidates())} if self.held_out else {}),
+            **({} if self.known is None else {"known": round(self.known, 6), "stranger": self.stranger}),
             "size": list(self.size),
             "object_box": list(self.object_box),
             "parts": [

@@ -34,6 +34,7 @@ from wingbar.opam.parts import choose_parts
 from wingbar.opam.pooling import pool
 from wingbar.opam.proposals import ProposalSettings, propose
 from wingbar.opam.saliency import saliency_maps
+from wingbar.opam.strangers import signs_of_known, votes_of
 from wingbar.prediction import Part, Prediction
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -50,6 +51,7 @@ class Recognizer:
         self.runtime = runtime
         self.classes: tuple[str, ...] = self.card.classes
         self.alignment = _alignment(model) if self.card.has_parts else None
+        self.strangers = _strangers(model) if self.card.strangers else {}
         grown = self.card.rule.grown and not self.card.has_box_regression
         self.needs_candidates = self.card.has_parts or grown
 
@@ -57,6 +59,11 @@ class Recognizer:
     def fusion_weights(self) -> dict[str, float]:
         """Fusion weight of each stream."""
         return dict(self.card.fusion_weights)
+
+    @property
+    def least_known(self) -> float:
+        """`Prediction.known` below which a picture is taken for a stranger."""
+        return 0.0 if self.card.strangers is None else self.card.strangers.threshold
 
     def fuse(self, streams: Mapping[str, Float[ndarray, "*n classes"]]) -> Float[ndarray, "*n classes"]:
         """Probabilities of some streams together, by the model's weights of them and its calibration.
@@ -70,6 +77,16 @@ class Recognizer:
             pool(np.log(np.maximum(scores, LEAST)), weights.tolist()) if self.card.has_marks else fuse(scores, weights)
         )
         return calibrated(together, self.card.calibration)
+
+    def known(
+        self, streams: Mapping[str, Float[ndarray, "n classes"]], features: Mapping[str, Float[ndarray, "n channels"]]
+    ) -> list[float | None]:
+        """How likely each picture shows a class of the model (`opam.strangers`); None where the model cannot say."""
+        count = len(next(iter(streams.values())))
+        if (rule := self.card.strangers) is None:
+            return [None] * count
+        votes = votes_of(np.stack([streams[name] for name in self.fusion_weights]), [*self.fusion_weights.values()])
+        return rule.known(signs_of_known(votes, features, self.strangers)).tolist()
 
     def try_out(self) -> None:
         """Ask the nets about grey squares. Raises ValueError where their answers do not fit the card."""
@@ -92,7 +109,9 @@ class Recognizer:
         neurons = 0 if self.alignment is None else len(self.alignment.neurons)
         fits = output.evidence.ndim == output.neurons.ndim == 4 and output.evidence.shape[:2] == (1, classes)
         fits &= output.logits.shape == (1, classes) and output.corners.shape == (1, 4)
-        return fits and output.neurons.shape[1] == neurons and all(np.isfinite(answer).all() for answer in output)
+        fits &= output.neurons.shape[1] == neurons
+        fits &= self.card.has_marks or self._features_fit(output.features, {"picture"})
+        return fits and all(np.isfinite(answer).all() for answer in output)
 
     def _crops_fit(self, square: UInt8[ndarray, "1 3 side side"]) -> bool:
         crops = {name: self.runtime.crops(name, square) for name in self.fusion_weights if name != "picture"}
@@ -103,7 +122,16 @@ class Recognizer:
         output, marks = self.runtime.views(square), len(self.card.mark_sides)
         fits = output.logits.shape == (1, len(self.classes)) and output.corners.shape == (1, 4)
         fits &= output.marks.ndim == 4 and output.marks.shape[1] == marks
+        fits &= self._features_fit(output.features, {"object", "parts"})
         return fits and all(np.isfinite(answer).all() for answer in output)
+
+    def _features_fit(self, features: Float32[ndarray, "1 channels"], views: set[str]) -> bool:
+        """Whether the model's means of ``views`` are made of as many channels as the nets' features."""
+        shape = (len(self.classes), features.shape[1])
+        means, rule = self.strangers, self.card.strangers
+        return rule is None or (
+            set(means) == views and len(rule.means) == 1 + len(views) and all(m.shape == shape for m in means.values())
+        )
 
     def __repr__(self) -> str:
         """One line: method, net, classes."""
@@ -219,12 +247,12 @@ class Recognizer:
             parts, streams["parts"] = self._parts(pictures, objects, output, maps, candidates, self.alignment)
         boxes = [vote_box(box, voters) for box, voters in zip(objects, candidates, strict=True)]
         _finite(*streams.values())
-        fused = self.fuse(streams)
+        fused, known = self.fuse(streams), self.known(streams, {"picture": output.features})
         return [
             Prediction(
                 one.path, picture.size, self._ranked(fused[i]), boxes[i], parts[i],
                 {name: self._named(scores[i]) for name, scores in streams.items()},
-                maps[i], output.evidence[i], self.card.held_out,
+                maps[i], output.evidence[i], self.card.held_out, known[i], self.least_known,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
@@ -237,6 +265,7 @@ class Recognizer:
         marks = softmax(reading.mark_logits / card.temperatures["parts"])
         evidence = (reading.evidence / card.temperatures["picture"]).astype(np.float32)
         maps, fused = saliency_maps(reading.evidence, reading.logits["picture"]), self.fuse(streams)
+        known = self.known(streams, reading.features)
         return [
             Prediction(
                 one.path, picture.size, self._ranked(fused[i]), reading.objects[i],
@@ -245,7 +274,7 @@ class Recognizer:
                     for mark, (box, scores) in enumerate(zip(reading.marks[i], marks[i], strict=True))
                 ),
                 {name: self._named(scores[i]) for name, scores in streams.items()},
-                maps[i], evidence[i], self.card.held_out,
+                maps[i], evidence[i], self.card.held_out, known[i], self.least_known,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
@@ -258,13 +287,14 @@ class Recognizer:
         maps, alone = saliency_maps(output.evidence, output.logits), softmax(output.logits / temperature)
         evidence = output.evidence / temperature
         boxes = self._objects(pictures, output, maps, [NO_BOXES] * len(pictures))
-        # Calibration and candidate sets are those of all streams together.
+        # Calibration, candidate sets and strangers are told by all streams together.
         whole = list(self.fusion_weights) == ["picture"]
         scores, held_out = (self.fuse({"picture": alone}), self.card.held_out) if whole else (alone, ())
+        known = self.known({"picture": alone}, {"picture": output.features}) if whole else [None] * len(begun)
         return [
             Prediction(
                 one.path, picture.size, self._ranked(scores[i]), boxes[i], (),
-                {"picture": self._named(alone[i])}, maps[i], evidence[i], held_out,
+                {"picture": self._named(alone[i])}, maps[i], evidence[i], held_out, known[i], self.least_known,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
@@ -437,6 +467,13 @@ def _alignment(model: Model) -> Alignment:
     if not grouped or mean.shape != (clusters,) or deviation.shape != (clusters,):
         raise ValueError("what alignment.safetensors holds")
     return Alignment(model.card.neuron_layer or "", neurons, mean, deviation)
+
+
+def _strangers(model: Model) -> dict[str, ndarray]:
+    means = model.arrays("strangers")
+    if not all(array.ndim == 2 and array.dtype == np.float32 for array in means.values()):
+        raise ValueError("what strangers.safetensors holds")
+    return means
 
 
 def _finite(*answers: ndarray) -> None:

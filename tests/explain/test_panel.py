@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,12 @@ def test_a_prediction_plots_itself(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="no such file"):
         prediction((40, 30), path=str(tmp_path / "b.png")).plot()
     assert json.dumps(prediction((40, 30)).to_dict())
+
+
+def test_a_stranger_and_a_doubtful_answer_say_so_above_the_sheet() -> None:
+    picture, plain = Picture(np.full((120, 160, 3), 128, np.uint8), (160, 120)), prediction((160, 120))
+    stranger = replace(plain, known=0.1, least_known=0.2)
+    doubtful = replace(plain, held_out=(0.3,) * 99)
+    assert panel(picture, stranger).height > panel(picture, plain).height < panel(picture, doubtful).height
+    assert panel(picture, replace(stranger, known=0.3)).height == panel(picture, plain).height
+    assert "none of 3 classes, most like" in repr(stranger)

@@ -307,7 +307,10 @@ def test_the_map_and_the_card_speak_of_this_run(run: Path, site: Path) -> None:
     assert len([link for link in pages["map.html"].links if link.startswith("classes/")]) == len(CLASSES)
     card = " ".join(pages["card.html"].text("td").split())
     assert "set" in card and "res2net_nano" in card and "none needed" in card and "OPAM" in card
-    assert "must not be used for" in pages["card.html"].text("h2")
+    assert "must not be used for" in pages["card.html"].text("h2") and "What a score means" in pages["card.html"].text(
+        "h2"
+    )
+    assert "the surest first" in pages["card.html"].text("figcaption") and "ECE" in pages["card.html"].text("th")
     assert str(run) not in "".join(path.read_text(encoding="utf-8") for path in site.rglob("*.html"))
 
 

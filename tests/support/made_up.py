@@ -32,7 +32,8 @@ class MadeUp:
         cells = squares.reshape(count, 3, 4, SIDE // 4, 4, SIDE // 4).mean((1, 3, 5), dtype=np.float32) / 255
         evidence = (cells[:, None] - 0.5) * self.weights[:, None, None]
         corners = np.tile(np.float32([0.2, 0.2, 0.8, 0.8]), (count, 1)) * (0.5 + cells.mean((1, 2)))[:, None]
-        return PictureOutput(evidence, evidence.mean((2, 3)), corners, np.repeat(cells[:, None], NEURONS, 1))
+        features = cells.reshape(count, -1)
+        return PictureOutput(evidence, evidence.mean((2, 3)), corners, features, np.repeat(cells[:, None], NEURONS, 1))
 
     def views(self, squares: ndarray) -> ViewOutput:
         raise NotImplementedError("it is a model with a net for each stream")

@@ -68,6 +68,8 @@ def _schema() -> Any:
             ("score", pa.float64()),
             ("scores", scores),
             ("candidates", pa.list_(pa.string())),
+            ("known", pa.float64()),
+            ("stranger", pa.bool_()),
             ("size", pa.list_(pa.int32())),
             ("object_box", box),
             ("parts", pa.list_(part)),

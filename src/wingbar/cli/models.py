@@ -253,10 +253,12 @@ def described(prediction: Prediction, top: int) -> str:
 
     x1, y1, x2, y2 = prediction.object_box
     names = ", ".join(f"{printable(label)} {score:.1%}" for label, score in list(prediction.scores.items())[:top])
+    if prediction.stranger:
+        names = f"none of the {len(prediction.scores)} classes (looks most like {names})"
     named = zip(part_names([part.cluster for part in prediction.parts]), prediction.parts, strict=True)
     parts = "; ".join(f"part {name} at {part.box}" for name, part in named)
     several = [printable(label) for label in prediction.candidates()] if prediction.held_out else []
-    if 1 < len(several) <= top:
+    if 1 < len(several) <= top and not prediction.stranger:
         names += f"\n  nine times in ten one of: {', '.join(several)}"
     where = f"  object at {(x1, y1, x2, y2)}" + (f"; {parts}" if parts else "")
     return f"{printable(str(prediction.path), 4096)}: {names}\n{where}"

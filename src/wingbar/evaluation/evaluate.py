@@ -28,6 +28,7 @@ from wingbar.evaluation.evidence import EvidenceReport, evidence_report
 from wingbar.evaluation.labelled import Labelled, labelled_pictures, labels_by_name
 from wingbar.evaluation.localization import LocalizationReport, MaxBoxAcc, best_centre_share, localize
 from wingbar.evaluation.parts import PartsReport, PictureParts, evaluate_parts
+from wingbar.evaluation.strangers import StrangersReport, strangers_report
 from wingbar.explain.erasing import erasures
 from wingbar.images import READ_SIDE, picture_size, read_picture
 from wingbar.model.card import FILE
@@ -73,6 +74,8 @@ class Evaluation:
     """Data set whose test split was read."""
     pictures: tuple[Named, ...]
     """Every readable test picture, in the data set's order."""
+    strangers: StrangersReport | None = None
+    """Whether pictures of unknown classes are told; None for a model that cannot."""
     absent: tuple[str, ...] = ()
     """Classes of the model that no picture shows: their recall is unknown."""
     unknown: Mapping[str, int] = field(default_factory=dict)
@@ -97,6 +100,7 @@ class Evaluation:
             "failures": [list(failure) for failure in self.failures],
             "source": self.source,
             "pictures": [asdict(picture) for picture in self.pictures],
+            "strangers": self.strangers.to_dict() if self.strangers else None,
             "absent": list(self.absent),
             "unknown": dict(self.unknown),
             "whole": self.whole,
@@ -151,7 +155,7 @@ def evaluate(
                 world.first(partial(note_reading, log, labelled.dataset))
             evaluation = evaluate_pictures(
                 recognizer, labelled.dataset.split("test"), labelled.dataset,
-                batch_size=batch_size, seed=seed, erased=erased, world=world,
+                batch_size=batch_size, seed=seed, erased=erased, world=world, strangers=labelled.strangers,
             )  # fmt: skip
             evaluation = replace(
                 evaluation, absent=labelled.absent, unknown=labelled.unknown, whole=labelled.whole, folder=folder,
@@ -199,8 +203,11 @@ def evaluate_pictures(
     seed: int = 0,
     erased: int = 0,
     world: World = ALONE,
+    strangers: Sequence[Sample] = (),
 ) -> Evaluation:
     """The figures of ``samples``; the centre box is fitted on the data set's TRAINING boxes.
+
+    ``strangers`` are pictures of classes that the model does not know.
 
     See `evaluate` for ``erased``.
     """
@@ -216,7 +223,11 @@ def evaluate_pictures(
             boxes.add(prediction.saliency_map, prediction.size, _true_box(sample, prediction.size))
         # Scores and boxes alone: the maps of all pictures would fill the memory.
         evaluated.append((sample, replace(prediction, evidence=NO_MAPS, saliency_map=NO_MAPS[0])))
-    return world.first(lambda: _figures(recognizer, samples, dataset, evaluated, failures, boxes, seed, erased))
+    unknown = strangers if recognizer.card.strangers else ()
+    shown = predict_together(recognizer, [sample.path for sample in unknown], batch_size, world)
+    strange = [replace(one, evidence=NO_MAPS, saliency_map=NO_MAPS[0]) for one in shown if one.error is None]
+    figures = world.first(lambda: _figures(recognizer, samples, dataset, evaluated, failures, boxes, seed, erased))
+    return replace(figures, strangers=world.first(lambda: _strangers(evaluated, strange, recognizer.classes, seed)))
 
 
 def _figures(
@@ -287,6 +298,19 @@ def _candidates(evaluated: Sequence[tuple[Sample, Prediction]], classes: Sequenc
     if not all(prediction.held_out for _, prediction in evaluated):
         return None
     return [[number[name] for name in prediction.candidates()] for _, prediction in evaluated]
+
+
+def _strangers(
+    evaluated: Sequence[tuple[Sample, Prediction]], strange: Sequence[Prediction], classes: Sequence[str], seed: int
+) -> StrangersReport | None:
+    own = [prediction for _, prediction in evaluated]
+    if any(prediction.known is None for prediction in own):
+        return None
+    right = np.array([classes[sample.label] == prediction.label for sample, prediction in evaluated])
+    known, other = (np.array([one.known for one in some], float) for some in (own, strange))
+    score, other_score = (np.array([one.score for one in some], float) for some in (own, strange))
+    taken, caught = (np.array([one.stranger for one in some], bool) for some in (own, strange))
+    return strangers_report((known, other), (score, other_score), (taken, caught), right, seed)
 
 
 def _true_box(sample: Sample, size: tuple[int, int]) -> tuple[int, int, int, int]:

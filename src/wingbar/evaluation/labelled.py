@@ -11,7 +11,7 @@ from wingbar._system.text import folded
 from wingbar.data import load as load_data
 from wingbar.data.checks import named
 from wingbar.data.layouts.folder import split_folders
-from wingbar.data.sample import Dataset
+from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import DataError
 from wingbar.model.card import Card
 from wingbar.steps.store import Store
@@ -27,6 +27,8 @@ class Labelled:
     """Classes of the model without a picture to evaluate on."""
     unknown: dict[str, int]
     """Classes of the data set that the model does not have -> number of their pictures, which are left out."""
+    strangers: tuple[Sample, ...] = ()
+    """Some of those pictures, at most as many as there are to evaluate on; their labels mean nothing."""
     whole: bool = False
     """Whether all pictures of the data set are used, because it has no test split."""
 
@@ -72,7 +74,12 @@ def by_classes(dataset: Dataset, classes: Sequence[str]) -> Labelled:
             "Name the folders, or the labels, as the model does."
         )
     absent = tuple(name for number, name in enumerate(classes) if number not in shown)
-    return Labelled(replace(dataset, classes=tuple(classes), samples=samples), absent, dict(sorted(unknown.items())))
+    left_out = [sample for sample in tests if sample.label not in label]
+    step = -(-len(left_out) // max(sum(sample.split == "test" for sample in samples), 1))
+    return Labelled(
+        replace(dataset, classes=tuple(classes), samples=samples), absent, dict(sorted(unknown.items())),
+        tuple(left_out[:: step or 1]),
+    )  # fmt: skip
 
 
 def labels_by_name(names: Sequence[str], classes: Sequence[str]) -> dict[int, int]:

@@ -9,6 +9,7 @@ from wingbar.evaluation.calibration import CalibrationReport
 from wingbar.evaluation.evaluate import Evaluation
 from wingbar.evaluation.evidence import EvidenceReport
 from wingbar.evaluation.localization import LocalizationReport
+from wingbar.evaluation.strangers import StrangersReport
 from wingbar.evaluation.tables import percent, percent_interval, render
 from wingbar.explain.erasing import FILLS
 
@@ -21,6 +22,7 @@ def table(evaluation: Evaluation) -> str:
         f"{c.pictures} test pictures; top-1 {percent_interval(c.top1, *c.top1_interval)}, {five}"
         f"macro recall {percent(c.macro_recall)}",
         _scores_line(evaluation.calibration),
+        *_strangers_lines(evaluation.strangers),
         "",
         render(["streams", "top-1"], [[name, percent(value)] for name, value in evaluation.combinations.items()]),
     ]
@@ -55,6 +57,25 @@ def _scores_line(report: CalibrationReport) -> str:
             else ""
         )
     )
+
+
+def _strangers_lines(report: StrangersReport | None) -> Iterator[str]:
+    if report is None:
+        return
+    yield f"{percent_interval(*report.refused)} of the pictures are taken for none of the classes"
+    if report.caught and report.known and report.score:
+        caught = percent_interval(*report.caught)
+        yield f"{report.pictures} pictures of unknown classes: {caught} are taken for none of the classes"
+        rows = [
+            [
+                name,
+                f"{one.auroc.value:.3f} ({one.auroc.low:.3f} to {one.auroc.high:.3f})",
+                percent(one.fpr95),
+                f"{one.oscr:.3f}",
+            ]
+            for name, one in (("known", report.known), ("largest score", report.score))
+        ]
+        yield "\n" + render(["told by", "AUROC", "FPR at 95 % TPR", "OSCR"], rows)
 
 
 def _remarks(evaluation: Evaluation) -> Iterator[str]:

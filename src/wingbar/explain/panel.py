@@ -29,6 +29,8 @@ MARGIN = 24
 COLUMN = (WIDTH - 3 * MARGIN) // 2
 TALLEST = 480
 """The largest height of a photograph, in pixels."""
+SEVERAL = 5
+"""Candidates that are listed at most."""
 BRIGHT = "Bright: what speaks for the predicted class, by the net of the whole picture. It can lie beside the object."
 COLOURS = "Orange: what speaks for A, by the net of the whole picture; blue: for B. Letters: the strongest places."
 
@@ -77,6 +79,7 @@ def panel(picture: Picture, prediction: wingbar.prediction.Prediction, erased: E
         stack(
             [
                 header(prediction, comparison),
+                *verdict(prediction),
                 beside([boxes, saliency]),
                 beside([evidence, votes(prediction, comparison, erased)]),
             ],
@@ -102,6 +105,18 @@ def header(prediction: wingbar.prediction.Prediction, comparison: Contrast) -> I
     if prediction.path is not None:
         write(draw, (width, 86), file_name(prediction.path), 16, width=width / 3, fill=PALE_INK, anchor="rd")
     return image
+
+
+def verdict(prediction: wingbar.prediction.Prediction) -> list[Image.Image]:
+    """Draw what the scores alone do not say: that it may be none of the classes, or one of a few."""
+    several = prediction.candidates() if prediction.held_out else ()
+    if prediction.stranger:
+        text = f"Probably none of the {len(prediction.scores)} classes: A is the one that it looks most like."
+    elif 1 < len(several) <= SEVERAL:
+        text = f"Nine times in ten it is one of: {', '.join(display_names(several))}."
+    else:
+        return []
+    return [paragraph(text, 22, WIDTH - 2 * MARGIN, (20, 20, 20))]
 
 
 def file_name(path: str) -> str:

@@ -17,6 +17,9 @@ from wingbar.errors import DataError, RunError
 from wingbar.guide.choosing import confusion
 from wingbar.model.card import Card
 
+POINTS = 100
+"""Of a curve, at most."""
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -39,6 +42,23 @@ class EvaluationResults:
     complete: bool
     """False for an evaluation of an older version, which does not list pictures: it only gives the 20 most confused
     pairs."""
+
+    @property
+    def reliability(self) -> list[tuple[float, float, int]]:
+        """Mean score, share right and number of pictures of each bin of scores, the least sure first."""
+        bins = (self.record.get("calibration") or {}).get("reliability", ())
+        return [(float(score), float(right), int(count)) for score, right, count in bins]
+
+    @property
+    def risk(self) -> list[tuple[float, float]]:
+        """Share of the pictures that are answered, the surest first, and the share of those that is named wrongly.
+
+        At most `POINTS` of them, evenly spaced; none for an evaluation of an older version.
+        """
+        rows = sorted(self.record.get("pictures", ()), key=lambda row: -float(row["score"]))
+        wrong = np.cumsum([row["label"] != row["predicted"] for row in rows])
+        places = np.unique(np.linspace(0, max(len(rows) - 1, 0), min(len(rows), POINTS)).round().astype(int))
+        return [(float(place + 1) / len(rows), float(wrong[place] / (place + 1))) for place in places]
 
     def mark(self, cluster: int) -> tuple[str, float] | None:
         """The keypoint that the cluster's parts contain most often, and the share of test pictures where they do."""
@@ -84,7 +104,9 @@ def _results(record: Any, classes: tuple[str, ...]) -> EvaluationResults:
     ]
     table = confusion([picture.label for picture in named], [picture.predicted for picture in named], len(classes))
     wrong = sorted((p for p in named if p.label != p.predicted), key=lambda p: (-p.score, p.key))
-    return EvaluationResults(record, table, tuple(wrong), True)
+    results = EvaluationResults(record, table, tuple(wrong), True)
+    _ = results.reliability, results.risk  # whether they can be read
+    return results
 
 
 def find_pictures(results: EvaluationResults | None, training: Dataset) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from wingbar.opam.localization import Rule
 from wingbar.opam.marks import MOST_MARKS
 from wingbar.opam.parts import PartSettings
 from wingbar.opam.proposals import ProposalSettings
+from wingbar.opam.strangers import NO_RULE, StrangerRule
 
 FILE = "recognizer.json"
 FORMAT = 5
@@ -92,6 +94,8 @@ class Card:
     """Temperature of the scores of all streams together."""
     held_out: tuple[float, ...] = ()
     """Probabilities of the true classes of pictures that were held out, ascending, for candidate sets."""
+    strangers: StrangerRule | None = None
+    """When a picture is taken for a stranger; None where pictures were too few to tell."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """All settings that it was learnt with (`config.describing`)."""
     onnx: Mapping[str, str] = field(default_factory=dict)
@@ -114,6 +118,8 @@ class Card:
             raise ValueError("fusion_weights")
         if not all(0 <= value <= 1.001 for value in self.held_out) or list(self.held_out) != sorted(self.held_out):
             raise ValueError("held_out")
+        if (self.strangers is not None) != ("strangers" in self.sha256) or not _sound(self.strangers):
+            raise ValueError("strangers")
         if not 32 <= self.eval_size <= 4096 or not 32 <= self.picture_size <= 8192:
             raise ValueError("eval_size or picture_size")
         if not 0 <= self.margin <= 2:
@@ -201,6 +207,7 @@ class Card:
             middle_layer=value["middle_layer"],
             calibration=float(value["calibration"]),
             held_out=tuple(value["held_out"]),
+            strangers=None if value["strangers"] is None else fill(NO_RULE, value["strangers"], "strangers"),
             settings=_mapping(value, "settings"),
             onnx=_mapping(value, "onnx", str),
         )
@@ -213,6 +220,15 @@ class Card:
     def read(folder: Path) -> Card:
         """The card in a model's folder. Raises OSError, RecursionError, and what `from_dict` raises."""
         return Card.from_dict(read_record(folder / FILE))
+
+
+def _sound(rule: StrangerRule | None) -> bool:
+    """Whether all numbers of a rule are finite and in their bounds."""
+    if rule is None:
+        return True
+    numbers = (*rule.means, *rule.deviations, rule.slope, rule.intercept)
+    alike = len(rule.means) == len(rule.deviations) > 0 and min(rule.deviations) > 0
+    return alike and all(map(math.isfinite, numbers)) and 0 <= rule.threshold <= 1 and 0 <= rule.caught <= 1
 
 
 def _mapping(value: Mapping[str, Any], name: str, *kinds: type) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 DIR/picture.onnx       the net of whole pictures with all that is read off its maps
 DIR/views.onnx         field marks: the same net on crops; of OPAM there are object.onnx and parts.onnx instead
-DIR/recognizer.json    the model's card, with the checksums of the files; alignment.safetensors where there are parts
+DIR/recognizer.json    the model's card, with the checksums of the files; alignment.safetensors where there are parts,
+                       strangers.safetensors where strangers are told
 DIR/export.json        sizes, and how far the files' answers are from the model's
 
 Every net takes ``pixels``, uint8 [batch, 3, side, side]: RGB squares, the whole picture or a crop of it resized (by
@@ -44,6 +45,8 @@ from wingbar.opam.calibration import softmax
 
 LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
 OPSET = 18
+KEPT_ARRAYS = ("alignment", "strangers")
+"""Files of a model that no net takes the place of."""
 TOLERANCE = 1e-4
 """Largest difference allowed: of probabilities, and of the other outputs as a share of their largest value."""
 
@@ -94,8 +97,12 @@ def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Expo
         for name, module in modules.items()
     }
     _remove_stale(out, written)
-    if card.has_parts:
-        shutil.copyfile(model.folder / "alignment.safetensors", out / "alignment.safetensors")
+    for name in KEPT_ARRAYS:
+        if name in card.sha256:
+            shutil.copyfile(model.folder / f"{name}.safetensors", out / f"{name}.safetensors")
+        else:
+            with writing(out):
+                (out / f"{name}.safetensors").unlink(missing_ok=True)
     write_json(out / "export.json", {"int8": int8, "nets": [asdict(file) for file in written.values()]})
     # Where the training pictures lie is for a run on this machine, not for whoever gets the export.
     data = replace(card.data, source="", images_root="")
@@ -140,8 +147,6 @@ def _remove_stale(out: Path, written: Mapping[str, Exported]) -> None:
         for name in (*STREAMS, VIEWS):
             if name not in written:
                 (out / f"{name}.onnx").unlink(missing_ok=True)
-        if "parts" not in written:
-            (out / "alignment.safetensors").unlink(missing_ok=True)
 
 
 def _write(

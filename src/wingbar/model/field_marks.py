@@ -16,6 +16,7 @@ from wingbar.model.runtime import Runtime
 from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.corners import box_in_frame, frame_around
 from wingbar.opam.marks import mark_boxes
+from wingbar.opam.strangers import directions
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,8 @@ class Reading:
     logits: dict[str, Float32[ndarray, "pictures classes"]]
     """By stream: picture, object, parts."""
     mark_logits: Float32[ndarray, "pictures marks classes"]
+    features: dict[str, Float32[ndarray, "pictures channels"]]
+    """Of the object, and of the parts: their mean direction."""
 
 
 def read_field_marks(
@@ -50,9 +53,12 @@ def read_field_marks(
     marks = [mark_boxes(*one, mark_sides) for one in zip(objects, crops.marks, frames, sizes, strict=True)]
     owners = [picture for picture, boxes in zip(pictures, marks, strict=True) for _ in boxes]
     shown = [crop for boxes, size in zip(marks, sizes, strict=True) for crop in crop_boxes(boxes, size, 0.0)]
-    views = runtime.views(cut_squares([*pictures, *owners], [*tight, *shown], side)).logits
-    object_logits, mark_logits = np.split(views, [len(pictures)])
+    views = runtime.views(cut_squares([*pictures, *owners], [*tight, *shown], side))
+    object_logits, mark_logits = np.split(views.logits, [len(pictures)])
     mark_logits = mark_logits.reshape(len(pictures), -1, whole.logits.shape[1])
+    object_features, mark_features = np.split(views.features, [len(pictures)])
+    mark_features = directions(mark_features).reshape(len(pictures), -1, views.features.shape[1]).mean(1)
     parts = log_softmax(mark_logits, axis=-1).mean(1).astype(np.float32)
     logits = {"picture": whole.logits, "object": object_logits, "parts": parts}
-    return Reading(objects, marks, whole.evidence, logits, mark_logits)
+    features = {"object": object_features, "parts": mark_features}
+    return Reading(objects, marks, whole.evidence, logits, mark_logits, features)

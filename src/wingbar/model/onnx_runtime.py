@@ -43,8 +43,8 @@ class OnnxRuntime:
         """See `Runtime.picture`."""
         if self.has_parts:
             return PictureOutput(*self._run("picture", PictureOutput._fields, squares))
-        evidence, logits, corners = self._run("picture", PictureOutput._fields[:-1], squares)
-        return PictureOutput(evidence, logits, corners, np.zeros((len(squares), 0, 1, 1), np.float32))
+        evidence, logits, corners, features = self._run("picture", PictureOutput._fields[:-1], squares)
+        return PictureOutput(evidence, logits, corners, features, np.zeros((len(squares), 0, 1, 1), np.float32))
 
     def crops(self, stream: str, squares: UInt8[ndarray, "batch 3 side side"]) -> Float32[ndarray, "batch outputs"]:
         """See `Runtime.crops`."""

@@ -16,6 +16,8 @@ class PictureOutput(NamedTuple):
     logits: Float32[ndarray, "batch classes"]
     corners: Float32[ndarray, "batch 4"]
     """x1, y1, x2, y2 of the object in shares of the picture, not cut to it; zeros in a model that learnt no boxes."""
+    features: Float32[ndarray, "batch channels"]
+    """The last feature map, averaged over its places."""
     neurons: Float32[ndarray, "batch neurons h2 w2"]
     """Responses of the layer that parts are aligned by; no neurons in a model without parts."""
 
@@ -28,6 +30,8 @@ class ViewOutput(NamedTuple):
     """x1, y1, x2, y2 of the object in shares of the view, not cut to it, where the view is a crop around the object."""
     marks: Float32[ndarray, "batch marks h2 w2"]
     """What speaks for each mark where, in a crop around the object."""
+    features: Float32[ndarray, "batch channels"]
+    """The last feature map, averaged over its places."""
 
 
 @runtime_checkable

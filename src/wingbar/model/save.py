@@ -4,6 +4,7 @@ model/recognizer.json         the card: classes, sizes, settings, fusion weights
 model/picture.safetensors     ClassNet (or the one net of a plain run); object and parts beside it
 model/locator.safetensors     the regression of the object's box
 model/alignment.safetensors   clusters of neurons
+model/strangers.safetensors   mean feature vectors of the classes, by which strangers are told
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class BoxHead(nn.Module):
 
 
 class PictureNet(nn.Module):
-    """ClassNet with all outputs of a prediction: evidence, logits, the object's corners, the neurons' responses.
+    """ClassNet with all outputs of a prediction: evidence, logits, corners, features, the neurons' responses.
 
     Takes uint8 squares ``[batch, 3, side, side]`` and gives the tensors of `PictureOutput`.
     """
@@ -43,19 +43,21 @@ class PictureNet(nn.Module):
         super().__init__()
         self.net, self.boxes, self.layer = net, boxes, layer
 
-    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         count = pixels.shape[0]  # a symbol while a net is exported, which len() would make a number
         views = normalize(torch.cat([pixels, pixels.flip(3)]), self.net)
         if self.layer is None:
             features, neurons = self.net.forward_features(views), views.new_zeros(2 * count, 0, 1, 1)
         else:
             features, neurons = response_map(self.net, self.layer, views)
-        evidence = self.net.forward_evidence(averaged(features))
+        both = averaged(features)
+        evidence = self.net.forward_evidence(both)
         corners = views.new_zeros(count, 4)
         if self.boxes is not None:
             upright, mirrored = self.boxes(features).unflatten(0, (2, -1))
             corners = (upright + mirror_corners(mirrored)) / 2
-        return evidence, evidence.mean((2, 3)) + self.net.head.bias, corners, averaged(neurons)
+        logits = evidence.mean((2, 3)) + self.net.head.bias
+        return evidence, logits, corners, both.mean((2, 3)), averaged(neurons)
 
 
 class CropNet(nn.Module):
@@ -143,11 +145,12 @@ class WholeNet(nn.Module):
         super().__init__()
         self.net, self.layer, self.corners = net, layer, corners
 
-    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         last, middle = both_maps(self.net, self.layer, normalize(pixels, self.net))
         corners = self.corners(last, middle)
         evidence = self.net.forward_evidence(last) * attention(corners, last.shape[2], last.shape[3])[:, None]
-        return evidence, evidence.mean((2, 3)) + self.net.head.bias, corners, last[:, :0]
+        logits = evidence.mean((2, 3)) + self.net.head.bias
+        return evidence, logits, corners, last.mean((2, 3)), last[:, :0]
 
 
 class ViewNet(nn.Module):
@@ -160,10 +163,10 @@ class ViewNet(nn.Module):
         super().__init__()
         self.net, self.layer, self.corners, self.marks = net, layer, corners, marks
 
-    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         last, middle = both_maps(self.net, self.layer, normalize(pixels, self.net))
         logits = self.net.forward_evidence(last).mean((2, 3)) + self.net.head.bias
-        return logits, self.corners(last, middle), self.marks(last, middle)
+        return logits, self.corners(last, middle), self.marks(last, middle), last.mean((2, 3))
 
 
 def attention(corners: Float[Tensor, "batch 4"], rows: int, columns: int) -> Float[Tensor, "batch rows columns"]:

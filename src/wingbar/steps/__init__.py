@@ -23,11 +23,13 @@ from wingbar.steps.principal import principal_maps
 from wingbar.steps.proposals import proposals
 from wingbar.steps.readout import read_out
 from wingbar.steps.saliency import saliency
+from wingbar.steps.strangers import by_field_marks, by_whole_pictures, strangers
 from wingbar.steps.views import mark_views, object_views, part_views, patch_views, whole_pictures
 
 __all__ = [
-    "Attention", "FieldMarks", "Job", "Learned", "alignment", "calibration", "field_marks", "filter_folds",
-    "filter_patches", "first_boxes", "fusion", "held_out", "learn", "map_boxes", "mark_views", "object_boxes",
-    "object_corners", "object_views", "part_views", "parts", "patch_views", "pooling", "principal_maps", "proposals",
-    "read_out", "read_pictures", "saliency", "try_sizes", "whole_pictures", "write_model",
+    "Attention", "FieldMarks", "Job", "Learned", "alignment", "by_field_marks", "by_whole_pictures", "calibration",
+    "field_marks", "filter_folds", "filter_patches", "first_boxes", "fusion", "held_out", "learn", "map_boxes",
+    "mark_views", "object_boxes", "object_corners", "object_views", "part_views", "parts", "patch_views", "pooling",
+    "principal_maps", "proposals", "read_out", "read_pictures", "saliency", "strangers", "try_sizes",
+    "whole_pictures", "write_model",
 ]  # fmt: skip

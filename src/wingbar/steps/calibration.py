@@ -14,6 +14,7 @@ from numpy import ndarray
 from wingbar.learning.views import fixed_loader
 from wingbar.model.torch_runtime import TorchRuntime, stream_modules
 from wingbar.opam.calibration import fit_calibration, softmax
+from wingbar.opam.strangers import votes_of
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet, net_of
 from wingbar.steps.passes import AT_ONCE
@@ -30,6 +31,11 @@ class Calibrated(StepResult):
     held_out: Float[ndarray, "held"]
     """Calibrated probability of the true class of each validation picture."""
 
+    @property
+    def votes(self) -> Float[ndarray, "validation classes"]:
+        """The validation pictures' log probabilities by all streams, weighted and added up."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PlainCalibration(Calibrated):
@@ -38,6 +44,11 @@ class PlainCalibration(Calibrated):
     scores: Float[ndarray, "validation classes"]
     """Probabilities of the validation pictures, as a prediction gives them."""
     labels: Int[ndarray, "validation"]
+
+    @property
+    def votes(self) -> Float[ndarray, "validation classes"]:
+        """See `Calibrated.votes`."""
+        return votes_of(self.scores[None], [1.0])
 
 
 def calibration(job: Job, trained: TrainedNet) -> PlainCalibration:

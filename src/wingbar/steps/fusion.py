@@ -13,6 +13,7 @@ from wingbar.learning.loop import predict_logits
 from wingbar.model.card import STREAMS
 from wingbar.opam.calibration import fit_calibration, softmax
 from wingbar.opam.fusion import best_weights, cross_validate, fuse
+from wingbar.opam.strangers import votes_of
 from wingbar.steps.calibration import Calibrated
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet, net_of
@@ -31,6 +32,11 @@ class FusionWeights(Calibrated):
     scores: Float[ndarray, "streams validation classes"]
     """Probabilities of the validation pictures by each stream."""
     labels: Int[ndarray, "validation"]
+
+    @property
+    def votes(self) -> Float[ndarray, "validation classes"]:
+        """See `Calibrated.votes`."""
+        return votes_of(self.scores, self.weights)
 
 
 def fusion(

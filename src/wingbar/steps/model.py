@@ -24,6 +24,7 @@ from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet
 from wingbar.steps.pooling import PoolingWeights
 from wingbar.steps.readout import Readout
+from wingbar.steps.strangers import Strangers
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Learned:
 
     picture: TrainedNet
     """ClassNet, or the one net of a plain run or of field marks."""
+    strangers: Strangers
     attention: Attention | None = None
     """Of a run of OPAM."""
     field_marks: FieldMarks | None = None
@@ -72,6 +74,10 @@ class Learned:
 
     def arrays(self) -> dict[str, dict[str, ndarray]]:
         """The arrays of each file of the model, by the file's name."""
+        kept = {"strangers": dict(self.strangers.means)} if self.strangers.means else {}
+        return self._nets() | kept
+
+    def _nets(self) -> dict[str, dict[str, ndarray]]:
         if self.field_marks is not None:
             return {VIEWS: dict(self.picture.tensors), "readout": self.field_marks.readout.arrays()}
         files = {"picture": dict(self.picture.tensors)}
@@ -119,6 +125,7 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
         middle_layer=marks.readout.layer if marks else None,
         calibration=learned.calibrated.calibration,
         held_out=kept(learned.calibrated.held_out),
+        strangers=learned.strangers.rule,
         settings=describing(config),
     )
     save_model(run / "model", card, contents)

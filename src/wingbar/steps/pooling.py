@@ -35,6 +35,11 @@ class PoolingWeights(Calibrated):
     """Of the validation pictures."""
     labels: Int[ndarray, "validation"]
 
+    @property
+    def votes(self) -> Float[ndarray, "validation classes"]:
+        """See `Calibrated.votes`."""
+        return np.tensordot(self.weights, log_scores(self.logits, self.temperatures), axes=1)
+
 
 def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> PoolingWeights:
     """Weights and temperatures from the validation pictures, read as a prediction reads them."""

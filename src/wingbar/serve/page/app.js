@@ -24,6 +24,8 @@ const percent = (share) => (share > 0 && share < 0.01 ? "< 1 %" : `${Math.round(
 // bdi keeps a name that turns the writing direction from turning its neighbours.
 const called = (name) => make("bdi", { className: "name", textContent: shown(name) });
 const shown = (name) => known.classes.get(name)?.shown ?? name;
+const SEVERAL = 5;  // candidates that are listed
+const listed = (names) => names.flatMap((name, i) => (i ? [", ", called(name)] : [called(name)]));
 const ranked = (scores) => Object.entries(scores).sort((one, other) => other[1] - one[1]);
 
 function bar(tag, name, share) {
@@ -99,7 +101,15 @@ function show(file, result) {
   }));
   compare(result.label, $("names").querySelector("button"));
   const parts = result.parts.length;
-  say("", called(result.label), `, ${percent(result.score)}. The object and ${parts} telling part${parts === 1 ? "" : "s"} are marked.`);
+  const marked = `The object and ${parts} telling part${parts === 1 ? "" : "s"} are marked.`;
+  const several = result.candidates ?? [];
+  if (result.stranger) {
+    say("Probably none of the classes. It looks most like ", called(result.label), `. ${marked}`);
+  } else if (several.length > 1 && several.length <= SEVERAL) {
+    say("", called(result.label), `, ${percent(result.score)}. Nine times in ten one of: `, ...listed(several), `. ${marked}`);
+  } else {
+    say("", called(result.label), `, ${percent(result.score)}. ${marked}`);
+  }
 }
 
 function drawHeat(map, width, height) {

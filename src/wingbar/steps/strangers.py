@@ -1,0 +1,120 @@
+"""The step of strangers: by what a picture of none of the classes is told, from features of the trained net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+from numpy import ndarray
+
+from wingbar._system.settings import fill
+from wingbar.images import READ_SIDE, Picture, cut_squares, read_picture
+from wingbar.learning.views import batches
+from wingbar.model.field_marks import read_field_marks
+from wingbar.model.torch_runtime import TorchRuntime, stream_modules
+from wingbar.nets.inference import for_inference
+from wingbar.opam.strangers import NO_RULE, StrangerRule, centres, fit_strangers
+from wingbar.steps.job import Job
+from wingbar.steps.marks import Marks
+from wingbar.steps.nets import TrainedNet, net_of
+from wingbar.steps.passes import AT_ONCE
+from wingbar.steps.readout import Readout
+from wingbar.steps.store import StepResult
+
+PER_CLASS = 50
+"""Training pictures of a class, at most, that its mean is taken of."""
+
+Read = Callable[[list[Picture]], dict[str, ndarray]]
+"""The feature vectors of some pictures, by view, as a prediction finds them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Strangers(StepResult):
+    """What a model keeps to tell strangers; empty where pictures are too few to say how far to go by it."""
+
+    means: Mapping[str, Float32[ndarray, "classes channels"]]
+    """By view the mean direction of each class."""
+    values: Mapping[str, Any]
+    """The fields of the rule."""
+
+    @property
+    def rule(self) -> StrangerRule | None:
+        """When a picture is taken for a stranger."""
+        return fill(NO_RULE, dict(self.values), "strangers") if self.values else None
+
+
+def strangers(
+    job: Job,
+    trained: TrainedNet,
+    inputs: Sequence[StepResult],
+    votes: Float[ndarray, "validation classes"],
+    reader: Callable[[], Read],
+    chosen: Strangers | None,
+) -> Strangers:
+    """The means of the classes, and the rule of the validation pictures; a refit keeps the rule that was ``chosen``.
+
+    ``votes`` are the validation pictures' weighted log probabilities; ``reader`` makes what reads features.
+    """
+
+    def compute() -> Strangers:
+        rule = chosen.rule if chosen else None
+        if chosen and rule is None:
+            return Strangers(means={}, values={})
+        read = reader()
+        fitted = some_of_each(job.labels, job.training)
+        means = centres(_features(job, read, fitted), job.labels[fitted], len(job.classes))
+        if chosen is None:
+            held = _features(job, read, job.validation)
+            rule = job.world.first(lambda: fit_strangers(votes, held, job.labels[job.validation], means))
+        if rule is None:
+            return Strangers(means={}, values={})
+        job.reporter.say(f"  of left-out classes {rule.caught:.0%} of the pictures are taken for strangers")
+        return Strangers(means=means, values=asdict(rule))
+
+    settings = [job.config.prediction_size(), job.config.seed, None if chosen is None else dict(chosen.values)]
+    return job.step("strangers", Strangers, settings, [trained, *inputs], compute)
+
+
+def by_field_marks(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Callable[[], Read]:
+    """What makes a reader of object and marks."""
+
+    def reader() -> Read:
+        runtime = TorchRuntime(readout.modules(for_inference(net_of(job, trained))), job.hardware.device)
+        sizes = job.config.picture_size(), job.config.prediction_size()
+        return lambda pictures: read_field_marks(runtime, pictures, *sizes, marks.sides).features
+
+    return reader
+
+
+def by_whole_pictures(job: Job, trained: TrainedNet) -> Callable[[], Read]:
+    """What makes a reader of whole pictures."""
+
+    def reader() -> Read:
+        runtime = TorchRuntime(stream_modules({"picture": net_of(job, trained)}), job.hardware.device)
+        side = job.config.prediction_size()
+
+        def read(pictures: list[Picture]) -> dict[str, ndarray]:
+            return {"picture": runtime.picture(cut_squares(pictures, [None] * len(pictures), side)).features}
+
+        return read
+
+    return reader
+
+
+def some_of_each(labels: Int[ndarray, "n"], indices: Int[ndarray, "t"]) -> Int[ndarray, "m"]:
+    """At most `PER_CLASS` of the ``indices`` of each class, the first ones, ascending."""
+    chosen = [indices[labels[indices] == label][:PER_CLASS] for label in np.unique(labels[indices])]
+    return np.sort(np.concatenate(chosen))
+
+
+def _features(job: Job, read: Read, indices: Int[ndarray, "n"]) -> dict[str, ndarray]:
+    share = job.world.share(batches(len(indices), AT_ONCE))
+
+    def features_of(places: list[int]) -> dict[str, ndarray]:
+        return read([read_picture(job.samples[indices[place]].path, short_side=READ_SIDE) for place in places])
+
+    readings = job.world.collect(lambda: job.reporter.watched(map(features_of, share), len(share)))
+    return {view: np.concatenate([reading[view] for reading in readings]) for view in (readings or [{}])[0]}
