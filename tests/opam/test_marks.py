@@ -17,6 +17,7 @@ from wingbar.opam.marks import (
     locate_again,
     memberships,
     peaks,
+    same_places,
     spherical_kmeans,
     unit,
 )
@@ -100,9 +101,20 @@ def test_marks_are_chosen_while_they_tell_something() -> None:
     labels = rng.integers(0, 5, 400)
     given = np.stack([scores_of(labels, 0.4, rng), scores_of(labels, 0.4, rng)])
     tried = np.stack([scores_of(labels, tells, rng) for tells in (0.0, 0.9, 0.0, 0.8)])
-    assert choose_marks(given, tried, labels, most=4) == [1, 3]
-    assert choose_marks(given, tried[[0]], labels, most=4) == [0]  # there is always one
-    assert len(choose_marks(given, tried[[1, 3, 1, 3]], labels, most=1)) == 1
+    apart = np.eye(4, dtype=bool)
+    assert choose_marks(given, tried, labels, apart, most=4) == [1, 3]
+    assert choose_marks(given, tried[[0]], labels, apart[:1, :1], most=4) == [0]  # there is always one
+    assert len(choose_marks(given, tried[[1, 3, 1, 3]], labels, apart, most=1)) == 1
+    together = np.ones((4, 4), bool)
+    assert choose_marks(given, tried, labels, together, most=4) == [1]
+
+
+def test_windows_that_overlap_by_more_than_half_are_the_same_place() -> None:
+    places = [(0, 0, 10, 10), (4, 0, 14, 10), (6, 0, 16, 10), (2, 2, 6, 6), (20, 20, 30, 30)]
+    boxes = np.array([[place, place] for place in places])
+    # Shares of the smaller: 0.6, 0.4, 1, 0 of the first; 0.8, 0.5, 0 of the second; none of the third and the fourth.
+    expected = np.array([[1, 1, 0, 1, 0], [1, 1, 1, 0, 0], [0, 1, 1, 0, 0], [1, 0, 0, 1, 0], [0, 0, 0, 0, 1]], bool)
+    assert (same_places(boxes) == expected).all()
 
 
 @pytest.mark.parametrize("sides", [(), (0.05,), (0.4, 1.5)])

@@ -17,7 +17,8 @@
    of the training pictures are best, together with the marks chosen before. The scores of a picture are the means of
    ridge regressions, one for each view, that were not fitted to it; how bad they are is their squared distance from the
    true class (Brier's score), which has far less noise than the number of right answers. Selection ends when the gain
-   is within chance: at most twice its standard error over the pictures.
+   is within chance: at most twice its standard error over the pictures. Windows that overlap those of a chosen mark by
+   more than half are the same place, and are left out.
 
 Detectors are linear, and so is the mean over a window. So a detector is a map ``w_k . f(x, y)``, and its response is
 the mean of that map over the window. A prediction therefore finds all marks in one pass of the object's crop.
@@ -32,7 +33,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 from numpy import ndarray
 
 from wingbar._system.settings import within
@@ -50,6 +51,8 @@ SHRINKAGE = 0.1
 """The value added to the covariance's diagonal, as a share of the diagonal's mean."""
 MARGIN = 2.0
 """The least gain of a further mark, in standard errors."""
+SAME = 0.5
+"""The share of the smaller of two windows from which on they are taken for the same place."""
 SHARPNESS = 10.0
 """The factor of the cosines in the softmax that gives the membership of a cell in the groups."""
 
@@ -228,10 +231,20 @@ def _detector(windows: ndarray, places: Int[ndarray, "n 2"], mean: ndarray, whit
     return (whitening @ (chosen.mean(0) - mean)).astype(np.float32)
 
 
+def same_places(boxes: Int[ndarray, "marks n 4"]) -> Bool[ndarray, "marks marks"]:
+    """Whether the boxes of two marks share more than `SAME` of the smaller one, in the mean over the pictures."""
+    low, high = boxes[..., :2].astype(np.float64), boxes[..., 2:].astype(np.float64)
+    sides = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
+    areas = np.prod(high - low, axis=-1)
+    shares = np.prod(np.maximum(sides, 0), axis=-1) / np.minimum(areas[:, None], areas)
+    return shares.mean(-1) > SAME
+
+
 def choose_marks(
     given: Float[ndarray, "views n classes"],
     tried: Float[ndarray, "marks n classes"],
     labels: Int[ndarray, "n"],
+    same: Bool[ndarray, "marks marks"],
     most: int,
 ) -> list[int]:
     """Choose marks by forward selection; returns the indices of at least one and at most ``most``, the best first.
@@ -240,6 +253,7 @@ def choose_marks(
         given: the scores of the pictures by the views that are there anyway.
         tried: the scores by each candidate mark. All scores are out of fold.
         labels: the true class of each picture.
+        same: which candidates are the same place: see `same_places`.
         most: the largest number of marks.
     """
     truth = np.eye(given.shape[2])[labels]
@@ -249,7 +263,9 @@ def choose_marks(
 
     chosen: list[int] = []
     while len(chosen) < min(most, len(tried)):
-        rest = [mark for mark in range(len(tried)) if mark not in chosen]
+        rest = [mark for mark in range(len(tried)) if mark not in chosen and not same[mark, chosen].any()]
+        if not rest:
+            break
         best = min(rest, key=lambda mark: float(losses([*chosen, mark]).mean()))
         gain = losses(chosen) - losses([*chosen, best])
         if chosen and gain.mean() <= MARGIN * gain.std() / np.sqrt(len(gain)):

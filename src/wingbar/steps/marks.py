@@ -21,6 +21,7 @@ from wingbar.opam.discriminant import object_direction
 from wingbar.opam.localization import otsu
 from wingbar.opam.marks import (
     MARGIN,
+    SAME,
     Windows,
     choose_marks,
     detectors,
@@ -28,6 +29,7 @@ from wingbar.opam.marks import (
     mark_boxes,
     memberships,
     peaks,
+    same_places,
     spherical_kmeans,
     unit,
 )
@@ -97,7 +99,7 @@ def field_marks(job: Job, objects: Objects, trained: TrainedNet | None) -> Marks
         boxes[others] = marked(job, net, layer, head, sides, objects, others)
         return Marks(boxes=boxes, sides=sides, places=np.stack([mark.places for mark in kept], 1))
 
-    kept_by = [config.net, size, config.seed, dataclasses.asdict(settings), job.refit, MARGIN]
+    kept_by = [config.net, size, config.seed, dataclasses.asdict(settings), job.refit, MARGIN, SAME]
     return job.step("marks", Marks, kept_by, [objects, *([trained] if trained else [])], compute)
 
 
@@ -150,7 +152,8 @@ def chosen_marks(job: Job, net: MapNet, objects: Objects, tried: Sequence[Mark])
     tight = crops_of(job, taught, objects.boxes[taught])
     given = np.stack([scores([None] * len(taught)), scores(tight)])
     by_mark = np.stack([scores(crops_of(job, taught, mark.boxes)) for mark in tried])
-    kept = choose_marks(given, by_mark, labels, job.config.marks.most)
+    same = same_places(np.stack([mark.boxes for mark in tried]))
+    kept = choose_marks(given, by_mark, labels, same, job.config.marks.most)
     alone = (given.sum(0).argmax(1) == labels).mean()
     together = (np.concatenate([given, by_mark[kept]]).sum(0).argmax(1) == labels).mean()
     job.reporter.say(
