@@ -1,7 +1,7 @@
 """Draws the pictures of README and docs into docs/images, from drawn birds alone:
 
 python docs/images.py              the species
-python docs/images.py demo/opam    and what a run of `make demo` looked at
+python docs/images.py demo/field-marks    and what a run of `make demo` looked at
 """
 
 from __future__ import annotations
