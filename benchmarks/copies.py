@@ -15,7 +15,7 @@ from _measure import Options, door, files, spread, table
 from numpy import ndarray
 from PIL import Image, ImageEnhance
 
-from wingbar.check.duplicates import same_photographs, small_copy
+from wingbar.data.duplicates import same_photographs, small_copy
 from wingbar.data.synthetic import draw_bird
 
 Change = Callable[[Image.Image], Image.Image]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 
-from wingbar.data.splits import folds, validation_split
+from wingbar.data.splits import folds, random_folds, validation_split
 from wingbar.errors import ConfigError, DataError
 
 LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=60).map(np.array)
@@ -89,3 +89,51 @@ def test_impossible_folds_are_refused() -> None:
         folds(np.array([0, 0, 1, 1]), 1, 0)
     with pytest.raises(DataError, match="class number 1 has one picture"):
         folds(np.array([0, 0, 1]), 2, 0)
+
+
+def old_cut(labels: np.ndarray, fraction: float, seed: int) -> list[int]:
+    """The cut as it was before there were groups: the figures of docs/results.md rest on it."""
+    generator = np.random.default_rng(seed)
+    held = []
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        held += members[: min(max(round(fraction * len(members)), 1), len(members) - 1)].tolist()
+    return sorted(held)
+
+
+grouped = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12)), min_size=2, max_size=80)
+
+
+@given(grouped, st.floats(0.05, 0.6), st.integers(0, 5))
+def test_no_cut_splits_a_group_and_none_is_as_before(rows: list, fraction: float, seed: int) -> None:
+    labels, groups = np.array(rows).T
+    if max(np.bincount(labels)) < 2:
+        return
+    alone = validation_split(labels, fraction, seed, np.arange(len(labels)))[1].tolist()
+    assert alone == validation_split(labels, fraction, seed)[1].tolist() == old_cut(labels, fraction, seed)
+    try:
+        train, validation = validation_split(labels, fraction, seed, groups)
+    except DataError:
+        return
+    assert not set(groups[train]) & set(groups[validation])
+    assert set(labels) == set(labels[train]) and sorted([*train, *validation]) == list(range(len(labels)))
+    for held in (h for _, h in random_folds(len(labels), 2, seed, groups)):
+        assert not set(groups[held]) & set(np.delete(groups, held))
+
+
+@given(grouped, st.integers(2, 5), st.integers(0, 5))
+def test_folds_keep_groups_together_unless_that_hid_a_class(rows: list, k: int, seed: int) -> None:
+    labels, groups = np.array(rows).T
+    if min(np.unique(labels, return_counts=True)[1]) < 2 or len(labels) < k:
+        return
+    split = {
+        group for train, held in folds(labels, k, seed, groups) for group in set(groups[train]) & set(groups[held])
+    }
+    whole = {int(groups[labels == label][0]) for label in labels if len(set(groups[labels == label])) == 1}
+    assert split <= whole
+
+
+def test_random_folds_without_groups_are_scikit_learns() -> None:
+    ours = random_folds(23, 5, 3)
+    theirs = KFold(5, shuffle=True, random_state=3).split(np.zeros(23))
+    assert [(a.tolist(), b.tolist()) for a, b in ours] == [(a.tolist(), b.tolist()) for a, b in theirs]

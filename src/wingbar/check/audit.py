@@ -19,8 +19,8 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from wingbar._system.text import folded, plain_letters, spelt_out
-from wingbar.check.duplicates import Small, same_photographs, small_copy
 from wingbar.check.labels import doubtful
+from wingbar.data.duplicates import Small, same_photographs, small_copy
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import PictureError
 from wingbar.images import read_picture

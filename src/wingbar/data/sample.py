@@ -41,6 +41,8 @@ class Sample:
     ``box`` (xyxy, half-open, pixels of the original) and the visible ``keypoints`` are for evaluation
     only; training sees the label alone. A box is as annotated, and may reach a little over the edge.
     ``annotations`` are the files that tell both where no list does: `wingbar.data.layouts.annotations` reads them.
+    ``group`` is the occasion of the picture (site, day, individual), where a table names one: see
+    `wingbar.data.occasions`.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Sample:
     box: tuple[float, float, float, float] | None = None
     keypoints: tuple[Keypoint, ...] = ()
     annotations: tuple[Annotation, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class Dataset:
         for name in self.classes:
             _add(digest, name)
         for sample in samples:
-            _add(digest, sample.key, str(sample.label), sample.split)
+            _add(digest, sample.key, str(sample.label), sample.split, *([sample.group] if sample.group else []))
             digest.update(_content(sample.path))
         return digest.hexdigest()
 

@@ -20,6 +20,8 @@ from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 from scipy.special import log_softmax
 
+from wingbar.data.splits import random_folds
+
 FOLDS = 5
 LEAST = 1e-30
 """Stands for a probability whose logarithm would be none."""
@@ -62,17 +64,19 @@ class Calibration:
     """Calibrated probability of each held-out picture's true class; none where pictures are too few."""
 
 
-def fit_calibration(fused: Fused, labels: Int[ndarray, "n"], seed: int = 0) -> Calibration:
+def fit_calibration(
+    fused: Fused, labels: Int[ndarray, "n"], groups: Int[ndarray, "n"] | None = None, seed: int = 0
+) -> Calibration:
     """Calibrate fused scores, each picture's with weights that have not seen it.
 
-    ``fused`` gives the scores of some pictures with weights from others. Where pictures are too few for folds the
-    temperature is one.
+    ``fused`` gives the scores of some pictures with weights from others, never from others of the same of the
+    ``groups``. Where pictures are too few for folds the temperature is one.
     """
-    from sklearn.model_selection import KFold
-
     if len(labels) < 2 * FOLDS:
         return Calibration(1.0, np.zeros(0))
-    folds = list(KFold(FOLDS, shuffle=True, random_state=seed).split(labels))
+    folds = random_folds(len(labels), FOLDS, seed, groups)
+    if len(folds) < 2:
+        return Calibration(1.0, np.zeros(0))
     held = np.concatenate([held for _, held in folds])
     scores = np.concatenate([fused(fitted, held) for fitted, held in folds])
     temperature = fit_temperature(np.log(np.maximum(scores, LEAST)), labels[held])

@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from wingbar.data.splits import random_folds
+
 GRID_STEPS = 20
 
 
@@ -36,21 +38,25 @@ def fuse(
 
 
 def cross_validate(
-    scores: Float[ndarray, "streams n classes"], labels: Int[ndarray, "n"], folds: int = 5, seed: int = 0
+    scores: Float[ndarray, "streams n classes"],
+    labels: Int[ndarray, "n"],
+    groups: Int[ndarray, "n"] | None = None,
+    folds: int = 5,
+    seed: int = 0,
 ) -> FusionFit:
     """Fusion weights on the simplex, from probabilities of pictures that no stream was trained on.
 
-    With fewer pictures than two a fold the weights are equal.
+    Pictures of one of the ``groups`` are in one fold. With fewer pictures than two a fold, or a single group, the
+    weights are equal.
     """
-    from sklearn.model_selection import KFold  # as models are learnt only
-
     streams, count = scores.shape[:2]
-    if count < 2 * folds:
+    cuts = random_folds(count, folds, seed, groups) if count >= 2 * folds else []
+    if len(cuts) < 2:
         equal = np.full(streams, 1 / streams)
         accuracy = float((fuse(scores, equal).argmax(-1) == labels).mean()) if count else float("nan")
         return FusionFit(tuple(equal), accuracy)
     weights, correct = [], np.zeros(count, bool)
-    for fitted, held in KFold(folds, shuffle=True, random_state=seed).split(labels):
+    for fitted, held in cuts:
         weights.append(best_weights(scores[:, fitted], labels[fitted]))
         correct[held] = fuse(scores[:, held], weights[-1]).argmax(-1) == labels[held]
     mean = np.mean(weights, axis=0)

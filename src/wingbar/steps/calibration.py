@@ -61,7 +61,9 @@ def calibration(job: Job, trained: TrainedNet) -> PlainCalibration:
         loader = fixed_loader(views, side, AT_ONCE, job.hardware.workers, job.world)
         batches = job.world.collect(lambda: (runtime.picture(pixels.numpy()).logits for pixels, _, _ in loader))
         scores = softmax(np.concatenate([np.zeros((0, len(job.classes)), np.float32), *batches]))
-        fit = job.world.first(lambda: fit_calibration(lambda _, held: scores[held], labels, job.config.seed))
+        fit = job.world.first(
+            lambda: fit_calibration(lambda _, held: scores[held], labels, job.held_groups, job.config.seed)
+        )
         return PlainCalibration(calibration=fit.temperature, held_out=fit.held_out, scores=scores, labels=labels)
 
     return job.step("calibration", PlainCalibration, [side, job.config.seed], [trained], compute)

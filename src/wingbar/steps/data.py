@@ -11,6 +11,9 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from wingbar.config import Config
+from wingbar.data.checks import named
+from wingbar.data.duplicates import Small, small_copy
+from wingbar.data.occasions import Taken, named_groups, occasions, taken
 from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.data.splits import validation_split
 from wingbar.errors import DataError, PictureError, PictureNeedsMemory, RunError
@@ -22,12 +25,27 @@ SHOWN = 5
 """Unreadable pictures that an error names."""
 
 
+READ_SIDE = 128
+"""Short side at which pictures are decoded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What is remembered of a picture."""
+
+    size: tuple[int, int]
+    small: Small
+    taken: Taken | None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pictures(StepResult):
     """Sizes of the training pictures and the validation split. The key is a digest of the pictures and their labels."""
 
     sizes: Int[ndarray, "n 2"]
     """Width and height of each readable picture, in pixels."""
+    groups: Int[ndarray, "n"]
+    """The occasion of each: see `wingbar.data.occasions`."""
     validation: Int[ndarray, "v"]
     """Indices, among the readable ones, of those that every choice is made on."""
     unreadable: Mapping[str, str]
@@ -49,8 +67,8 @@ def read_pictures(
 
     def compute() -> Pictures:
         reporter.say(f"reading {len(samples)} training pictures")
-        sizes = world.map(_size_or_reason, samples, reporter.watched)
-        return world.first(lambda: _cut(dataset, samples, sizes, config))
+        facts = world.map(_facts_or_reason, samples, reporter.watched)
+        return world.first(lambda: _cut(dataset, samples, facts, config, reporter))
 
     pictures = store.step("data", Pictures, _settings(dataset, config), [], compute)
     reasons = pictures.unreadable
@@ -59,9 +77,9 @@ def read_pictures(
 
 
 def _cut(
-    dataset: Dataset, samples: Sequence[Sample], sizes: Sequence[tuple[int, int] | str], config: Config
+    dataset: Dataset, samples: Sequence[Sample], facts: Sequence[Facts | str], config: Config, reporter: Reporter
 ) -> Pictures:
-    unreadable = {sample.key: size for sample, size in zip(samples, sizes, strict=True) if isinstance(size, str)}
+    unreadable = {sample.key: fact for sample, fact in zip(samples, facts, strict=True) if isinstance(fact, str)}
     labels = np.array([sample.label for sample in samples if sample.key not in unreadable], np.int64)
     counts = np.bincount(labels, minlength=1 + max(sample.label for sample in samples))
     for label, count in enumerate(counts):
@@ -70,9 +88,22 @@ def _cut(
                 f"class {dataset.classes[label]!r} has {count} readable training pictures; at least 2 are needed."
                 + _unreadable_ones([sample for sample in samples if sample.label == label], unreadable)
             )
-    _, validation = validation_split(labels, config.validation, config.seed)
-    readable = np.array([size for size in sizes if not isinstance(size, str)])
-    return Pictures(sizes=readable, validation=validation, unreadable=unreadable)
+    read = [fact for fact in facts if not isinstance(fact, str)]
+    groups = _groups([sample for sample in samples if sample.key not in unreadable], read)
+    if together := len(groups) - len(np.unique(groups)):
+        reporter.say(f"{len(np.unique(groups))} occasions: {together} pictures were taken with others")
+    _, validation = validation_split(labels, config.validation, config.seed, groups)
+    if without := [dataset.classes[label] for label in np.setdiff1d(labels, labels[validation])]:
+        reporter.say(f"no choice is made on {named(without)}: of too few occasions to hold one out")
+    sizes = np.array([fact.size for fact in read])
+    return Pictures(sizes=sizes, groups=groups, validation=validation, unreadable=unreadable)
+
+
+def _groups(samples: Sequence[Sample], facts: Sequence[Facts]) -> Int[ndarray, "n"]:
+    """The occasions that the data set names; where it names none, those that are found."""
+    if any(sample.group for sample in samples):
+        return named_groups([sample.group for sample in samples])
+    return occasions([fact.taken for fact in facts], np.stack([fact.small for fact in facts]))
 
 
 def _unreadable_ones(samples: Sequence[Sample], reasons: Mapping[str, str]) -> str:
@@ -107,9 +138,10 @@ def _settings(dataset: Dataset, config: Config) -> list[Any]:
     return [dataset.training_fingerprint(), config.validation, config.seed]
 
 
-def _size_or_reason(sample: Sample) -> tuple[int, int] | str:
+def _facts_or_reason(sample: Sample) -> Facts | str:
     try:
-        return read_picture(sample.path, short_side=64).size
+        picture = read_picture(sample.path, short_side=READ_SIDE)
+        return Facts(picture.size, small_copy(picture.pixels), taken(sample.path))
     except PictureNeedsMemory:
         raise  # what is set aside now is set aside for good
     except PictureError as error:

@@ -47,7 +47,7 @@ def filter_folds(job: Job) -> list[tuple[str, Int[ndarray, "t"] | None, Int[ndar
         return []
     if not count:
         return [("filternet", None, job.training)]
-    cuts = folds(job.labels[job.training], count, job.config.seed)
+    cuts = folds(job.labels[job.training], count, job.config.seed, job.pictures.groups[job.training])
     return [(f"filternet-{fold}", job.training[fitted], job.training[held]) for fold, (fitted, held) in enumerate(cuts)]
 
 

@@ -57,8 +57,8 @@ def fusion(
         def fused(fitted: Int[ndarray, "f"], held: Int[ndarray, "h"]) -> ndarray:
             return fuse(scores[:, held], best_weights(scores[:, fitted], labels[fitted]))
 
-        fit = cross_validate(scores, labels, seed=job.config.seed)
-        calibration = fit_calibration(fused, labels, job.config.seed)
+        fit = cross_validate(scores, labels, job.held_groups, seed=job.config.seed)
+        calibration = fit_calibration(fused, labels, job.held_groups, job.config.seed)
         alone = (scores.argmax(2) == labels).mean(1)
         listed = [
             f"{name} {weight:.2f} (alone {accuracy:.3f})"

@@ -54,6 +54,11 @@ class Job:
         """Indices that choices are made on; none in a refit."""
         return self.pictures.validation[:0] if self.refit else self.pictures.validation
 
+    @property
+    def held_groups(self) -> Int[ndarray, "v"]:
+        """The occasion of each picture that choices are made on."""
+        return self.pictures.groups[self.validation]
+
     @cached_property
     def training(self) -> Int[ndarray, "t"]:
         """Indices that nets are trained on."""

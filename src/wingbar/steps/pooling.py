@@ -64,7 +64,7 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
             return pool(log_scores(logits[:, held], fit.temperatures), fit.weights)
 
         fit = job.world.first(lambda: fit_pooling(logits, labels, views))
-        calibration = job.world.first(lambda: fit_calibration(pooled, labels, job.config.seed))
+        calibration = job.world.first(lambda: fit_calibration(pooled, labels, job.held_groups, job.config.seed))
         alone = (logits.argmax(2) == labels).mean(1)
         listed = [
             f"{name} {weight:.2f} (alone {accuracy:.3f})"

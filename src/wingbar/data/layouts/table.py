@@ -1,6 +1,7 @@
-"""A table of pictures with the columns ``path,label`` or ``path,label,split``: see `wingbar.data.rows`.
+"""A table of pictures with the columns ``path,label`` and, if wanted, ``split`` and ``group``: see `wingbar.data.rows`.
 
-``split`` is ``train`` or ``test``; without that column all pictures are for training. The order of the columns is
+``split`` is ``train`` or ``test``; without that column all pictures are for training. Pictures of one ``group`` (site,
+day, individual) stay on one side of every cut; a picture without one is alone. The order of the columns is
 free, and further columns are ignored. Labels are class names; they are numbered in sorted order. Samples keep the
 order of the rows.
 """
@@ -23,15 +24,15 @@ def read(file: Path, root: Path | None = None) -> Dataset:
     Raises ``DataError``, with the line, if the table is damaged or names no usable data set.
     """
     places = Places(file, root)
-    rows: list[tuple[Path, str, str, Split]] = []
+    rows: list[tuple[Path, str, str, Split, str]] = []
     first_line: dict[str, int] = {}
-    for row, key, path in places.rows(read_rows(file, ("path", "label"), ("split",))):
+    for row, key, path in places.rows(read_rows(file, ("path", "label"), ("split", "group"))):
         if first_line.setdefault(key, row.line) != row.line:
             raise line_error(file, row.line, f"{quoted(key)} is listed already in line {first_line[key]}")
-        rows.append((path, key, *_label_and_split(file, row)))
-    classes = tuple(sorted({label for _, _, label, _ in rows}))
+        rows.append((path, key, *_label_and_split(file, row), nfc(row.values.get("group", ""))))
+    classes = tuple(sorted({label for _, _, label, _, _ in rows}))
     number = {name: label for label, name in enumerate(classes)}
-    samples = [Sample(path, key, number[label], split) for path, key, label, split in rows]
+    samples = [Sample(path, key, number[label], split, group=group) for path, key, label, split, group in rows]
     pictures, skipped = only_pictures(samples)
     return Dataset(places.root, file.stem, "table", classes, pictures, skipped, file=file, images_root=root)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from wingbar.check import duplicates
-from wingbar.check.duplicates import BITS, PATIENCE, SIDE, close_pairs, hashes, same_photographs, similarity, small_copy
+from wingbar.data import duplicates
+from wingbar.data.duplicates import BITS, PATIENCE, SIDE, close_pairs, hashes, same_photographs, similarity, small_copy
 from wingbar.data.synthetic import draw_bird
 
 
