@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 
 import wingbar
+from wingbar.cli import main
 from wingbar.config import Config
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError
 from wingbar.model.folder import read_model
 from wingbar.pipeline import step_names
+from wingbar.prediction import of_one_occasion
 
 SMALL = Config(
     method="field-marks",
@@ -146,3 +149,14 @@ def test_a_refit_keeps_the_pooling_and_learns_from_all_pictures(run: Path, birds
     assert dict(after.fusion_weights) == dict(before.fusion_weights) and after.temperatures == before.temperatures
     assert after.strangers == before.strangers
     assert (after.data.training, after.data.validation) == (36, 0)
+
+
+def test_pictures_of_one_occasion_are_answered_together(run: Path, birds: Path, capsys: pytest.CaptureFixture) -> None:
+    some = pictures(birds)[:3]
+    answer = of_one_occasion(wingbar.load(run).predict([*some, birds / "none.jpg"]))
+    assert len(answer["paths"]) == 4 and answer["label"] == next(iter(answer["scores"])) and 0 <= answer["known"] <= 1
+    assert "error" in of_one_occasion(wingbar.load(run).predict([birds / "none.jpg", birds / "nor.jpg"]))
+    with pytest.raises(SystemExit, match="0"):
+        main(["predict", str(run), *map(str, some), "--by-occasion", "--json"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [len(line["paths"]) for line in lines] == [1, 1, 1]  # drawn pictures say no time

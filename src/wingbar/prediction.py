@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from wingbar.explain.placing import part_names
 from wingbar.images import READ_SIDE, Source, read_picture
 from wingbar.opam.candidates import candidate_set
 from wingbar.opam.maps import resize_map
+from wingbar.opam.pooling import pool_occasion
 
 COVERAGE = 0.9
 """Share of pictures whose true class is among the candidates, where nothing else is said."""
@@ -98,6 +100,10 @@ class Prediction:
             raise PictureError(self.error)
         return candidate_set(self.scores, self.held_out, coverage)
 
+    def lean(self) -> Prediction:
+        """Itself without maps, which fill the memory where many predictions are kept."""
+        return replace(self, evidence=np.zeros((0, 1, 1), np.float32), saliency_map=np.zeros((1, 1), np.float32))
+
     @property
     def saliency(self) -> Float32[ndarray, "height width"]:
         """Where the net looked, in [0, 1], at the picture's size."""
@@ -166,3 +172,30 @@ class Prediction:
             ],
             "streams": {name: best(scores) for name, scores in self.streams.items()},
         }
+
+
+def of_one_occasion(predictions: Sequence[Prediction], top: int = 5) -> dict[str, Any]:
+    """One answer to pictures of the same thing, as JSON knows it: ``paths``, ``label``, ``score``, ``scores``.
+
+    ``known`` is the mean of the pictures', and ``stranger`` what it says, where the model can say. Of pictures none of
+    which could be read: ``paths`` and ``error``.
+
+    >>> import wingbar
+    >>> from wingbar.prediction import of_one_occasion
+    >>> recognizer = wingbar.load("run")
+    >>> answer = of_one_occasion(recognizer.predict(["some_picture.jpg", "more_pictures/one.jpg"]))
+    >>> answer["label"] in recognizer.classes
+    True
+    """
+    read = [one for one in predictions if one.error is None]
+    paths = [one.path for one in predictions]
+    if not read:
+        return {"paths": paths, "error": predictions[0].error}
+    names = list(read[0].scores)
+    scores = pool_occasion(np.array([[one.scores[name] for name in names] for one in read]))
+    ranked = {names[i]: round(float(scores[i]), 6) for i in np.argsort(-scores, kind="stable")[:top]}
+    label, score = next(iter(ranked.items()))
+    known = [one.known for one in read if one.known is not None]
+    told = float(np.mean(known)) if len(known) == len(read) else None
+    strange = {} if told is None else {"known": round(told, 6), "stranger": told < read[0].least_known}
+    return {"paths": paths, "label": label, "score": score, "scores": ranked, **strange}

@@ -37,6 +37,8 @@ class Predict:
     """Classes listed."""
     fast: Flag = False
     """Show the nets the whole picture alone: several times as fast, no parts, a rougher box."""
+    by_occasion: Flag = False
+    """One answer to pictures that one camera took within a minute of the next, by their EXIF time."""
     batch_size: int = 16
     """Pictures at a time."""
     runtime: Literal["torch", "onnx"] = "torch"
@@ -54,7 +56,10 @@ class Predict:
         with opened() as world:
             recognizer = load_together(self.run_folder, world, device=self.device, runtime=self.runtime)
             pictures, views = expand(self.pictures), views_of(self.fast)
-            for prediction in predict_together(recognizer, pictures, self.batch_size, world, views):
+            answers = predict_together(recognizer, pictures, self.batch_size, world, views)
+            if self.by_occasion:
+                return answer_occasions(pictures, [prediction.lean() for prediction in answers], self.top, self.json)
+            for prediction in answers:
                 failed, total = failed + (prediction.error is not None), total + 1
                 if self.json:
                     print(json.dumps(prediction.to_dict(self.top)), flush=True)
@@ -262,6 +267,37 @@ def described(prediction: Prediction, top: int) -> str:
         names += f"\n  nine times in ten one of: {', '.join(several)}"
     where = f"  object at {(x1, y1, x2, y2)}" + (f"; {parts}" if parts else "")
     return f"{printable(str(prediction.path), 4096)}: {names}\n{where}"
+
+
+def answer_occasions(pictures: list[Path], predictions: list[Prediction], top: int, as_json: bool) -> int:
+    """Print one answer an occasion; returns the exit code."""
+    from wingbar.data.occasions import occasions, taken
+    from wingbar.prediction import of_one_occasion
+
+    groups: dict[int, list[Prediction]] = {}
+    for group, prediction in zip(occasions([taken(path) for path in pictures]).tolist(), predictions, strict=True):
+        groups.setdefault(group, []).append(prediction)
+    for members in groups.values():
+        answer = of_one_occasion(members, top)
+        if as_json:
+            print(json.dumps(answer), flush=True)
+            continue
+        for prediction in members:
+            if prediction.error is not None:
+                print(f"skipped: {prediction.error}", file=sys.stderr)
+        if "error" in answer:
+            continue
+        names = ", ".join(f"{printable(label)} {score:.1%}" for label, score in answer["scores"].items())
+        if answer.get("stranger"):
+            names = f"none of the {len(recognized(members).scores)} classes (looks most like {names})"
+        more = f" and {len(members) - 1} more" if len(members) > 1 else ""
+        print(f"{printable(str(members[0].path), 4096)}{more}: {names}", flush=True)
+    return report_unreadable(sum(one.error is not None for one in predictions), len(predictions))
+
+
+def recognized(members: list[Prediction]) -> Prediction:
+    """The first that could be read."""
+    return next(one for one in members if one.error is None)
 
 
 def described_contrast(prediction: Prediction) -> str:

@@ -18,6 +18,8 @@ from numpy import ndarray
 from PIL import Image
 from scipy.cluster.hierarchy import DisjointSet
 
+from wingbar.data.sample import Sample
+
 PAUSE = 60.0
 """Seconds between two pictures of one occasion, at most."""
 EXIF, TAKEN, MODEL = 0x8769, 0x9003, 0x0110
@@ -58,6 +60,13 @@ def occasions(times: Sequence[Taken | None], smalls: UInt8[ndarray, "n side side
 def named_groups(names: Sequence[str]) -> Int[ndarray, "n"]:
     """The number of each picture's group; one without a name is alone."""
     return numbered([(name, -1) if name else ("", place) for place, name in enumerate(names)])
+
+
+def groups_of(samples: Sequence[Sample]) -> Int[ndarray, "n"]:
+    """The occasions that the data set names; where it names none, those that EXIF times tell."""
+    if any(sample.group for sample in samples):
+        return named_groups([sample.group for sample in samples])
+    return occasions([taken(sample.path) for sample in samples])
 
 
 def numbered(keys: Sequence[object]) -> Int[ndarray, "n"]:

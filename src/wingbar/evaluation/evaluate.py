@@ -20,6 +20,7 @@ from wingbar._system.locks import locked
 from wingbar.boxes import clip
 from wingbar.data.folders import skipped_lines
 from wingbar.data.layouts.annotations import with_boxes
+from wingbar.data.occasions import groups_of
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
 from wingbar.evaluation.calibration import CalibrationReport, calibration_report
@@ -27,6 +28,7 @@ from wingbar.evaluation.classification import ClassificationReport, classify, co
 from wingbar.evaluation.evidence import EvidenceReport, evidence_report
 from wingbar.evaluation.labelled import Labelled, labelled_pictures, labels_by_name
 from wingbar.evaluation.localization import LocalizationReport, MaxBoxAcc, best_centre_share, localize
+from wingbar.evaluation.occasions import OccasionsReport, occasions_report
 from wingbar.evaluation.parts import PartsReport, PictureParts, evaluate_parts
 from wingbar.evaluation.strangers import StrangersReport, strangers_report
 from wingbar.explain.erasing import erasures
@@ -74,6 +76,8 @@ class Evaluation:
     """Data set whose test split was read."""
     pictures: tuple[Named, ...]
     """Every readable test picture, in the data set's order."""
+    occasions: OccasionsReport | None = None
+    """By occasion; None where no two pictures were taken together."""
     strangers: StrangersReport | None = None
     """Whether pictures of unknown classes are told; None for a model that cannot."""
     absent: tuple[str, ...] = ()
@@ -100,6 +104,7 @@ class Evaluation:
             "failures": [list(failure) for failure in self.failures],
             "source": self.source,
             "pictures": [asdict(picture) for picture in self.pictures],
+            "occasions": self.occasions.to_dict() if self.occasions else None,
             "strangers": self.strangers.to_dict() if self.strangers else None,
             "absent": list(self.absent),
             "unknown": dict(self.unknown),
@@ -264,6 +269,7 @@ def _figures(
             Named(sample.key, recognizer.classes[sample.label], prediction.label, round(prediction.score, 4))
             for sample, prediction in evaluated
         ),
+        occasions=occasions_report(fused, labels, groups_of([sample for sample, _ in evaluated]), seed),
     )
 
 

@@ -9,6 +9,7 @@ from wingbar.evaluation.calibration import CalibrationReport
 from wingbar.evaluation.evaluate import Evaluation
 from wingbar.evaluation.evidence import EvidenceReport
 from wingbar.evaluation.localization import LocalizationReport
+from wingbar.evaluation.occasions import OccasionsReport
 from wingbar.evaluation.strangers import StrangersReport
 from wingbar.evaluation.tables import percent, percent_interval, render
 from wingbar.explain.erasing import FILLS
@@ -22,6 +23,7 @@ def table(evaluation: Evaluation) -> str:
         f"{c.pictures} test pictures; top-1 {percent_interval(c.top1, *c.top1_interval)}, {five}"
         f"macro recall {percent(c.macro_recall)}",
         _scores_line(evaluation.calibration),
+        *_occasions_lines(evaluation.occasions),
         *_strangers_lines(evaluation.strangers),
         "",
         render(["streams", "top-1"], [[name, percent(value)] for name, value in evaluation.combinations.items()]),
@@ -57,6 +59,17 @@ def _scores_line(report: CalibrationReport) -> str:
             else ""
         )
     )
+
+
+def _occasions_lines(report: OccasionsReport | None) -> Iterator[str]:
+    if report is None:
+        return
+    yield f"{report.occasions} occasions, each counted once: top-1 {percent_interval(*report.top1)}"
+    if report.together and report.surest and report.most:
+        yield (
+            f"{report.several} of several pictures: all together {percent_interval(*report.together)}, the surest "
+            f"picture {percent(report.surest.value)}, what most are named {percent(report.most.value)}"
+        )
 
 
 def _strangers_lines(report: StrangersReport | None) -> Iterator[str]:

@@ -23,7 +23,7 @@ from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 from scipy.special import log_softmax
 
-from wingbar.opam.calibration import fit_temperature, mean_loss, softmax
+from wingbar.opam.calibration import LEAST, fit_temperature, mean_loss, softmax
 
 PRIOR = 1000
 """The number of pictures at which the fitted weights count as much as equal weights."""
@@ -40,6 +40,15 @@ class Pooling:
 def pool(scores: Float[ndarray, "streams *n classes"], weights: Sequence[float]) -> Float32[ndarray, "*n classes"]:
     """The pooled probabilities; ``scores`` are the streams' log probabilities."""
     return softmax(np.tensordot(np.asarray(weights), scores, axes=1))
+
+
+def pool_occasion(scores: Float[ndarray, "pictures classes"]) -> Float32[ndarray, "classes"]:
+    """The probabilities of pictures of one and the same thing together: their logarithms' mean.
+
+    Frames of one occasion agree and err together, so they count as one picture: a product of ten would be ten times
+    as sure.
+    """
+    return softmax(np.log(np.maximum(scores, LEAST)).mean(0))
 
 
 def log_scores(

@@ -58,6 +58,13 @@ def test_without_split_all_are_for_training(tmp_path: Path) -> None:
     assert dataset.classes == ("tern", "wren, small") and len(dataset.split("train")) == 4
 
 
+def test_groups_are_read_and_change_what_training_depends_on(tmp_path: Path) -> None:
+    before = load(build(tmp_path, ROWS)).training_fingerprint()
+    header, *lines = ROWS.splitlines()
+    grouped = load(build(tmp_path, "\n".join([f"{header},group", *(f"{line},pond" for line in lines)])))
+    assert {sample.group for sample in grouped.samples} == {"pond"} and grouped.training_fingerprint() != before
+
+
 def test_missing_and_false_pictures_are_skipped_and_named(tmp_path: Path) -> None:
     (tmp_path / "fake.png").write_text("junk")
     (tmp_path / "folder.png").mkdir()
