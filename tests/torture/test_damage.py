@@ -36,6 +36,7 @@ from wingbar.steps.principal import PrincipalMaps
 from wingbar.steps.proposals import Proposals
 from wingbar.steps.saliency import Saliency
 from wingbar.steps.store import StepResult, Store
+from wingbar.steps.strangers import Strangers
 
 TELLS_NOTHING = {"lock", "config.toml", "test-split-read.log"}
 """Written for people: no answer comes from them (nor from ``tensorboard/`` and the steps' ``key``)."""
@@ -89,6 +90,7 @@ KINDS: dict[str, type[StepResult]] = {
     "data": Pictures, "proposals": Proposals, "filternet": TrainedNet, "filtering": Patches, "classnet": TrainedNet,
     "saliency": Saliency, "principal": PrincipalMaps, "localization": MapBoxes, "box-regression": ObjectBoxes,
     "objectnet": TrainedNet, "parts": Parts, "alignment": AlignedParts, "partnet": TrainedNet, "fusion": FusionWeights,
+    "strangers": Strangers,
 }  # fmt: skip
 """The record of each step."""
 
@@ -107,7 +109,7 @@ def test_no_kept_result_is_used_once_it_is_damaged(run: Path, twin: Path) -> Non
             silent = path.name == "result.json" and damage == "deleted"  # as of a step that was never finished
             assert silent or any(str(path.parent) in text for text in told), f"{path} {damage} was not named"
             tried += 1
-    assert tried == 4 * 2 * 14
+    assert tried == 4 * 2 * 15
 
 
 def test_no_model_answers_once_a_file_of_it_is_damaged(run: Path, twin: Path) -> None:

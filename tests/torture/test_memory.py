@@ -168,7 +168,7 @@ def test_a_batch_that_the_recipe_has_chosen_is_halved_too() -> None:
     arguments = ["train", "birds", "--out", "run"]
     told = starved(MemoryError(), parse(arguments), arguments)
     assert told is not None and told.endswith(
-        "To need less, lower --batch-size (it is 32) or --size (it is 160) or --workers (it is 2). All but --workers "
+        "To need less, lower --batch-size (it is 32) or --size (it is 224) or --workers (it is 2). All but --workers "
         "make another model, so trainings begin again: wingbar train birds --out run --batch-size 16"
     )
 
