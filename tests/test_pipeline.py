@@ -71,7 +71,7 @@ def test_a_changed_setting_redoes_what_depends_on_it(tmp_path: Path, run: Path, 
     before = stamps(copy)
     wingbar.train(birds, copy, SMALL, quiet=True, alignment=AlignmentSettings(heads="per-cluster"))
     after = stamps(copy)
-    assert {name for name in after if after[name] != before[name]} == {"partnet", "fusion"}
+    assert {name for name in after if after[name] != before[name]} == {"partnet", "fusion", "strangers"}
 
 
 def test_redo_from_a_step(tmp_path: Path, run: Path, birds: Path) -> None:
@@ -79,7 +79,13 @@ def test_redo_from_a_step(tmp_path: Path, run: Path, birds: Path) -> None:
     before = stamps(copy)
     wingbar.train(birds, copy, SMALL, quiet=True, redo_from="parts")
     after = stamps(copy)
-    assert {name for name in after if after[name] != before[name]} == {"parts", "alignment", "partnet", "fusion"}
+    assert {name for name in after if after[name] != before[name]} == {
+        "parts",
+        "alignment",
+        "partnet",
+        "fusion",
+        "strangers",
+    }
     assert model_bytes(copy) == model_bytes(run)  # the same seed gives the same model
     with pytest.raises(ConfigError, match="Did you mean 'parts'"):
         wingbar.train(birds, copy, SMALL, quiet=True, redo_from="part")

@@ -216,7 +216,7 @@ def test_a_folder_that_cannot_be_made_is_told(run: Path, tmp_path: Path) -> None
 def test_a_model_of_one_net_is_exported_and_predicts_the_same(tmp_path: Path, net: str, int8: bool) -> None:
     folder = untrained(tmp_path / "model", "plain", net)
     [told] = export(folder, tmp_path / "onnx", int8=int8)
-    assert told.file == "picture.onnx" and set(told.differences) == {"evidence", "logits", "corners"}
+    assert told.file == "picture.onnx" and set(told.differences) == {"evidence", "logits", "corners", "features"}
     picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     expected = wingbar.load(folder).predict(picture)
     got = wingbar.load(tmp_path / "onnx", runtime="onnx").predict(picture)
