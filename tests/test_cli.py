@@ -281,8 +281,9 @@ def test_a_folder_of_settings_and_a_file_for_a_folder_are_told(tmp_path: Path, c
     assert wingbar("train", "x", "--out", "y", "--config", tmp_path) == 2
     assert "give a TOML file to --config" in capsys.readouterr().err
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
-        assert wingbar("demo", "--out", out) == 2
-        assert "choose another --out" in capsys.readouterr().err
+        for command in (("demo", "--out"), ("data", "download", "flowers")):
+            assert wingbar(*command, out) == 2
+            assert "choose another place" in capsys.readouterr().err
 
 
 def test_too_few_readable_pictures_are_told_with_the_names_of_those_that_are_not(tmp_path: Path, capsys) -> None:
@@ -358,7 +359,7 @@ def test_a_folder_for_drawings_that_cannot_be_made_is_told(run, birds, tmp_path,
     (tmp_path / "file").write_text("x")
     picture = load_data(birds).split("test")[0].path
     assert wingbar("explain", run, picture, "--out", tmp_path / "file" / "out") == 2
-    assert "choose another --out" in capsys.readouterr().err
+    assert "choose another place" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_gone_under_the_program_is_told(tmp_path: Path, birds: Path, monkeypatch, capsys) -> None:

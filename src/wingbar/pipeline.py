@@ -11,6 +11,7 @@ from wingbar import steps
 from wingbar._system.distributed import opened
 from wingbar._system.locks import locked
 from wingbar._system.settings import fill
+from wingbar._system.text import several
 from wingbar.config import Config
 from wingbar.data import load as load_data
 from wingbar.data.folders import skipped_lines
@@ -251,9 +252,10 @@ def announce(job: steps.Job, dataset: Dataset, names: tuple[str, ...]) -> None:
     """Say beforehand what is going to be done."""
     config, say = job.config, job.reporter.say
     say(dataset.describe())
-    epochs = f"{config.base_recipe().epochs} epochs{', then again on all pictures' if config.refit else ''}"
+    epochs = f"{several(config.base_recipe().epochs, 'epoch')}{', then again on all pictures' if config.refit else ''}"
     say(
-        f"{config.method} with {config.net} ({config.weights}) at {config.size} px, {epochs}, seed {config.seed}, on "
-        f"{job.hardware.device}: {len(job.training)} pictures to train on, {len(job.validation)} to choose by"
+        f"{config.method} with {config.net} ({config.weights}) at {config.size} px, {epochs}, seed {config.seed}, "
+        f"on {job.hardware.device}: {several(len(job.training), 'picture')} to train on, "
+        f"{len(job.validation)} to choose by"
     )
     say(f"steps: {', '.join(names)}")

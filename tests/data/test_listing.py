@@ -66,9 +66,10 @@ def test_a_table_names_pictures_in_its_folder_only(tmp_path: Path) -> None:
     [
         (b"", "line 1: no header. Begin the table with the line 'path'"),
         (b"file\na.jpg\n", "line 1: no column 'path' among 'file'"),
+        (b"a.jpg;wren\nb.jpg;jay\n", "if there is no header: Begin the table with the line 'path'"),
         (b"path\n../a.jpg\n", "line 2: '../a.jpg' is not inside"),
         (b"path\n/etc/a.jpg\n", "line 2: '/etc/a.jpg' is not inside"),
-        (b"path,label\na.jpg\n", "line 2: 1 fields, but 2 columns"),
+        (b"path,label\na.jpg\n", "line 2: 1 field, but 2 columns"),
         (b'path\n"a.jpg\n', "line 2: unexpected end of data"),
         (b"path\n\xff.jpg\n", "no UTF-8"),
         (b"path\n" + b"a" * 200_000, "field larger than field limit"),

@@ -82,6 +82,11 @@ def test_paths_start_at_the_root_that_the_user_names(root: Path, path: str, star
     assert [sample.path for sample in load(dataset.source, dataset.images_root).samples] == [root / n for n in NAMES]
 
 
+def test_a_table_that_leaves_the_extension_out_is_told_the_name_with_it(root: Path) -> None:
+    with pytest.raises(DataError, match=r"no such file, but '0\.png' is there: write its extension too"):
+        load(table(root, text().replace(".png", "")))
+
+
 REFUSED = {
     "upwards": ("../{}", "tables", "none of its 4 paths can be read.*--images-root {root}/images "),
     "absolute": ("{root}/{{}}", "tables", "'{root}/images/wren/0.png' is not inside .*--images-root {root}/images "),

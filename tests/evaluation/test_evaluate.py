@@ -93,7 +93,7 @@ def test_classes_are_found_by_name_and_none_is_dropped_silently(run: Path, tmp_p
     assert {one.label for one in evaluation.pictures} == {"wren", "robin"} and len(evaluation.correct) == 6
     shown = table(evaluation)
     assert "No picture shows 1 of the model's classes: 'owl'" in shown and "no test split" in shown
-    assert "3 pictures of classes that the model does not know were left out: 'jay'" in shown
+    assert "Left out: 3 pictures of classes that the model does not know: 'jay'" in shown
     record = json.loads((run / "evaluation.json").read_text())
     assert record["absent"] == ["owl"] and record["unknown"] == {"jay": 3}
 

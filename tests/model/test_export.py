@@ -203,7 +203,7 @@ def test_a_missing_library_is_told_with_its_remedy(run: Path, tmp_path: Path, mo
 
 def test_a_folder_that_cannot_be_made_is_told(run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RunError, match="choose another --out"):
+    with pytest.raises(RunError, match="choose another place"):
         export(run, tmp_path / "file" / "onnx")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wingbar._system.text import display_names, folded, nfc, printable, slug, spelt_out
+from wingbar._system.text import display_names, folded, nfc, printable, several, slug, spelt_out
 from wingbar.errors import DataError
 
 
@@ -81,3 +81,9 @@ def test_folding_and_composing_end(name: str) -> None:
 
 def test_other_names_are_others() -> None:
     assert folded("crane") != folded("cranes") and folded("tern") != folded("t\u00e9rn")
+
+
+def test_a_count_and_its_noun_agree() -> None:
+    assert [several(count, noun) for noun in ("file", "class") for count in (0, 1, 2)] == [
+        "0 files", "1 file", "2 files", "0 classes", "1 class", "2 classes",
+    ]  # fmt: skip

@@ -32,7 +32,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{folder}: no folder can be made there ({error.strerror}); choose another --out.") from None
+        raise RunError(f"{folder}: no folder can be made there ({error.strerror}); choose another place.") from None
     mark_output(folder)
 
 

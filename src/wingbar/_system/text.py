@@ -22,6 +22,11 @@ def printable(text: str, limit: int = 200) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def several(count: int, noun: str) -> str:
+    """A count with its noun: ``1 picture``, ``3 classes``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
 def visible(text: str, left: str = JOINERS) -> str:
     """``text`` with every unprintable letter as an escape (``\\x1b``), except those in ``left``."""
     return "".join(letter if letter.isprintable() or letter in left else escaped(letter) for letter in text)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from wingbar._system.text import several
 from wingbar.cli.models import report_unreadable
 from wingbar.cli.options import Device, Flag, views_of
 
@@ -65,7 +66,8 @@ class PredictMany:
                     console.print(f"skipped: {prediction.error}", markup=False, soft_wrap=True)
                 advance(done)
         print(
-            f"{len(job.plan)} files in {self.out}: {job.total} pictures, {job.answered} of them from before",
+            f"{several(len(job.plan), 'file')} in {self.out}: {several(job.total, 'picture')}, "
+            f"{job.answered} of them from before",
             file=sys.stderr,
         )
         return report_unreadable(failed, job.total)

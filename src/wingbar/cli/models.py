@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from wingbar._system.text import printable
+from wingbar._system.text import printable, several
 from wingbar.cli.options import NOT_GIVEN, Device, Flag, views_of
 from wingbar.errors import ConfigError, DataError
 
@@ -309,5 +309,5 @@ def described_contrast(prediction: Prediction) -> str:
 def report_unreadable(failed: int, total: int) -> int:
     """Print how many pictures could not be read; returns the exit code."""
     if failed:
-        print(f"{failed} of {total} pictures could not be read", file=sys.stderr)
+        print(f"{failed} of {several(total, 'picture')} could not be read", file=sys.stderr)
     return 0 if not failed else 2 if failed == total else UNREADABLE

@@ -53,7 +53,7 @@ def why_no_picture(path: Path) -> str | None:
         return reason
     if path.suffix.lower() not in EXTENSIONS:
         known = os.path.exists(path)  # noqa: PTH110 # of a name too long for the system pathlib raises
-        return f"not a picture's extension: {quoted(path.suffix)}" if known else "no such file"
+        return f"not a picture's extension: {quoted(path.suffix)}" if known else _missing(path)
     try:
         picture_size(path)
     except PictureError as error:
@@ -61,6 +61,14 @@ def why_no_picture(path: Path) -> str | None:
             return "a pointer of Git LFS: fetch the pictures by git lfs pull"
         return str(error).removeprefix(f"{str(path)!r}: ")
     return None
+
+
+def _missing(path: Path) -> str:
+    """The reason for a file that is not there, as a list names it; lists may leave the extension out."""
+    for ending in sorted(EXTENSIONS):
+        if os.path.exists(f"{path}{ending}"):  # noqa: PTH110 # as above
+            return f"no such file, but {quoted(path.name + ending)} is there: write its extension too"
+    return "no such file"
 
 
 def _begins_with(path: Path, content: bytes) -> bool:

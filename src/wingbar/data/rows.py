@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from wingbar._system.text import nfc, visible
+from wingbar._system.text import nfc, several, visible
 from wingbar.data.checks import named, quoted
 from wingbar.data.folders import Finder
 from wingbar.errors import DataError, suggestion
@@ -63,7 +63,8 @@ def read_rows(file: Path, needed: tuple[str, ...], optional: tuple[str, ...] = (
                 while len(fields) > len(columns) and not fields[-1].strip():
                     fields.pop()
                 if len(fields) != len(columns):
-                    problem = f"{len(fields)} fields, but {len(columns)} columns (quote values that hold {separator!r})"
+                    counts = f"{several(len(fields), 'field')}, but {several(len(columns), 'column')}"
+                    problem = f"{counts} (quote values that hold {separator!r})"
                     raise line_error(file, line, problem)
                 yield Row(line, {name: text.strip() for name, text in zip(columns, fields, strict=True)})
     except csv.Error as error:
@@ -89,7 +90,7 @@ def _header(
     if match := re.fullmatch(r'"?sep=([,;\t|])"?,?', text.strip(), re.IGNORECASE):  # as Excel writes and reads it
         separators, text, line = (match[1],), stream.readline(MAX_HEADER), 2
     where, known = f"{str(file)!r}, line {line}", (*needed, *optional)
-    begin = f"Begin the table with the line {','.join(needed)!r}" + (f" or {','.join(known)!r}." if optional else ".")
+    begin = _first_line(needed, known)
     if len(text) >= MAX_HEADER:
         raise DataError(f"{where}: longer than any header. {begin}")
     headers = {mark: columns for mark in separators if (columns := _columns(text, mark)) is not None}
@@ -107,8 +108,16 @@ def _header(
         if column not in known and (hint := suggestion(column, missing)):
             raise DataError(f"{where}: unknown column {quoted(column)}.{hint} Rename it.")
     if lacking := [name for name in missing if name in needed]:
-        raise DataError(f"{where}: no column {lacking[0]!r} among {named(columns)}. Rename one of them. {begin}")
+        begin = _first_line(needed, known, separator if len(columns) > 1 else ",")
+        remedy = f"Rename one of them; if there is no header: {begin}"
+        raise DataError(f"{where}: no column {lacking[0]!r} among {named(columns)}. {remedy}")
     return columns, separator, line
+
+
+def _first_line(needed: tuple[str, ...], known: tuple[str, ...], separator: str = ",") -> str:
+    """The remedy for a table without a header, in the separator of its rows."""
+    lines = " or ".join(repr(separator.join(names)) for names in dict.fromkeys((needed, known)))
+    return f"Begin the table with the line {lines}" + (r" (\t is a tab)." if separator == "\t" else ".")
 
 
 def _columns(text: str, separator: str) -> list[str] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from wingbar._system.text import several
 from wingbar.errors import DataError
 
 Split = Literal["train", "test"]
@@ -130,10 +131,10 @@ class Dataset:
     def describe(self) -> str:
         """One line for people: name, layout, classes, pictures per split, what was skipped, whether it is complete."""
         train, test = len(self.split("train")), len(self.split("test"))
-        skipped = f", {count} file{'s' * (count > 1)} skipped" if (count := len(self.skipped)) else ""
+        skipped = f", {several(count, 'file')} skipped" if (count := len(self.skipped)) else ""
         return (
-            f"{self.name} ({self.layout}): {len(self.classes)} classes, "
-            f"{train} training and {test} test pictures{skipped}" + (f"; {self.note}" if self.note else "")
+            f"{self.name} ({self.layout}): {several(len(self.classes), 'class')}, "
+            f"{train} training and {several(test, 'test picture')}{skipped}" + (f"; {self.note}" if self.note else "")
         )
 
 

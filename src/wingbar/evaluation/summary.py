@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from wingbar._system.text import several
 from wingbar.data.checks import named
 from wingbar.evaluation.calibration import CalibrationReport
 from wingbar.evaluation.evaluate import Evaluation
@@ -20,7 +21,7 @@ def table(evaluation: Evaluation) -> str:
     c = evaluation.classification
     five = f"top-5 {percent(c.top5)}, " if len(c.per_class) > 5 else ""
     lines = [
-        f"{c.pictures} test pictures; top-1 {percent_interval(c.top1, *c.top1_interval)}, {five}"
+        f"{several(c.pictures, 'test picture')}; top-1 {percent_interval(c.top1, *c.top1_interval)}, {five}"
         f"macro recall {percent(c.macro_recall)}",
         _scores_line(evaluation.calibration),
         *_occasions_lines(evaluation.occasions),
@@ -44,7 +45,7 @@ def table(evaluation: Evaluation) -> str:
         lines += ["", render(["taken for each other", "", "pictures"], rows)]
     if evaluation.failures:
         where = " (listed in evaluation.json)" if evaluation.folder else ""
-        lines += ["", f"{len(evaluation.failures)} pictures could not be read{where}"]
+        lines += ["", f"{several(len(evaluation.failures), 'picture')} could not be read{where}"]
     return "\n".join([*lines, *_remarks(evaluation)])
 
 
@@ -99,8 +100,8 @@ def _remarks(evaluation: Evaluation) -> Iterator[str]:
         yield f"\nNo picture shows {len(evaluation.absent)} of the model's classes: {named(evaluation.absent)}"
     if evaluation.unknown:
         yield (
-            f"\n{sum(evaluation.unknown.values())} pictures of classes that the model does not know were left out: "
-            f"{named(evaluation.unknown)}"
+            f"\nLeft out: {several(sum(evaluation.unknown.values()), 'picture')} of classes that the model does not "
+            f"know: {named(evaluation.unknown)}"
         )
     if evaluation.skipped:
         yield "\n" + "\n".join(evaluation.skipped)
@@ -122,7 +123,7 @@ def _evidence_table(report: EvidenceReport) -> str:
     times = "" if report.ratio is None else f"A part counts {report.ratio.value:.1f} times as much as a random box. "
     return (
         render(["erased", "the margin falls by (logits)", " / ".join(FILLS)], rows)
-        + f"\n\n{times}{report.pictures} pictures, mean margin {report.margin:.2f}; with the object erased "
+        + f"\n\n{times}{several(report.pictures, 'picture')}, mean margin {report.margin:.2f}; with the object erased "
         f"{percent_interval(*report.background)} are named rightly."
     )
 
