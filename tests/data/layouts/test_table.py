@@ -88,7 +88,7 @@ ERRORS = {
         "no column 'path' among 'bird', 'label'",
     ),
     "twice a column": ("path,label,Path\n", "column 'path' is there twice"),
-    "short row": (ROWS + "b3.png\n", "line 7: 1 fields, but 3 columns"),
+    "short row": (ROWS + "b3.png\n", "line 7: 1 field, but 3 columns"),
     "long row": (ROWS + "x,y.png,tern,test\n", "line 7: 4 fields, but 3 columns.*quote"),
     "no label": (ROWS + "q.png, ,test\n", "line 7: the label is empty"),
     "no path": (ROWS + " ,tern,test\n", "line 7: '' is no path"),
