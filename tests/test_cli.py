@@ -146,6 +146,16 @@ def test_mistakes_end_with_two_and_no_traceback(arguments, message, tmp_path, mo
     assert message in err and err.startswith("wingbar: ") and "Traceback" not in err
 
 
+def test_a_picture_that_begins_with_a_dash_is_told_apart_from_an_option(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-1.jpg").touch()
+    assert wingbar("predict", "run", "-1.jpg") == 2
+    assert "Write './-1.jpg'" in capsys.readouterr().err
+    for arguments in (["run", "./-1.jpg"], ["run", "--", "-1.jpg"]):
+        assert wingbar("predict", *arguments) == 2
+        assert "no model here" in capsys.readouterr().err
+
+
 def test_an_unknown_net_is_told_before_any_picture_is_read(tmp_path, birds, capsys) -> None:
     assert wingbar("train", birds, "--out", tmp_path / "run", "--net", "mobilnetv2_100") == 2
     assert "Did you mean 'mobilenetv2_100'" in capsys.readouterr().err and not (tmp_path / "run").exists()

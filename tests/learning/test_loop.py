@@ -11,8 +11,10 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image
 
+from wingbar.config import Config
+from wingbar.errors import ConfigError
 from wingbar.learning.checkpoint import Checkpoint
-from wingbar.learning.hardware import Hardware
+from wingbar.learning.hardware import Hardware, open_hardware
 from wingbar.learning.history import Epoch, History, finished
 from wingbar.learning.loop import Watch, fit, normalize, predict_logits
 from wingbar.learning.recipe import Recipe
@@ -191,3 +193,10 @@ def test_normalize_is_torchvisions() -> None:
     net, pixels = small_net(), torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     expected = reference(pixels.float() / 255, list(net.mean), list(net.std))
     torch.testing.assert_close(normalize(pixels, net), expected)
+
+
+def test_a_device_that_is_not_there_is_told_with_the_remedy() -> None:
+    for name, module in (("cuda", torch.cuda), ("mps", torch.mps)):
+        if not module.is_available():
+            with pytest.raises(ConfigError, match=f"device '{name}'.*give 'auto' or 'cpu'"):
+                open_hardware(Config(device=name))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from threading import Thread
+
 import pytest
 import torch
 
 from wingbar.nets import create
 from wingbar.nets.middle import both_maps, middle_layer
+from wingbar.nets.tracing import watching
 
 
 @pytest.mark.parametrize(
@@ -37,3 +40,16 @@ def test_a_net_without_one_has_its_last_map_stand_in() -> None:
     with torch.no_grad():
         last, middle = both_maps(net, None, torch.rand(1, 3, 64, 64))
     assert last is middle
+
+
+def test_threads_that_share_a_net_see_their_own_maps_alone() -> None:
+    """Else a prediction would be made of another picture's maps."""
+    net = create("res2net_nano", 2).eval()
+    layer = str(middle_layer(net))
+    seen: list[int] = []
+    with watching({layer: net.get_submodule(layer)}, lambda _, __, output: seen.append(len(output))):
+        other = Thread(target=net.forward_features, args=(torch.rand(3, 3, 64, 64),))
+        other.start()
+        other.join()
+        net.forward_features(torch.rand(1, 3, 64, 64))
+    assert seen == [1]

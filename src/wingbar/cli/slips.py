@@ -14,8 +14,12 @@ def refuse_slips(arguments: list[str]) -> None:
 
     As a path an empty one is the folder that the command was given in; ``~`` and a line end would be parts of names.
     """
-    for before, argument in zip(["wingbar", *arguments], arguments, strict=False):
+    options = arguments.index("--") if "--" in arguments else len(arguments)
+    for number, (before, argument) in enumerate(zip(["wingbar", *arguments], arguments, strict=False)):
         option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        if number < options and argument.startswith("-") and "." in argument and os.path.lexists(argument):
+            shown = printable(argument)
+            raise ConfigError(f"{shown!r} is a file, but begins as an option does. Write './{shown}', or ./* for *.")
         place = option or f"after {printable(before)}"
         if not value and (equals or not option):
             raise ConfigError(

@@ -14,6 +14,7 @@ from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy, Stra
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch.nn.parallel import DistributedDataParallel
 
+from wingbar._system.devices import require_device
 from wingbar._system.distributed import ALONE, World
 from wingbar._system.memory import keep_freed_memory
 from wingbar.config import Config
@@ -52,6 +53,7 @@ def open_hardware(config: Config, world: World = ALONE) -> Hardware:
     machine does not have.
     """
     keep_freed_memory()
+    require_device(config.device)
     precision = config.precision
     if precision == "auto":
         gpu = config.device in ("auto", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
@@ -65,7 +67,10 @@ def open_hardware(config: Config, world: World = ALONE) -> Hardware:
         fabric.launch()
         return Hardware(fabric, config.workers, world)
     except (ValueError, RuntimeError, MisconfigurationException) as error:
-        raise ConfigError(f"device {config.device!r} with precision {config.precision}: {error}") from None
+        raise ConfigError(
+            f"device {config.device!r} with precision {config.precision!r}: {error} Leave both settings out "
+            "to take what this machine has."
+        ) from None
 
 
 def _strategy(config: Config, world: World) -> Strategy | str:

@@ -12,6 +12,7 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 from torch import nn
 
+from wingbar._system.devices import require_device
 from wingbar._system.memory import out_of_memory
 from wingbar.errors import ConfigError, RunError
 from wingbar.model.card import VIEWS, Card
@@ -167,6 +168,5 @@ def device_for(name: str, card: Card) -> torch.device | None:
     """
     if name == "auto":
         return torch.device("cpu") if card.settings.get("device") == "cpu" else None
-    if (name == "cuda" and not torch.cuda.is_available()) or (name == "mps" and not torch.mps.is_available()):
-        raise ConfigError(f"device {name!r}: torch {torch.__version__} finds none here; give 'auto' or 'cpu'.")
+    require_device(name)
     return torch.device(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from threading import get_ident
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,15 @@ See = Callable[[str, Tensor, Tensor], None]
 
 @contextmanager
 def watching(layers: Mapping[str, nn.Module], see: See) -> Iterator[None]:
-    """Within the context, ``see(name, input, output)`` is called whenever one of ``layers`` has run."""
+    """Within the context, ``see(name, input, output)`` is called whenever one of ``layers`` has run in this thread.
+
+    Other threads may run the same layers at the same time, each for itself.
+    """
+    mine = get_ident()
 
     def hook(name: str, _: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        see(name, args[0], output)
+        if get_ident() == mine:
+            see(name, args[0], output)
 
     handles = [layer.register_forward_hook(partial(hook, name)) for name, layer in layers.items()]
     try:
