@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,14 +70,18 @@ def test_every_door_reads_the_same_files(tmp_path: Path, door: str) -> None:
 @pytest.mark.parametrize("door", DOORS)
 def test_a_folder_that_may_not_be_listed_is_told(tmp_path: Path, door: str, monkeypatch: pytest.MonkeyPatch) -> None:
     root = fill(tmp_path, {"crane": 2, "heron": 2, "crane/private": 0})
-    scandir = os.scandir
 
-    def refuse(path: Path) -> object:  # the tests may run as a user whom no permission stops
-        if Path(path).name == "private":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
+    def refused(ask: Callable[..., object], hidden: Callable[[Path], Path]) -> Callable[..., object]:
+        def answer(path: Path, *rest: object, **options: object) -> object:
+            if not isinstance(path, int) and hidden(Path(path)).name == "private":
+                raise PermissionError(13, "Permission denied", str(path))
+            return ask(path, *rest, **options)
 
-    monkeypatch.setattr(os, "scandir", refuse)
+        return answer
+
+    # The tests may run as a user whom no permission stops.
+    monkeypatch.setattr(os, "scandir", refused(os.scandir, lambda path: path))
+    monkeypatch.setattr(os, "stat", refused(os.stat, lambda path: path.parent))
     with pytest.raises(DataError, match="private' cannot be read: Permission denied"):
         read_by(door, root)
 

@@ -49,7 +49,7 @@ def mark_output(folder: Path) -> None:
 
 def is_output(folder: Path) -> bool:
     """Whether Wingbar wrote a folder: a run, a model, drawings, a check's sheet, an export, or answers."""
-    return any((folder / name).is_file() for name in _OUTPUT_FILES)
+    return any(os.path.isfile(folder / name) for name in _OUTPUT_FILES)  # noqa: PTH113 # pathlib raises without permission
 
 
 def _is_the_users(path: Path) -> bool:

@@ -119,7 +119,8 @@ class Walk:
         """Why a folder, or a link to one, is passed over; None for other files."""
         path = Path(entry.path)
         if not _is_folder(entry):
-            dangling = entry.is_symlink() and not path.suffix and not path.exists()  # as links to folders are named
+            # Links to folders are named without a suffix.
+            dangling = entry.is_symlink() and not path.suffix and not os.path.exists(path)  # noqa: PTH110 # may raise
             return "a link that leads nowhere" if dangling else None
         if is_output(path):
             return "written by Wingbar"
