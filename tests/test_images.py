@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import os
 import struct
@@ -479,6 +480,19 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
             with pytest.raises(PictureError, match=reason) as caught:
                 read(path)
             assert repr(str(path)) in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.EIO])
+def test_what_the_system_refuses_is_not_called_damaged(tmp_path: Path, number: int, monkeypatch) -> None:
+    path = on_disk(tmp_path, encoded(scene(), "PNG"), "a.png")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    for read in (read_picture, picture_size):
+        with pytest.raises(PictureError, match=rf"cannot be read \({os.strerror(number)}\)"):
+            read(path)
 
 
 def test_a_hostile_name_cannot_write_control_characters(tmp_path: Path) -> None:

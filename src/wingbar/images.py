@@ -222,8 +222,10 @@ def _as_picture_error(name: str) -> Iterator[None]:
     except Exception as error:  # decoders fail on hostile bytes with nearly any type there is
         if out_of_memory(error):
             raise PictureNeedsMemory(f"{name}: not enough memory to decode it; shrink it first") from None
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise PictureError(f"{name}: cannot be read, damaged or cut short ({visible(reason)[:200]})") from error
+        system = error.strerror if isinstance(error, OSError) else None  # None in errors of decoders
+        fault = "" if system else ", damaged or cut short"
+        reason = system or str(error) or type(error).__name__
+        raise PictureError(f"{name}: cannot be read{fault} ({visible(reason)[:200]})") from error
 
 
 @contextmanager
