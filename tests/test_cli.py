@@ -136,6 +136,8 @@ def test_evaluation_prints_its_tables(run, capsys) -> None:
         (["evaluate", "~/run"], "left the '~' in '~/run' as it is. Write it without quotes"),
         (["train", r"C:\Users\me\photos", "--out", "x"], "In WSL it is '/mnt/c/Users/me/photos'"),
         (["train", "x", "--out=D:/runs"], "In WSL it is '/mnt/d/runs'"),
+        (["evaluate", r"\\wsl$\Ubuntu\home\me\run"], "In WSL it is '/home/me/run'"),
+        (["evaluate", r"\\wsl.localhost\Debian"], "In WSL it is '/'"),
         (["train", "x", "--out", "run\r"], "ends with a carriage return: the script"),
     ],
 )

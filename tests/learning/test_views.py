@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -14,11 +16,13 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from wingbar.errors import RunError
 from wingbar.images import READ_SIDE, crop_square, read_picture
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.views import (
     NICENESS,
     EpochSampler,
+    FixedViews,
     Mix,
     TrainViews,
     View,
@@ -163,3 +167,13 @@ def test_a_script_without_a_main_guard_is_told_the_remedy(tmp_path: Path) -> Non
     assert [line.split()[0] for line in told] == ["spawn", "forkserver"], ended.stderr
     assert all('below `if __name__ == "__main__":`, or set workers=0.' in line for line in told)
     assert ended.stderr.count("wingbar.errors.RunError: This is a process that loads pictures.") == 2
+
+
+def test_a_machine_without_shared_memory_is_told_to_load_without_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(multiprocessing.context.BaseContext, "Lock", refuse)
+    with pytest.raises(RunError, match=r"/dev/shm .*Read-only file system.*--workers 0"):
+        list(load_views(FixedViews([], 8), [], workers=1))
+    assert list(load_views(FixedViews([], 8), [], workers=0)) == []

@@ -29,10 +29,9 @@ def refuse_slips(arguments: list[str]) -> None:
         if value.startswith("~/") and not os.path.lexists(value):
             remedy = f"after a blank: {option} {printable(value)}" if option else "without quotes, or in full"
             raise ConfigError(f"the shell left the '~' in {printable(argument)!r} as it is. Write it {remedy}.")
-        if re.match(r"[A-Za-z]:[\\/]", value) and os.sep == "/" and not os.path.lexists(value):
-            place = f"/mnt/{value[0].lower()}/{value[3:]}".replace("\\", "/")
+        if os.sep == "/" and (there := _in_wsl(value)) and not os.path.lexists(value):
             raise ConfigError(
-                f"{printable(argument)!r} is a path of Windows. In WSL it is {printable(place)!r} (wslpath tells it); "
+                f"{printable(argument)!r} is a path of Windows. In WSL it is {printable(there)!r} (wslpath tells it); "
                 "elsewhere give the path as this system has it."
             )
         if value.endswith("\r") and not os.path.lexists(value):
@@ -40,3 +39,12 @@ def refuse_slips(arguments: list[str]) -> None:
                 f"{printable(argument)!r} ends with a carriage return: the script that gave it has the line ends of "
                 r"Windows. Take them away: sed -i 's/\r$//' SCRIPT."
             )
+
+
+def _in_wsl(path: str) -> str | None:
+    """Where WSL has a path of Windows: of a drive, or of WSL's own files as Windows' Explorer shows them."""
+    path = path.replace("\\", "/")
+    if drive := re.match(r"([A-Za-z]):/", path):
+        return f"/mnt/{drive[1].lower()}/{path[3:]}"
+    own = re.match(r"//wsl(?:\$|\.localhost)/[^/]+(/.*|$)", path, re.IGNORECASE)
+    return (own[1] or "/") if own else None

@@ -199,8 +199,14 @@ class ViewLoader(DataLoader):
     """A DataLoader that explains the error of a script without a ``__main__`` guard, which its loaders run again."""
 
     def __iter__(self) -> Any:  # torch names its own class, which adds nothing to an iterator
-        """The batches. Raises RunError where loader processes that were not forked end before the first batch."""
+        """The batches.
+
+        Raises RunError where no loader processes can be started, or where some that were not forked end before the
+        first batch.
+        """
         first = True
+        if self.num_workers:
+            _require_locks()
         try:
             for batch in super().__iter__():
                 first = False
@@ -209,6 +215,17 @@ class ViewLoader(DataLoader):
             if first and lost_loader(error) and multiprocessing.get_start_method() != "fork":
                 raise RunError(f"A process that loads pictures ended at its start. {GUARD}") from error
             raise
+
+
+def _require_locks() -> None:
+    """Raises RunError where processes cannot be kept in step: some containers have no /dev/shm, or a read-only one."""
+    try:
+        multiprocessing.get_context().Lock()
+    except OSError as error:
+        raise RunError(
+            f"No processes that load pictures can be started here: a lock between them needs a /dev/shm that can be "
+            f"written to ({error.strerror}). Load pictures in the training process: --workers 0 (in Python, workers=0)."
+        ) from None
 
 
 def _give_way(worker: int) -> None:

@@ -94,7 +94,7 @@ def _get(
             say(str(error))
     checksum = f" (MD5 {remote.md5})" if remote.md5 else ""
     raise DataError(
-        f"{remote.name} of {source.title} cannot be fetched: {'; '.join(problems)}. Fetch it by hand from "
+        f"{remote.name} of {source.title} cannot be fetched: {'; '.join(problems).rstrip('.')}. Fetch it by hand from "
         f"{source.page} or from somebody who has it{checksum}, put it into {str(folder)!r}, and start the same command "
         "again; or give --mirror with an address that holds it."
     )
