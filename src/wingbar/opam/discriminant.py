@@ -37,7 +37,9 @@ def require_rim(features: Float[Tensor, "n channels h w"]) -> None:
     """Raises ValueError for maps of fewer than 3 x 3 cells, in which the middle is not apart from the border."""
     height, width = features.shape[2:]
     if min(height, width) < 3:
-        raise ValueError(f"maps of {height} x {width} cells have no middle inside a border")
+        raise ValueError(
+            f"maps of {height} x {width} cells have no middle inside a border, and a larger size gives more cells"
+        )
 
 
 def object_direction(features: Float[Tensor, "n channels h w"], rounds: int = MOST_ROUNDS) -> Float[Tensor, "channels"]:
