@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wingbar._system.files import digest, write_bytes
 from wingbar._system.locks import locked
+from wingbar._system.text import several
 from wingbar.bulk.answers import Format, encode, errors, require
 from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
 from wingbar.data.folders import PassOver, Tally
@@ -114,6 +115,6 @@ class BulkJob:
         files = foreign_chunks((path.name for path in self.out.iterdir()), self.plan) if self.out.is_dir() else []
         if files:
             raise RunError(
-                f"{self.out}: {files[0]} ({len(files)} such files) answers other pictures, or by another model or "
-                "other settings. Choose another --out, or remove them."
+                f"{self.out}: {files[0]} ({several(len(files), 'such file')}) answers other pictures, or by another "
+                "model or other settings. Choose another --out, or remove them."
             )
