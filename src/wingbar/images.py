@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from wingbar._system.decoding import Decoding, Quiet
 from wingbar._system.depths import load_low_bytes, loses_low_bytes, to_8_bits
@@ -196,6 +196,16 @@ def picture_size(source: Path | str | bytes) -> tuple[int, int]:
         if isinstance(image, TiffImagePlugin.TiffImageFile):  # newer Pillows turn this size already
             size = (image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH])
         return _swapped(size) if _orientation(image) in _SIDEWAYS else size
+
+
+def exif_of(source: Path | str | bytes) -> Image.Exif:
+    """The EXIF block of a picture, read without decoding its pixels; empty where it has none.
+
+    Raises PictureError, as `read_picture` does. A PNG may hold its block behind the pixels: that one is not read.
+    """
+    with _as_picture_error(_name(source)), _opened(source) as image:
+        late = isinstance(image, PngImagePlugin.PngImageFile) and "exif" not in image.info
+        return Image.Exif() if late else image.getexif()
 
 
 def _name(source: Source) -> str:

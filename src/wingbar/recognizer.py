@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Literal, cast, get_args, overload
 
 import numpy as np
-from jaxtyping import Float, Float32, Int32, UInt8
+from jaxtyping import Float, Float32, Int32
 from numpy import ndarray
 
 from wingbar._system.distributed import ALONE, World
-from wingbar._system.memory import out_of_memory
 from wingbar._system.text import printable
 from wingbar.boxes import Box, as_box, crop_boxes
 from wingbar.data.checks import named
@@ -25,6 +24,7 @@ from wingbar.model.field_marks import read_field_marks
 from wingbar.model.folder import Model, misstated, read_model
 from wingbar.model.onnx_runtime import OnnxRuntime
 from wingbar.model.runtime import PictureOutput, Runtime
+from wingbar.model.trial import try_out
 from wingbar.opam.alignment import Alignment, align_parts, logits_by_cluster
 from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.calibration import LEAST, calibrated, softmax
@@ -87,51 +87,6 @@ class Recognizer:
             return [None] * count
         votes = votes_of(np.stack([streams[name] for name in self.fusion_weights]), [*self.fusion_weights.values()])
         return rule.known(signs_of_known(votes, features, self.strangers)).tolist()
-
-    def try_out(self) -> None:
-        """Ask the nets about grey squares. Raises ValueError where their answers do not fit the card."""
-        picture, square = (
-            np.full((1, 3, side, side), 127, np.uint8) for side in (self.card.picture_size, self.card.eval_size)
-        )
-        try:
-            fits = self._picture_fits(picture) and (
-                self._views_fit(square) if self.card.has_marks else self._crops_fit(square)
-            )
-        except RuntimeError as error:  # torch's word for shapes that do not go together
-            if out_of_memory(error):
-                raise
-            raise ValueError(f"sizes ({error})") from None
-        if not fits:
-            raise ValueError("what its nets answer")
-
-    def _picture_fits(self, square: UInt8[ndarray, "1 3 side side"]) -> bool:
-        output, classes = self.runtime.picture(square), len(self.classes)
-        neurons = 0 if self.alignment is None else len(self.alignment.neurons)
-        fits = output.evidence.ndim == output.neurons.ndim == 4 and output.evidence.shape[:2] == (1, classes)
-        fits &= output.logits.shape == (1, classes) and output.corners.shape == (1, 4)
-        fits &= output.neurons.shape[1] == neurons
-        fits &= self.card.has_marks or self._features_fit(output.features, {"picture"})
-        return fits and all(np.isfinite(answer).all() for answer in output)
-
-    def _crops_fit(self, square: UInt8[ndarray, "1 3 side side"]) -> bool:
-        crops = {name: self.runtime.crops(name, square) for name in self.fusion_weights if name != "picture"}
-        fits = all(logits.shape == (1, self.card.outputs(name)) for name, logits in crops.items())
-        return fits and all(np.isfinite(logits).all() for logits in crops.values())
-
-    def _views_fit(self, square: UInt8[ndarray, "1 3 side side"]) -> bool:
-        output, marks = self.runtime.views(square), len(self.card.mark_sides)
-        fits = output.logits.shape == (1, len(self.classes)) and output.corners.shape == (1, 4)
-        fits &= output.marks.ndim == 4 and output.marks.shape[1] == marks
-        fits &= self._features_fit(output.features, {"object", "parts"})
-        return fits and all(np.isfinite(answer).all() for answer in output)
-
-    def _features_fit(self, features: Float32[ndarray, "1 channels"], views: set[str]) -> bool:
-        """Whether the model's means of ``views`` are made of as many channels as the nets' features."""
-        shape = (len(self.classes), features.shape[1])
-        means, rule = self.strangers, self.card.strangers
-        return rule is None or (
-            set(means) == views and len(rule.means) == 1 + len(views) and all(m.shape == shape for m in means.values())
-        )
 
     def __repr__(self) -> str:
         """One line: method, net, classes."""
@@ -440,7 +395,8 @@ def _recognizer_of(model: Model, device: str, runtime: str) -> Recognizer:
     make = _runtime_maker(model, device, runtime)
     with misstated(model.card_file):
         recognizer = Recognizer(model, make())
-        recognizer.try_out()
+        neurons = 0 if recognizer.alignment is None else len(recognizer.alignment.neurons)
+        try_out(model.card, recognizer.runtime, neurons, recognizer.strangers)
     return recognizer
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from wingbar.data.duplicates import small_copy
 from wingbar.data.occasions import EXIF, MODEL, PAUSE, TAKEN, named_groups, occasions, taken
 from wingbar.data.synthetic import draw_bird
+from wingbar.images import exif_of
 
 
 def photograph(path: Path, moment: str | None, camera: str = "X100") -> Path:
@@ -29,6 +30,20 @@ def test_the_time_is_read_off_exif_and_nonsense_is_no_time(tmp_path: Path) -> No
     assert taken(photograph(tmp_path / "d.jpg", "0000:00:00 00:00:00")) is None
     (tmp_path / "e.jpg").write_bytes(b"\xff\xd8\xff\xe1\x00\x08Exif\x00")
     assert taken(tmp_path / "e.jpg") is None and taken(tmp_path / "none.jpg") is None
+
+
+def test_the_time_is_read_without_decoding_pixels(tmp_path: Path) -> None:
+    """Oracle: a PNG whose pixels are not there; a reader that decodes them raises."""
+    exif = Image.Exif()
+    exif[MODEL] = "X100"
+    exif.get_ifd(EXIF)[TAKEN] = "2021:05:02 07:10:00"
+    for name, block in (("with.png", exif), ("without.png", None)):
+        Image.effect_noise((900, 900), 99).save(tmp_path / name, **({"exif": block} if block else {}))
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: content.index(b"IDAT") + 99])
+    assert exif_of(tmp_path / "with.png").get_ifd(EXIF)[TAKEN] == "2021:05:02 07:10:00"
+    assert dict(exif_of(tmp_path / "without.png")) == {}
+    assert taken(tmp_path / "with.png") is not None and taken(tmp_path / "without.png") is None
 
 
 def test_a_burst_is_one_occasion_and_another_camera_another() -> None:

@@ -167,6 +167,48 @@ def test_a_model_that_does_not_fit_its_card_is_refused(sound: Path, tmp_path: Pa
         assert {device.type for device in made} == {"meta"}  # nothing was allocated on the card's word
 
 
+def with_strangers(value: dict[str, Any], arrays: dict[str, dict[str, np.ndarray]]) -> None:
+    """A sound rule by which strangers are told."""
+    channels = arrays["locator"]["weight"].shape[1]
+    arrays["strangers"] = {"picture": np.ones((len(CLASSES), channels), np.float32)}
+    value["strangers"] = {
+        "means": [0.0, 0.0], "deviations": [1.0, 1.0], "slope": 1.0, "intercept": 0.0, "threshold": 0.5, "caught": 0.5,
+    }  # fmt: skip
+
+
+STRANGE_CHANGES: dict[str, Change] = {
+    "no means": lambda value, arrays: arrays.pop("strangers"),
+    "means without a rule": lambda value, arrays: value.update(strangers=None),
+    "means of another view": lambda value, arrays: arrays.update(strangers={"object": arrays["strangers"]["picture"]}),
+    "means of fewer classes": lambda value, arrays: arrays["strangers"].update(picture=np.ones((2, 256), "f4")),
+    "means of other nets": lambda value, arrays: arrays["strangers"].update(picture=np.ones((3, 9), "f4")),
+    "flat means": lambda value, arrays: arrays["strangers"].update(picture=np.ones(3, "f4")),
+    "means that are none": lambda value, arrays: arrays["strangers"].update(picture=np.full((3, 256), np.nan, "f4")),
+    "a rule of more signs": lambda value, arrays: value["strangers"].update(means=[0.0] * 3, deviations=[1.0] * 3),
+    "no deviation": lambda value, arrays: value["strangers"].update(deviations=[1.0, 0.0]),
+    "a threshold beyond reach": lambda value, arrays: value["strangers"].update(threshold=2.0),
+    "a slope in words": lambda value, arrays: value["strangers"].update(slope="steep"),
+    "an endless slope": lambda value, arrays: value["strangers"].update(slope=float("inf")),
+    "an unknown field": lambda value, arrays: value["strangers"].update(evil=1),
+}
+
+
+def test_a_rule_for_strangers_is_read(sound: Path, tmp_path: Path) -> None:
+    value, arrays = read(sound)
+    with_strangers(value, arrays)
+    prediction = wingbar.load(write(tmp_path / "model", value, arrays)).predict(np.full((40, 60, 3), 99, np.uint8))
+    assert prediction.known is not None and 0 <= prediction.known <= 1 and prediction.least_known == 0.5
+
+
+@pytest.mark.parametrize("what", STRANGE_CHANGES)
+def test_a_rule_for_strangers_that_does_not_fit_is_refused(sound: Path, tmp_path: Path, what: str) -> None:
+    value, arrays = read(sound)
+    with_strangers(value, arrays)
+    STRANGE_CHANGES[what](value, arrays)
+    with in_time(what), pytest.raises(RunError, match=r"recognizer\.json|\.safetensors"):
+        wingbar.load(write(tmp_path / "model", value, arrays))
+
+
 def test_numbers_too_large_to_add_up_are_no_answer(sound: Path, tmp_path: Path) -> None:
     value, arrays = read(sound)
     arrays["parts"]["head.weight"].fill(3e38)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from wingbar.nets.outputs import attention, covered
+from wingbar.nets.outputs import box_weights, covered
 
 
 @pytest.mark.parametrize(("low", "high", "count"), [(0.0, 1.0, 5), (0.2, 0.65, 7), (0.31, 0.33, 4), (0.9, 0.1, 3)])
@@ -21,11 +21,11 @@ def test_places_count_by_the_share_that_is_covered(low, high, count) -> None:
 def test_the_answer_is_the_mean_over_the_object() -> None:
     evidence = torch.randn(1, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     # Rows 1 and 2, columns 3 to 5: x1, y1, x2, y2 in shares of the picture.
-    weights = attention(torch.tensor([[0.5, 0.25, 1.0, 0.75]]), 4, 6)
+    weights = box_weights(torch.tensor([[0.5, 0.25, 1.0, 0.75]]), 4, 6)
     expected = evidence[:, :, 1:3, 3:].mean((2, 3))
     np.testing.assert_allclose((evidence * weights[:, None]).mean((2, 3)).numpy(), expected.numpy(), atol=0.02)
 
 
 @pytest.mark.parametrize("corners", [(0.6, 0.6, 0.4, 0.4), (0.0, 0.0, 0.0, 0.0), (-9.0, -9.0, 9.0, 9.0)])
 def test_of_an_empty_or_a_full_box_every_place_counts_alike(corners) -> None:
-    np.testing.assert_allclose(attention(torch.tensor([corners]), 3, 5).numpy(), np.ones((1, 3, 5)), rtol=1e-6)
+    np.testing.assert_allclose(box_weights(torch.tensor([corners]), 3, 5).numpy(), np.ones((1, 3, 5)), rtol=1e-6)

@@ -262,9 +262,9 @@ def described(prediction: Prediction, top: int) -> str:
         names = f"none of the {len(prediction.scores)} classes (looks most like {names})"
     named = zip(part_names([part.cluster for part in prediction.parts]), prediction.parts, strict=True)
     parts = "; ".join(f"part {name} at {part.box}" for name, part in named)
-    several = [printable(label) for label in prediction.candidates()] if prediction.held_out else []
-    if 1 < len(several) <= top and not prediction.stranger:
-        names += f"\n  nine times in ten one of: {', '.join(several)}"
+    candidates = [printable(label) for label in prediction.candidates()] if prediction.held_out else []
+    if 1 < len(candidates) <= top and not prediction.stranger:
+        names += f"\n  nine times in ten one of: {', '.join(candidates)}"
     where = f"  object at {(x1, y1, x2, y2)}" + (f"; {parts}" if parts else "")
     return f"{printable(str(prediction.path), 4096)}: {names}\n{where}"
 
@@ -289,15 +289,11 @@ def answer_occasions(pictures: list[Path], predictions: list[Prediction], top: i
             continue
         names = ", ".join(f"{printable(label)} {score:.1%}" for label, score in answer["scores"].items())
         if answer.get("stranger"):
-            names = f"none of the {len(recognized(members).scores)} classes (looks most like {names})"
+            classes = max(len(prediction.scores) for prediction in members)  # none of what could not be read
+            names = f"none of the {classes} classes (looks most like {names})"
         more = f" and {len(members) - 1} more" if len(members) > 1 else ""
         print(f"{printable(str(members[0].path), 4096)}{more}: {names}", flush=True)
     return report_unreadable(sum(one.error is not None for one in predictions), len(predictions))
-
-
-def recognized(members: list[Prediction]) -> Prediction:
-    """The first that could be read."""
-    return next(one for one in members if one.error is None)
 
 
 def described_contrast(prediction: Prediction) -> str:

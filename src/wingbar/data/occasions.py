@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 from numpy import ndarray
-from PIL import Image
 from scipy.cluster.hierarchy import DisjointSet
 
 from wingbar.data.sample import Sample
+from wingbar.images import exif_of
 
 PAUSE = 60.0
 """Seconds between two pictures of one occasion, at most."""
@@ -31,11 +31,10 @@ Taken = tuple[str, float]
 def taken(path: Path) -> Taken | None:
     """Which camera took a picture, and when, by its EXIF; None where that is not said, or cannot be read."""
     try:
-        with Image.open(path) as image:
-            exif = image.getexif()
-            text = exif.get_ifd(EXIF).get(TAKEN)
-            moment = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-            return str(exif.get(MODEL, "")), (moment - datetime(1900, 1, 1)).total_seconds()
+        exif = exif_of(path)
+        text = exif.get_ifd(EXIF).get(TAKEN)
+        moment = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+        return str(exif.get(MODEL, "")), (moment - datetime(1900, 1, 1)).total_seconds()
     except Exception:  # hostile bytes: whoever cannot say when, was there alone
         return None
 
@@ -62,11 +61,13 @@ def named_groups(names: Sequence[str]) -> Int[ndarray, "n"]:
     return numbered([(name, -1) if name else ("", place) for place, name in enumerate(names)])
 
 
-def groups_of(samples: Sequence[Sample]) -> Int[ndarray, "n"]:
-    """The occasions that the data set names; where it names none, those that EXIF times tell."""
+def groups_of(
+    samples: Sequence[Sample], times: Sequence[Taken | None], smalls: UInt8[ndarray, "n side side"] | None = None
+) -> Int[ndarray, "n"]:
+    """The occasions that the data set names; where it names none, those that are found: see `occasions`."""
     if any(sample.group for sample in samples):
         return named_groups([sample.group for sample in samples])
-    return occasions([taken(sample.path) for sample in samples])
+    return occasions(times, smalls)
 
 
 def numbered(keys: Sequence[object]) -> Int[ndarray, "n"]:

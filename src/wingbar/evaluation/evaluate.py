@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Int
 from numpy import ndarray
 
 from wingbar._system.distributed import ALONE, World, opened
@@ -20,7 +21,7 @@ from wingbar._system.locks import locked
 from wingbar.boxes import clip
 from wingbar.data.folders import skipped_lines
 from wingbar.data.layouts.annotations import with_boxes
-from wingbar.data.occasions import groups_of
+from wingbar.data.occasions import groups_of, taken
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
 from wingbar.evaluation.calibration import CalibrationReport, calibration_report
@@ -39,7 +40,6 @@ from wingbar.recognizer import Device, Recognizer, load_together, predict_togeth
 
 ERASED = 50
 """Test pictures in which the parts shown are erased, to see whether they matter."""
-NO_MAPS = np.zeros((1, 1, 1), np.float32)
 
 
 @dataclass(frozen=True)
@@ -226,11 +226,10 @@ def evaluate_pictures(
             continue
         if sample.box is not None:
             boxes.add(prediction.saliency_map, prediction.size, _true_box(sample, prediction.size))
-        # Scores and boxes alone: the maps of all pictures would fill the memory.
-        evaluated.append((sample, replace(prediction, evidence=NO_MAPS, saliency_map=NO_MAPS[0])))
+        evaluated.append((sample, prediction.lean()))
     unknown = strangers if recognizer.card.strangers else ()
     shown = predict_together(recognizer, [sample.path for sample in unknown], batch_size, world)
-    strange = [replace(one, evidence=NO_MAPS, saliency_map=NO_MAPS[0]) for one in shown if one.error is None]
+    strange = [one.lean() for one in shown if one.error is None]
     figures = world.first(lambda: _figures(recognizer, samples, dataset, evaluated, failures, boxes, seed, erased))
     return replace(figures, strangers=world.first(lambda: _strangers(evaluated, strange, recognizer.classes, seed)))
 
@@ -269,7 +268,7 @@ def _figures(
             Named(sample.key, recognizer.classes[sample.label], prediction.label, round(prediction.score, 4))
             for sample, prediction in evaluated
         ),
-        occasions=occasions_report(fused, labels, groups_of([sample for sample, _ in evaluated]), seed),
+        occasions=occasions_report(fused, labels, _occasions(evaluated), seed),
     )
 
 
@@ -306,6 +305,11 @@ def _candidates(evaluated: Sequence[tuple[Sample, Prediction]], classes: Sequenc
     return [[number[name] for name in prediction.candidates()] for _, prediction in evaluated]
 
 
+def _occasions(evaluated: Sequence[tuple[Sample, Prediction]]) -> Int[ndarray, "n"]:
+    samples = [sample for sample, _ in evaluated]
+    return groups_of(samples, [taken(sample.path) for sample in samples])
+
+
 def _strangers(
     evaluated: Sequence[tuple[Sample, Prediction]], strange: Sequence[Prediction], classes: Sequence[str], seed: int
 ) -> StrangersReport | None:
@@ -315,8 +319,8 @@ def _strangers(
     right = np.array([classes[sample.label] == prediction.label for sample, prediction in evaluated])
     known, other = (np.array([one.known for one in some], float) for some in (own, strange))
     score, other_score = (np.array([one.score for one in some], float) for some in (own, strange))
-    taken, caught = (np.array([one.stranger for one in some], bool) for some in (own, strange))
-    return strangers_report((known, other), (score, other_score), (taken, caught), right, seed)
+    refused, caught = (np.array([one.stranger for one in some], bool) for some in (own, strange))
+    return strangers_report((known, other), (score, other_score), (refused, caught), right, seed)
 
 
 def _true_box(sample: Sample, size: tuple[int, int]) -> tuple[int, int, int, int]:

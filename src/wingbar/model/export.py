@@ -19,7 +19,7 @@ import importlib.util
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -96,13 +96,10 @@ def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Expo
         name: _write(out, name, outputs_of(name, card), module.eval(), facts[name], int8)
         for name, module in modules.items()
     }
-    _remove_stale(out, written)
-    for name in KEPT_ARRAYS:
-        if name in card.sha256:
-            shutil.copyfile(model.folder / f"{name}.safetensors", out / f"{name}.safetensors")
-        else:
-            with writing(out):
-                (out / f"{name}.safetensors").unlink(missing_ok=True)
+    arrays = [f"{name}.safetensors" for name in KEPT_ARRAYS if name in card.sha256]
+    for name in arrays:
+        shutil.copyfile(model.folder / name, out / name)
+    _remove_stale(out, [*(file.file for file in written.values()), *arrays])
     write_json(out / "export.json", {"int8": int8, "nets": [asdict(file) for file in written.values()]})
     # Where the training pictures lie is for a run on this machine, not for whoever gets the export.
     data = replace(card.data, source="", images_root="")
@@ -141,12 +138,13 @@ def refuse_other_models(out: Path) -> None:
         raise RunError(f"{out}: is the folder of a trained model, which an export would destroy; choose another --out.")
 
 
-def _remove_stale(out: Path, written: Mapping[str, Exported]) -> None:
-    """Clear away what an older export of a model with more streams left in ``out``."""
+def _remove_stale(out: Path, written: Collection[str]) -> None:
+    """Clear away what an older export of another model left in ``out``."""
+    files = [*(f"{name}.onnx" for name in (*STREAMS, VIEWS)), *(f"{name}.safetensors" for name in KEPT_ARRAYS)]
     with writing(out):
-        for name in (*STREAMS, VIEWS):
-            if name not in written:
-                (out / f"{name}.onnx").unlink(missing_ok=True)
+        for file in files:
+            if file not in written:
+                (out / file).unlink(missing_ok=True)
 
 
 def _write(

@@ -148,7 +148,7 @@ class WholeNet(nn.Module):
     def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         last, middle = both_maps(self.net, self.layer, normalize(pixels, self.net))
         corners = self.corners(last, middle)
-        evidence = self.net.forward_evidence(last) * attention(corners, last.shape[2], last.shape[3])[:, None]
+        evidence = self.net.forward_evidence(last) * box_weights(corners, *last.shape[2:])[:, None]
         logits = evidence.mean((2, 3)) + self.net.head.bias
         return evidence, logits, corners, last.mean((2, 3)), last[:, :0]
 
@@ -169,7 +169,7 @@ class ViewNet(nn.Module):
         return logits, self.corners(last, middle), self.marks(last, middle), last.mean((2, 3))
 
 
-def attention(corners: Float[Tensor, "batch 4"], rows: int, columns: int) -> Float[Tensor, "batch rows columns"]:
+def box_weights(corners: Float[Tensor, "batch 4"], rows: int, columns: int) -> Float[Tensor, "batch rows columns"]:
     """How much each place of a map counts where the object has these ``corners``, in shares of the picture.
 
     A place counts by the share of it that the box covers. The mean over all places is 1. Places outside the box count

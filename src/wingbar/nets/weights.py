@@ -120,9 +120,8 @@ def available(name: str) -> bool:
     config = get_pretrained_cfg(STARTS_FROM.get(name, name), allow_unregistered=True)
     if config is None or not config.hf_hub_id:
         return False
-    _tell_the_hub_nothing()
     try:
-        hub.HfApi().model_info(config.hf_hub_id, timeout=10)
+        _ask_the_hub(config.hf_hub_id)
     except Exception:  # whatever the hub's client raises: it cannot be reached
         return False
     return True
@@ -169,7 +168,6 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
             f"There are no ImageNet weights of {name!r}. Train it from scratch (weights=None) or give a file."
         )
     label = config.hf_hub_id or config.url
-    _tell_the_hub_nothing()
     try:
         state = _fetched(name, config.hf_hub_id)
     except Exception as error:  # whatever the hub's client raises, the remedy is the same
@@ -189,10 +187,11 @@ def _from_registry(name: str) -> tuple[State, WeightsSource]:
     return state, WeightsSource(f"timm {label}", config.license or "unknown", None)
 
 
-def _tell_the_hub_nothing() -> None:
-    """Otherwise the hub is told more than what is fetched."""
-    if "HF_HUB_DISABLE_TELEMETRY" not in os.environ:
+def _ask_the_hub(hub_id: str) -> None:
+    """Raises what the hub's client raises, at once, where there is no network or no such model."""
+    if "HF_HUB_DISABLE_TELEMETRY" not in os.environ:  # or the hub is told more than what is fetched
         hub.constants.HF_HUB_DISABLE_TELEMETRY = True
+    hub.HfApi().model_info(hub_id, timeout=10)
 
 
 def _fetched(name: str, hub_id: str | None) -> State:
@@ -202,8 +201,8 @@ def _fetched(name: str, hub_id: str | None) -> State:
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay).state_dict()
     if _homeless(hub.constants.HF_HUB_CACHE if hub_id else torch.hub.get_dir()):
         raise FileNotFoundError("there is no home folder to keep them in; set XDG_CACHE_HOME to a folder")
-    if hub_id:  # fails at once where there is no network; the download would retry for most of a minute
-        hub.HfApi().model_info(hub_id, timeout=10)
+    if hub_id:  # the download would retry for most of a minute
+        _ask_the_hub(hub_id)
     return timm.create_model(name, pretrained=True).state_dict()
 
 

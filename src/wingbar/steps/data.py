@@ -13,7 +13,7 @@ from numpy import ndarray
 from wingbar.config import Config
 from wingbar.data.checks import named
 from wingbar.data.duplicates import Small, small_copy
-from wingbar.data.occasions import Taken, named_groups, occasions, taken
+from wingbar.data.occasions import Taken, groups_of, taken
 from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.data.splits import validation_split
 from wingbar.errors import DataError, PictureError, PictureNeedsMemory, RunError
@@ -25,8 +25,8 @@ SHOWN = 5
 """Unreadable pictures that an error names."""
 
 
-READ_SIDE = 128
-"""Short side at which pictures are decoded."""
+DECODED_SIDE = 128
+"""Short side at which pictures are decoded: all that a small copy needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,8 @@ def _cut(
                 + _unreadable_ones([sample for sample in samples if sample.label == label], unreadable)
             )
     read = [fact for fact in facts if not isinstance(fact, str)]
-    groups = _groups([sample for sample in samples if sample.key not in unreadable], read)
+    kept = [sample for sample in samples if sample.key not in unreadable]
+    groups = groups_of(kept, [fact.taken for fact in read], np.stack([fact.small for fact in read]))
     if together := len(groups) - len(np.unique(groups)):
         reporter.say(f"{len(np.unique(groups))} occasions: {together} pictures were taken with others")
     _, validation = validation_split(labels, config.validation, config.seed, groups)
@@ -97,13 +98,6 @@ def _cut(
         reporter.say(f"no choice is made on {named(without)}: of too few occasions to hold one out")
     sizes = np.array([fact.size for fact in read])
     return Pictures(sizes=sizes, groups=groups, validation=validation, unreadable=unreadable)
-
-
-def _groups(samples: Sequence[Sample], facts: Sequence[Facts]) -> Int[ndarray, "n"]:
-    """The occasions that the data set names; where it names none, those that are found."""
-    if any(sample.group for sample in samples):
-        return named_groups([sample.group for sample in samples])
-    return occasions([fact.taken for fact in facts], np.stack([fact.small for fact in facts]))
 
 
 def _unreadable_ones(samples: Sequence[Sample], reasons: Mapping[str, str]) -> str:
@@ -140,7 +134,7 @@ def _settings(dataset: Dataset, config: Config) -> list[Any]:
 
 def _facts_or_reason(sample: Sample) -> Facts | str:
     try:
-        picture = read_picture(sample.path, short_side=READ_SIDE)
+        picture = read_picture(sample.path, short_side=DECODED_SIDE)
         return Facts(picture.size, small_copy(picture.pixels), taken(sample.path))
     except PictureNeedsMemory:
         raise  # what is set aside now is set aside for good

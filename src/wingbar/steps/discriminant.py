@@ -93,7 +93,5 @@ def first_boxes(job: Job, candidates: Proposals, trained: TrainedNet | None) -> 
         boxes = job.world.map(boxed, range(len(taught)), job.reporter.watched)
         return FirstBoxes(taught=taught.astype(np.int32), boxes=np.stack(boxes))
 
-    settings = [
-        config.net, starting_point(config), size, config.seed, config.proposals.side, job.refit, LAST_KEPT, MIDDLE_KEPT,
-    ]  # fmt: skip
+    settings = [config.net, starting_point(config), size, config.seed, config.proposals.side, job.refit]
     return job.step("discriminant", FirstBoxes, settings, [candidates, *([trained] if trained else [])], compute)

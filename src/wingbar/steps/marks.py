@@ -20,8 +20,6 @@ from wingbar.opam.corners import fit_ridge
 from wingbar.opam.discriminant import object_direction
 from wingbar.opam.localization import otsu
 from wingbar.opam.marks import (
-    MARGIN,
-    SAME,
     Windows,
     choose_marks,
     detectors,
@@ -99,7 +97,7 @@ def field_marks(job: Job, objects: Objects, trained: TrainedNet | None) -> Marks
         boxes[others] = marked(job, net, layer, head, sides, objects, others)
         return Marks(boxes=boxes, sides=sides, places=np.stack([mark.places for mark in kept], 1))
 
-    kept_by = [config.net, size, config.seed, dataclasses.asdict(settings), job.refit, MARGIN, SAME]
+    kept_by = [config.net, size, config.seed, dataclasses.asdict(settings), job.refit]
     return job.step("marks", Marks, kept_by, [objects, *([trained] if trained else [])], compute)
 
 
@@ -189,7 +187,7 @@ class CropMaps:
         sample = job.world.collect(lambda: both_feature_maps(job, net, layer, some, size))
         coarse, fine = (torch.cat(maps) for maps in zip(*sample, strict=True))
         bases = Basis.of(coarse, LAST_KEPT), Basis.of(fine, MIDDLE_KEPT)
-        direction = object_direction(coarse, rounds=1)
+        direction = object_direction(coarse, rounds=1)  # the object is in the middle of these crops
 
         def compressed() -> Iterator[tuple[ndarray, ndarray, ndarray]]:
             for last, middle in both_feature_maps(job, net, layer, views, size):
