@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from wingbar.opam.discriminant import middle_and_rim, object_direction
+from wingbar.opam.discriminant import middle_and_border, object_direction
 
 
 def planted(seed: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
@@ -33,21 +33,36 @@ def test_objects_are_told_though_something_else_varies_more(seed: int) -> None:
 
 
 def test_a_round_is_fishers_discriminant() -> None:
-    """Middle and rim are its classes; its covariance is that of all cells, scikit-learn's that within classes."""
+    """Middle and border are its classes; its covariance is that of all cells, scikit-learn's that within classes."""
     features, _, _ = planted(0)
-    inside, outside = middle_and_rim(9, 9)
+    inside, outside = middle_and_border(9, 9, edge=0)
     vectors = features.permute(0, 2, 3, 1).numpy()
     chosen = np.concatenate([vectors[:, inside].reshape(-1, 12), vectors[:, outside].reshape(-1, 12)])
     labels = np.repeat([1, 0], [16 * inside.sum(), 16 * outside.sum()])
     expected = LinearDiscriminantAnalysis(solver="lsqr").fit(chosen, labels).coef_[0]
-    found = object_direction(features, rounds=0).numpy()
+    found = object_direction(features, edge=0, rounds=0).numpy()
     assert found @ expected / np.linalg.norm(expected) > 0.9  # the ridge and the other cells turn it a little
 
 
-def test_middle_and_rim_have_no_cell_in_common() -> None:
+def test_middle_and_border_have_no_cell_in_common() -> None:
     for height, width in ((3, 3), (5, 5), (7, 10), (13, 13)):
-        inside, outside = middle_and_rim(height, width)
+        inside, outside = middle_and_border(height, width)
         assert inside.any() and outside.any() and not (inside & outside).any()
+
+
+def test_padding_that_shows_at_the_edge_is_not_taken_for_background() -> None:
+    """Objects lie anywhere, so that the middle hardly tells; every map's edge looks the same, as a net's zeros do."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(40, 6, 16, 16, generator=generator) * 0.3
+    inside = np.zeros((40, 16, 16), bool)
+    for picture, (row, column) in enumerate(np.random.default_rng(0).integers(1, 10, (40, 2))):
+        inside[picture, row : row + 5, column : column + 5] = True
+    features[:, 0] += 3 * torch.from_numpy(inside)
+    edge = torch.ones(16, 16)
+    edge[1:-1, 1:-1] = 0
+    features[:, 1] -= 5 * edge
+    assert float(object_direction(features)[0]) > 0.95
+    assert float(object_direction(features, edge=0)[0]) < 0.8
 
 
 def test_maps_without_a_middle_are_refused() -> None:

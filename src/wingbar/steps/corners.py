@@ -19,10 +19,10 @@ from wingbar.opam.basis import Basis
 from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.corners import Regression, box_in_frame, fit_ridge, frame_around, in_frame
 from wingbar.opam.localization import vote_box
-from wingbar.steps.discriminant import SAMPLE, FirstBoxes, guide_net
+from wingbar.steps.discriminant import FirstBoxes, guide_net
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet
-from wingbar.steps.passes import both_feature_maps, read_off, sample_of
+from wingbar.steps.passes import Passes, read_off
 from wingbar.steps.proposals import Proposals
 from wingbar.steps.store import StepResult
 
@@ -48,14 +48,13 @@ class Objects(StepResult):
 
 @dataclass(frozen=True, eq=False)
 class ViewFeatures:
-    """Both maps of views and of their mirrors, compressed: what corners are learnt from."""
+    """Both maps of views and of their mirrors, projected: what corners are learnt from."""
 
     upright: Float32[ndarray, "n features"]
     mirrored: Float32[ndarray, "n features"]
-    last: Basis
-    middle: Basis
+    bases: tuple[Basis, Basis]
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
-    """Of one compressed map of each kind."""
+    """Of one projected map of each kind."""
 
     def fit(self, corners: Float[ndarray, "n 4"], robust: bool = False) -> Regression:
         """A regression of corners in shares of the views; a view and its mirror are seen together or not at all."""
@@ -70,31 +69,16 @@ class ViewFeatures:
         """The regression as a layer of a net."""
         weight = torch.from_numpy(regression.weight).float()
         cut = int(np.prod(self.shapes[0]))
-        last, last_bias = self.last.unfold(weight[:, :cut].unflatten(1, self.shapes[0]))
-        middle, middle_bias = self.middle.unfold(weight[:, cut:].unflatten(1, self.shapes[1]))
+        last, last_bias = self.bases[0].unfold(weight[:, :cut].unflatten(1, self.shapes[0]))
+        middle, middle_bias = self.bases[1].unfold(weight[:, cut:].unflatten(1, self.shapes[1]))
         return CornerHead(last, middle, torch.from_numpy(regression.bias).float() + last_bias + middle_bias)
 
 
 def view_features(job: Job, net: MapNet, layer: str | None, views: Sequence[View], size: int) -> ViewFeatures:
-    """Compressed maps of the views; the directions are those of a sample of them."""
-    some = [views[i] for i in sample_of(np.arange(len(views)), SAMPLE)]
-    sample = job.world.collect(lambda: both_feature_maps(job, net, layer, some, size))
-    last = Basis.of(torch.cat([a for a, _ in sample]), LAST_KEPT)
-    middle = Basis.of(torch.cat([b for _, b in sample]), MIDDLE_KEPT)
-
-    def compressed(mirrored: bool) -> tuple[ndarray, tuple[tuple[int, ...], tuple[int, ...]]]:
-        batches = job.world.collect(
-            lambda: (
-                (last.project(a), middle.project(b))
-                for a, b in both_feature_maps(job, net, layer, views, size, mirrored)
-            )
-        )
-        rows = [torch.cat([a.flatten(1), b.flatten(1)], 1) for a, b in batches]
-        shapes = tuple(batches[0][0].shape[1:]), tuple(batches[0][1].shape[1:])
-        return torch.cat(rows).numpy(), shapes
-
-    (upright, shapes), (mirror, _) = compressed(False), compressed(True)
-    return ViewFeatures(upright, mirror, last, middle, shapes)
+    """Projected maps of the views and of their mirrors."""
+    passes = Passes.over(job, net, layer, views, size, (LAST_KEPT, MIDDLE_KEPT))
+    shapes = tuple(passes.sampled[0].shape[1:]), tuple(passes.sampled[1].shape[1:])
+    return ViewFeatures(passes.features(), passes.features(mirrored=True), passes.bases, shapes)
 
 
 def views_in(job: Job, indices: Int[ndarray, "n"], boxes: Sequence[Box | None]) -> list[View]:

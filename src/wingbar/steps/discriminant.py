@@ -15,20 +15,17 @@ from wingbar.boxes import as_box
 from wingbar.learning.views import View
 from wingbar.nets.middle import middle_layer
 from wingbar.nets.saliency_head import MapNet
-from wingbar.opam.basis import Basis
 from wingbar.opam.discriminant import object_direction
 from wingbar.opam.localization import Rule, box_from_map, vote_box
 from wingbar.opam.maps import stretch
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet, net_of, new_net, starting_point
-from wingbar.steps.passes import both_feature_maps, drawn, sample_of
+from wingbar.steps.passes import Passes, drawn
 from wingbar.steps.proposals import Proposals
 from wingbar.steps.store import StepResult
 
 TAUGHT_PICTURES = 2000
 """Training pictures that boxes and marks are learnt from, drawn at random."""
-SAMPLE = 200
-"""About how many of them directions are computed from."""
 LAST_KEPT, MIDDLE_KEPT = 96, 128
 """Principal directions of the last map and of the map halfway that tell objects from background."""
 OTSU = Rule("cam", "otsu", 0.0, False)
@@ -54,11 +51,10 @@ def guide_net(job: Job, trained: TrainedNet | None) -> MapNet:
 
 
 def joined(
-    bases: tuple[Basis, Basis], last: Float[Tensor, "n channels h w"], middle: Float[Tensor, "n fewer h2 w2"]
+    last: Float[Tensor, "n channels h w"], middle: Float[Tensor, "n fewer h2 w2"]
 ) -> Float[Tensor, "n features h2 w2"]:
-    """Both maps of some pictures as one, compressed: what is seen in the last one, at the places of the map halfway."""
-    coarse, fine = bases[0].project(last), bases[1].project(middle)
-    return torch.cat([functional.interpolate(coarse, fine.shape[2:], mode="bilinear"), fine], 1)
+    """Both projected maps of some pictures as one: what is seen in the last one, at the places of the map halfway."""
+    return torch.cat([functional.interpolate(last, middle.shape[2:], mode="bilinear"), middle], 1)
 
 
 def first_boxes(job: Job, candidates: Proposals, trained: TrainedNet | None) -> FirstBoxes:
@@ -70,19 +66,10 @@ def first_boxes(job: Job, candidates: Proposals, trained: TrainedNet | None) -> 
         net = guide_net(job, trained)
         taught = drawn(job, job.training, TAUGHT_PICTURES)
         whole = [View(job.samples[i].path, job.samples[i].label) for i in taught]
-        some = [whole[i] for i in sample_of(np.arange(len(whole)), SAMPLE)]
-        layer = middle_layer(net)
-        sample = job.world.collect(lambda: both_feature_maps(job, net, layer, some, size))
-        last, middle = (torch.cat(maps) for maps in zip(*sample, strict=True))
-        bases = Basis.of(last, LAST_KEPT), Basis.of(middle, MIDDLE_KEPT)
-        direction = object_direction(joined(bases, last, middle))
-        batches = job.world.collect(
-            lambda: (
-                torch.einsum("bchw,c->bhw", joined(bases, *maps), direction).numpy()
-                for maps in both_feature_maps(job, net, layer, whole, size)
-            )
-        )
-        maps, side = stretch(np.concatenate(batches)), config.proposals.side
+        passes = Passes.over(job, net, middle_layer(net), whole, size, (LAST_KEPT, MIDDLE_KEPT))
+        direction = object_direction(joined(*passes.sampled))
+        told = passes.read(lambda *maps: torch.einsum("bchw,c->bhw", joined(*maps), direction).numpy())
+        maps, side = stretch(told), config.proposals.side
         none = np.zeros((0, 4), np.int32)
 
         def boxed(place: int) -> ndarray:

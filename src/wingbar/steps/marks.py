@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +32,10 @@ from wingbar.opam.marks import (
     unit,
 )
 from wingbar.steps.corners import Objects, views_in
-from wingbar.steps.discriminant import SAMPLE, guide_net
+from wingbar.steps.discriminant import guide_net
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet
-from wingbar.steps.passes import both_feature_maps, read_off, sample_of
+from wingbar.steps.passes import Passes, both_feature_maps, read_off
 from wingbar.steps.store import StepResult
 
 LAST_KEPT, MIDDLE_KEPT = 32, 128
@@ -62,7 +62,7 @@ class Marks(StepResult):
 
 @dataclass(frozen=True, eq=False)
 class WindowFeatures:
-    """Mean features of each picture's windows: of both maps, compressed, each kind scaled to equal variance."""
+    """Mean features of each picture's windows: of both maps, projected, each kind scaled to equal variance."""
 
     values: Float32[ndarray, "n rows columns features"]
     last: Basis
@@ -168,34 +168,21 @@ def crops_of(job: Job, indices: Int[ndarray, "n"], boxes: Int32[ndarray, "n 4"])
 
 @dataclass(frozen=True, eq=False)
 class CropMaps:
-    """Both maps of the crops around some training pictures' objects, compressed."""
+    """Both maps of the crops around some training pictures' objects, projected."""
 
     indices: Int[ndarray, "n"]
     last: Float32[ndarray, "n kept h w"]
     middle: Float32[ndarray, "n kept_too h2 w2"]
     bases: tuple[Basis, Basis]
-    foreground: Float32[ndarray, "n h w"]
-    """The discriminant's map of the object."""
 
     @staticmethod
     def of(
         job: Job, net: MapNet, layer: str | None, objects: Objects, indices: Int[ndarray, "n"], size: int
     ) -> CropMaps:
-        """One pass over the crops, and one over a sample of them."""
+        """One pass over the crops."""
         views = views_in(job, indices, [as_box(objects.frames[i]) for i in indices])
-        some = [views[i] for i in sample_of(np.arange(len(views)), SAMPLE)]
-        sample = job.world.collect(lambda: both_feature_maps(job, net, layer, some, size))
-        coarse, fine = (torch.cat(maps) for maps in zip(*sample, strict=True))
-        bases = Basis.of(coarse, LAST_KEPT), Basis.of(fine, MIDDLE_KEPT)
-        direction = object_direction(coarse, rounds=1)  # the object is in the middle of these crops
-
-        def compressed() -> Iterator[tuple[ndarray, ndarray, ndarray]]:
-            for last, middle in both_feature_maps(job, net, layer, views, size):
-                foreground = torch.einsum("nchw,c->nhw", last, direction)
-                yield bases[0].project(last).numpy(), bases[1].project(middle).numpy(), foreground.numpy()
-
-        last, middle, foreground = (np.concatenate(maps) for maps in zip(*job.world.collect(compressed), strict=True))
-        return CropMaps(indices, last, middle, bases, foreground)
+        passes = Passes.over(job, net, layer, views, size, (LAST_KEPT, MIDDLE_KEPT))
+        return CropMaps(indices, *passes.maps(), passes.bases)
 
     def windows(self, job: Job, objects: Objects, side: float) -> WindowFeatures:
         """Mean features of each picture's windows of this ``side``."""
@@ -217,12 +204,15 @@ class CropMaps:
         return WindowFeatures(values, last, middle)
 
     def inside(self, job: Job, objects: Objects) -> ndarray:
-        """Which fine windows of each picture lie on the object, by Otsu's threshold of its map."""
+        """Which fine windows of each picture lie on the object, by Otsu's threshold of the discriminant's map."""
+        last = torch.from_numpy(self.last)
+        direction = object_direction(last, edge=0, rounds=1)  # the crops' middle is object, their edge background
+        foreground = torch.einsum("nchw,c->nhw", last, direction).numpy()
 
         def one(place: int) -> ndarray:
             index = int(self.indices[place])
             grid = Windows.over(as_box(objects.boxes[index]), FINE)
-            means = grid.means(self.foreground[place][None], objects.frames[index].tolist())[..., 0]
+            means = grid.means(foreground[place][None], objects.frames[index].tolist())[..., 0]
             return means > otsu(means)
 
         return np.stack(job.world.map(one, range(len(self.indices)), job.reporter.watched))

@@ -24,7 +24,7 @@ from wingbar.learning.views import Mix, View
 from wingbar.nets import create
 from wingbar.nets.saliency_head import MapNet
 from wingbar.nets.weights import find
-from wingbar.opam.discriminant import require_rim
+from wingbar.opam.discriminant import require_border
 from wingbar.steps.job import Job
 from wingbar.steps.store import StepResult
 from wingbar.steps.views import Kind, views_of
@@ -78,7 +78,7 @@ def try_sizes(job: Job) -> int:
             grey = torch.zeros(1, 3, size, size)
             net(grey)
             if config.method == "field-marks":
-                require_rim(net.forward_features(grey))
+                require_border(net.forward_features(grey))
         except (AssertionError, RuntimeError, ValueError) as error:
             if out_of_memory(error):
                 raise
