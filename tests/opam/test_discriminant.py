@@ -53,12 +53,12 @@ def test_middle_and_border_have_no_cell_in_common() -> None:
 def test_padding_that_shows_at_the_edge_is_not_taken_for_background() -> None:
     """Objects lie anywhere, so that the middle hardly tells; every map's edge looks the same, as a net's zeros do."""
     generator = torch.Generator().manual_seed(0)
-    features = torch.randn(40, 6, 16, 16, generator=generator) * 0.3
-    inside = np.zeros((40, 16, 16), bool)
-    for picture, (row, column) in enumerate(np.random.default_rng(0).integers(1, 10, (40, 2))):
+    features = torch.randn(40, 6, 18, 18, generator=generator) * 0.3
+    inside = np.zeros((40, 18, 18), bool)
+    for picture, (row, column) in enumerate(np.random.default_rng(0).integers(1, 12, (40, 2))):
         inside[picture, row : row + 5, column : column + 5] = True
     features[:, 0] += 3 * torch.from_numpy(inside)
-    edge = torch.ones(16, 16)
+    edge = torch.ones(18, 18)
     edge[1:-1, 1:-1] = 0
     features[:, 1] -= 5 * edge
     assert float(object_direction(features)[0]) > 0.95

@@ -30,8 +30,8 @@ from wingbar.opam.localization import largest_region, otsu
 
 MIDDLE = 0.4
 """The share of the map's sides that the middle cells cover."""
-EDGE = 2
-"""Cells between the map's edge and the border cells, in maps that have as many."""
+EDGE = 1 / 9
+"""The cells between the map's edge and the border cells, as a share of its smaller side, rounded down."""
 SHRINKAGE = 0.3
 STEADY = 0.05
 """The fits end once the cells that change sides are fewer than this share of the foreground's."""
@@ -49,11 +49,11 @@ def require_border(features: Float[Tensor, "n channels h w"]) -> None:
 
 
 def object_direction(
-    features: Float[Tensor, "n channels h w"], *, edge: int = EDGE, rounds: int = MOST_ROUNDS
+    features: Float[Tensor, "n channels h w"], *, edge: float = EDGE, rounds: int = MOST_ROUNDS
 ) -> Float[Tensor, "channels"]:
     """The discriminant u of a sample of feature maps, as a vector of length one.
 
-    ``edge`` is the number of cells between a map's edge and its border cells, where the map has as many; ``rounds`` the
+    ``edge`` is the share of the map's smaller side that lies between its edge and its border cells; ``rounds`` the
     largest number of fits with the regions that the map M gives, after the first fit.
 
     Raises ValueError for maps of fewer than 3 x 3 cells, in which the middle is not apart from the border.
@@ -78,11 +78,11 @@ def object_direction(
     return (direction / direction.norm()).float()
 
 
-def middle_and_border(height: int, width: int, edge: int = EDGE) -> tuple[Bool[ndarray, "h w"], Bool[ndarray, "h w"]]:
+def middle_and_border(height: int, width: int, edge: float = EDGE) -> tuple[Bool[ndarray, "h w"], Bool[ndarray, "h w"]]:
     """The cells of a map that are taken for the object in the first fit, and those taken for background."""
     rows, columns = np.mgrid[:height, :width]
     across = np.abs(columns - (width - 1) / 2) <= max(width * MIDDLE / 2, 0.5)
     down = np.abs(rows - (height - 1) / 2) <= max(height * MIDDLE / 2, 0.5)
     to_edge = np.minimum(np.minimum(rows, height - 1 - rows), np.minimum(columns, width - 1 - columns))
-    border = to_edge == min(edge, (min(height, width) - 3) // 2)
+    border = to_edge == min(int(edge * min(height, width)), (min(height, width) - 3) // 2)
     return across & down & ~border, border
