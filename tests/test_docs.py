@@ -45,6 +45,7 @@ ONLY_PARSED = {
     "wingbar train CUB_200_2011 --config recipes/cub-vgg19bn.toml --out cub-paper": "a net for a GPU",
     "wingbar train flowers/ --config recipes/flowers-convnext.toml --out flowers-run": "a net for a GPU",
     "wingbar backbones --measure": "minutes",
+    "wingbar predict-many run more_pictures/ --out answers-as-they-come --watch": "tests/bulk/test_watch.py stops it",
     "wingbar demo": "run by tests/test_demo.py",
 }
 """Commands that are not run here, and why."""

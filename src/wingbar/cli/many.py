@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from wingbar._system.text import several
+from wingbar._system.text import printable, several
 from wingbar.cli.models import report_unreadable
 from wingbar.cli.options import Device, Flag, views_of
+
+if TYPE_CHECKING:
+    from wingbar.prediction import Prediction
+    from wingbar.recognizer import Recognizer
 
 
 @dataclass
@@ -40,17 +48,24 @@ class PredictMany:
     """What runs the nets; onnx: RUN is a folder made by `wingbar export`, and torch is not needed."""
     device: Device = "auto"
     """What the nets run on; auto: as the run was trained, on a GPU where there is one."""
+    watch: Flag = False
+    """Go on looking at the folder PICTURES and answer what comes, each picture once, until Ctrl-C or SIGTERM."""
     debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
+        from wingbar.recognizer import load
+
+        recognizer = load(self.run_folder, device=self.device, runtime=self.runtime)
+        return self.answer_what_comes(recognizer) if self.watch else self.answer_all(recognizer)
+
+    def answer_all(self, recognizer: Recognizer) -> int:
+        """Answer the pictures that are there; returns the exit code."""
         from rich.console import Console
 
         from wingbar._system.progress import counted
         from wingbar.bulk.job import BulkJob
-        from wingbar.recognizer import load
 
-        recognizer = load(self.run_folder, device=self.device, runtime=self.runtime)
         job = BulkJob(
             recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, self.images_root,
             views_of(self.fast),
@@ -71,3 +86,50 @@ class PredictMany:
             file=sys.stderr,
         )
         return report_unreadable(failed, job.total)
+
+    def answer_what_comes(self, recognizer: Recognizer) -> int:
+        """Answer pictures as they come, until a signal asks to stop; returns the exit code."""
+        from wingbar.bulk.watch import Watch
+
+        watch = Watch(
+            recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, views_of(self.fast),
+        )  # fmt: skip
+        answered = 0
+        with asked_to_stop() as stop:
+            print(f"watching {printable(str(self.pictures), 4096)} (stop with Ctrl-C)", file=sys.stderr, flush=True)
+            for prediction in watch.run(stop.wait, self.batch_size):
+                answered += 1
+                print(in_a_line(prediction), flush=True)
+        print(f"stopped: {several(answered, 'picture')} answered since the start", file=sys.stderr)
+        return 0
+
+
+def in_a_line(prediction: Prediction) -> str:
+    """A picture's name and what it shows."""
+    path = printable(str(prediction.path), 4096)
+    if prediction.error is not None:
+        return f"{path}: skipped, {prediction.error}"
+    none = "none of the classes, most like " if prediction.stranger else ""
+    return f"{path}: {none}{printable(prediction.label)} {prediction.score:.1%}"
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Event]:
+    """An event that is set by Ctrl-C or SIGTERM; a second signal ends the process as it always does."""
+    stop, numbers = Event(), (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def set_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(*_: object) -> None:
+        stop.set()
+        set_back()
+
+    for number in numbers:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        set_back()
