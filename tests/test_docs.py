@@ -6,6 +6,7 @@ import asyncio
 import csv
 import doctest
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -32,8 +33,8 @@ from wingbar.serve.server import Server
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in (
-    "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/data-sets.md", "docs/data-check.md",
-    "docs/serve.md", "docs/trust.md", "docs/settings.md", "docs/method.md", "docs/reproduce.md", "docs/results.md",
+    "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/exchange.md", "docs/data-sets.md",
+    "docs/data-check.md", "docs/serve.md", "docs/trust.md", "docs/settings.md", "docs/method.md", "docs/reproduce.md", "docs/results.md",
     "docs/performance.md", "docs/backbones.md", "docs/reliability.md", "docs/many-machines.md", "docs/architecture.md",
 )]  # fmt: skip
 ONLY_PARSED = {
@@ -104,7 +105,16 @@ def desk(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
         csv.writer(file).writerows([("path", "label", "split"), *((f"../{path}", *rest) for path, *rest in rows)])
     shutil.copy(folder / rows[0][0], folder / "some_picture.jpg")
     (folder / "more_pictures").mkdir()
-    shutil.copy(folder / rows[-1][0], folder / "more_pictures" / "one.jpg")
+    with Image.open(folder / rows[-1][0]) as picture:
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9003] = "2024:05:01 06:07:08"  # when it was taken
+        picture.save(folder / "more_pictures" / "one.jpg", exif=exif)
+    task = {
+        "data": {"path": "one.jpg"},
+        "annotations": [{"result": [{"type": "choices", "value": {"choices": ["wren"]}}]}],
+    }
+    (folder / "export.json").write_text(json.dumps([task]))
+    (folder / "taxa.csv").write_text("label,scientificName\nwren,Troglodytes troglodytes\n")
     shutil.copytree(birds, folder / "CUB_200_2011")
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     for text in (text for page in PAGES for language, text in blocks(page) if language == "toml"):
@@ -151,11 +161,13 @@ def trained(desk: Path, at_the_desk: None) -> None:
 
 @pytest.fixture
 def exported(desk: Path, trained: None, request: pytest.FixtureRequest) -> None:
-    """The export, for commands that read it."""
+    """The export and kept answers, for commands that read them."""
     line = request.node.callspec.params["line"]
     reads_it = "onnx" in line.replace("--out onnx", "").replace("--runtime onnx", "").split()
     if reads_it and not (desk / "onnx").exists():
         assert run("wingbar export run --out onnx") == 0
+    if line.startswith("wingbar convert answers") and not (desk / "answers").exists():
+        assert run("wingbar predict-many run more_pictures/ --out answers") == 0
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ ROWS = [
     ["pipeline"],
     ["evaluation"],
     ["check", "guide", "bulk"],
-    ["demo", "serve"],
+    ["demo", "serve", "exchange"],
     ["cli"],
     ["__main__"],
 ]

@@ -20,6 +20,7 @@ from wingbar._system.distributed import first_rank_here, number_of_ranks, this_r
 from wingbar._system.memory import keep_freed_memory
 from wingbar.cli.backbones import Backbones
 from wingbar.cli.datasets import Data
+from wingbar.cli.exchange import Convert
 from wingbar.cli.learning import Demo, Evaluate, Train
 from wingbar.cli.many import PredictMany
 from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
@@ -32,8 +33,8 @@ DESCRIPTION = """Learns to tell look-alikes apart from pictures with one label e
 
 `wingbar COMMAND --help` explains a command, `wingbar --version` tells the version."""
 COMMANDS = {
-    "evaluate": Evaluate, "predict": Predict, "predict-many": PredictMany, "explain": Explain, "guide": Guide,
-    "export": Export, "backbones": Backbones, "data": Data, "demo": Demo, "serve": Serve,
+    "evaluate": Evaluate, "predict": Predict, "predict-many": PredictMany, "convert": Convert, "explain": Explain,
+    "guide": Guide, "export": Export, "backbones": Backbones, "data": Data, "demo": Demo, "serve": Serve,
 }  # fmt: skip
 """All but ``train``, whose options start from a file's settings."""
 SHARED_OUT = (Train, Evaluate, Predict)
