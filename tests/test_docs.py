@@ -34,8 +34,9 @@ from wingbar.serve.server import Server
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in (
     "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/exchange.md", "docs/data-sets.md",
-    "docs/data-check.md", "docs/serve.md", "docs/trust.md", "docs/settings.md", "docs/method.md", "docs/reproduce.md", "docs/results.md",
-    "docs/performance.md", "docs/backbones.md", "docs/reliability.md", "docs/many-machines.md", "docs/architecture.md",
+    "docs/data-check.md", "docs/serve.md", "docs/trust.md", "docs/settings.md", "docs/method.md", "docs/reproduce.md",
+    "docs/results.md", "docs/performance.md", "docs/backbones.md", "docs/reliability.md", "docs/many-machines.md",
+    "docs/architecture.md",
 )]  # fmt: skip
 ONLY_PARSED = {
     "wingbar train CUB_200_2011 --out paper --recipe paper --net vgg19_bn_cam --size 224": "a net for a GPU, 70 epochs",
