@@ -110,7 +110,7 @@ def test_no_cell_is_a_formula(tmp_path: Path, evil: str) -> None:
 
 def test_boxes_are_read_by_cocos_own_tools(answers: Path, tmp_path: Path) -> None:
     """Judged as detections against themselves, boxes that are read as they are have a precision of one."""
-    read = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed: it is among the test extras")
+    read = pytest.importorskip("pycocotools.coco", reason="pycocotools is missing: pip install '.[test]' brings it")
     from pycocotools.cocoeval import COCOeval
 
     convert(answers, "coco", tmp_path / "coco.json")
