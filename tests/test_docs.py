@@ -115,6 +115,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
         "annotations": [{"result": [{"type": "choices", "value": {"choices": ["wren"]}}]}],
     }
     (folder / "export.json").write_text(json.dumps([task]))
+    (folder / "list.txt").write_text("# of the whole country\nWren\ntree sparrow\ngolden eagle\n")
+    (folder / "place.csv").write_text("label,prior\nwren,120\ntree_sparrow,8\n")
     (folder / "taxa.csv").write_text("label,scientificName\nwren,Troglodytes troglodytes\n")
     shutil.copytree(birds, folder / "CUB_200_2011")
     shutil.copytree(ROOT / "recipes", folder / "recipes")

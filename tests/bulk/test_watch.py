@@ -37,7 +37,7 @@ class Stub(Recognizer):
         self.meanwhile: Callable[[Path], object] = lambda _: None
 
     def predict_many(
-        self, pictures: Iterable[Source], batch_size: int = 16, *, views: str = "all"
+        self, pictures: Iterable[Source], batch_size: int = 16, *, views: str = "all", **place: object
     ) -> Iterator[Prediction]:
         for picture in pictures:
             path = Path(str(picture))

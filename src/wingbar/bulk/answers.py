@@ -99,5 +99,7 @@ def _schema() -> Any:
             ("streams", pa.map_(pa.string(), scores)),
             ("error", pa.string()),
             ("bytes", pa.int64()),
+            ("listed", pa.int32()),
+            ("outside", pa.float64()),
         ]
     )

@@ -29,8 +29,9 @@ from wingbar.bulk.chunks import CHUNK, chunk, cut, number_of
 from wingbar.data.folders import Tally
 from wingbar.data.listing import as_text, pictures_in
 from wingbar.errors import ConfigError, DataError, RunError
+from wingbar.opam.place import class_weights
 from wingbar.prediction import Prediction
-from wingbar.recognizer import Recognizer, Views
+from wingbar.recognizer import Only, Prior, Recognizer, Views
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +59,11 @@ class Watch:
         size: int = 1000,
         top: int = 5,
         views: Views = "all",
+        only: Only = None,
+        prior: Prior = None,
     ) -> None:
-        """``size`` answers a file, of each the ``top`` likeliest classes. See `Recognizer.predict` for ``views``.
+        """``size`` answers a file, of each the ``top`` likeliest classes. See `Recognizer.predict` for ``views``,
+        ``only`` and ``prior``.
 
         Raises DataError where ``folder`` is none, ConfigError for an impossible setting.
         """
@@ -68,10 +72,12 @@ class Watch:
             raise ConfigError(f"chunk_size is {size} and top is {top}; both must be at least 1.")
         if not folder.is_dir():
             raise DataError(f"{str(folder)!r} is no folder, and only a folder can be watched: give one.")
-        self.recognizer, self.folder, self.out, self.form, self.size, self.top, self.views = (
-            recognizer, folder, out, form, size, top, views,
+        self.recognizer, self.folder, self.out, self.form, self.size, self.top = (
+            recognizer, folder, out, form, size, top,
         )  # fmt: skip
-        self.key = digest(recognizer.card.digest(), top, views, "watch")
+        self.views, self.only, self.prior = views, only, prior
+        place = class_weights(recognizer.card.classes, only, prior)
+        self.key = digest(recognizer.card.digest(), top, views, "watch", *([place] if place else []))
         self.answered: set[tuple[str, int]] = set()
         """Name and bytes of each picture that has an answer."""
         self._number, self._rows = 0, list[Row]()
@@ -122,7 +128,9 @@ class Watch:
         """Predict pictures, write their answers and yield them; fewer than all when asked to stop."""
         fresh: list[tuple[Row, Prediction]] = []
         for path, prediction in zip(
-            paths, self.recognizer.predict_many(paths, batch_size, views=self.views), strict=True
+            paths,
+            self.recognizer.predict_many(paths, batch_size, views=self.views, only=self.only, prior=self.prior),
+            strict=True,
         ):
             if prediction.error is None or _stamp(path) == stamps[path]:
                 named = replace(prediction, path=self.name_of(path))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from wingbar._system.text import printable, several
-from wingbar.cli.models import report_unreadable
-from wingbar.cli.options import Device, Flag, views_of
+from wingbar.cli.models import described_place, report_unreadable
+from wingbar.cli.options import Device, Flag, Only, Prior, place_of, views_of
 
 if TYPE_CHECKING:
     from wingbar.prediction import Prediction
@@ -40,6 +40,10 @@ class PredictMany:
     """Pictures a file: what is lost at most by a stop."""
     top: int = 5
     """Classes listed of each picture."""
+    only: Only = None
+    """Species list of the place, a name a line: scores are of these classes alone."""
+    prior: Prior = None
+    """Table `label,prior` of how frequent each class is at the place, in any unit; others are not there."""
     fast: Flag = False
     """Show the nets the whole picture alone: several times as fast, no parts, a rougher box."""
     batch_size: int = 16
@@ -68,7 +72,7 @@ class PredictMany:
 
         job = BulkJob(
             recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, self.images_root,
-            views_of(self.fast),
+            views_of(self.fast), **place_of(recognizer.classes, self.only, self.prior),
         )  # fmt: skip
         for line in job.passed_over.lines():
             print(line, file=sys.stderr)
@@ -93,6 +97,7 @@ class PredictMany:
 
         watch = Watch(
             recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, views_of(self.fast),
+            **place_of(recognizer.classes, self.only, self.prior),
         )  # fmt: skip
         answered = 0
         with asked_to_stop() as stop:
@@ -110,7 +115,8 @@ def in_a_line(prediction: Prediction) -> str:
     if prediction.error is not None:
         return f"{path}: skipped, {prediction.error}"
     none = "none of the classes, most like " if prediction.stranger else ""
-    return f"{path}: {none}{printable(prediction.label)} {prediction.score:.1%}"
+    place = described_place(prediction).replace("\n  ", "; ")
+    return f"{path}: {none}{printable(prediction.label)} {prediction.score:.1%}{place}"
 
 
 @contextmanager
