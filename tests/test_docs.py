@@ -34,11 +34,13 @@ from wingbar.serve.server import Server
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in (
     "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/exchange.md", "docs/data-sets.md",
-    "docs/data-check.md", "docs/serve.md", "docs/trust.md", "docs/settings.md", "docs/method.md", "docs/reproduce.md",
-    "docs/results.md", "docs/performance.md", "docs/backbones.md", "docs/reliability.md", "docs/many-machines.md",
-    "docs/architecture.md",
+    "docs/data-check.md", "docs/serve.md", "docs/review.md", "docs/trust.md", "docs/settings.md", "docs/method.md",
+    "docs/reproduce.md", "docs/results.md", "docs/performance.md", "docs/backbones.md", "docs/reliability.md",
+    "docs/many-machines.md", "docs/architecture.md",
 )]  # fmt: skip
 ONLY_PARSED = {
+    "wingbar data check reviewed/labels.csv --images-root more_pictures/": "labels that a person gave",
+    "wingbar train reviewed/labels.csv --images-root more_pictures/ --out run-of-the-reviewed": "the same",
     "wingbar train CUB_200_2011 --out paper --recipe paper --net vgg19_bn_cam --size 224": "a net for a GPU, 70 epochs",
     "wingbar train CUB_200_2011 --out paper-literal --config paper.toml": "the same net",
     "wingbar evaluate paper": "the run of the lines above",
@@ -151,7 +153,7 @@ def visit(address: str) -> bytes:
 def run(line: str) -> int:
     arguments = shlex.split(line)[1:]
     with pytest.raises(SystemExit) as ended:
-        cli.main([*arguments, "--port", "0"] if arguments[0] == "serve" else arguments)
+        cli.main([*arguments, "--port", "0"] if arguments[0] in ("serve", "review") else arguments)
     return int(ended.value.code or 0)
 
 

@@ -33,6 +33,7 @@ ROWS = [
     ["evaluation"],
     ["check", "guide", "bulk"],
     ["demo", "serve", "exchange"],
+    ["review"],
     ["cli"],
     ["__main__"],
 ]

@@ -24,6 +24,7 @@ from wingbar.cli.exchange import Convert
 from wingbar.cli.learning import Demo, Evaluate, Train
 from wingbar.cli.many import PredictMany
 from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
+from wingbar.cli.review import Review
 from wingbar.cli.slips import refuse_slips
 from wingbar.cli.stops import starved, stopped
 from wingbar.cli.terminal import in_utf8_mode, show_all_letters
@@ -35,6 +36,7 @@ DESCRIPTION = """Learns to tell look-alikes apart from pictures with one label e
 COMMANDS = {
     "evaluate": Evaluate, "predict": Predict, "predict-many": PredictMany, "convert": Convert, "explain": Explain,
     "guide": Guide, "export": Export, "backbones": Backbones, "data": Data, "demo": Demo, "serve": Serve,
+    "review": Review,
 }  # fmt: skip
 """All but ``train``, whose options start from a file's settings."""
 SHARED_OUT = (Train, Evaluate, Predict)
