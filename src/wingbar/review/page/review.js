@@ -59,7 +59,7 @@ function show(value) {
 
 function choice(name, score, i) {
   const button = make("button", { className: "bar", type: "button" },
-    make("span", {}, called(name), ` (${i === 0 ? "Enter or 1" : i + 1})`), make("span", { textContent: percent(score) }));
+    make("span", {}, called(name), ` (${i === 0 ? "Enter" : i + 1})`), make("span", { className: "share", textContent: percent(score) }));
   button.style.setProperty("--share", `${100 * score}%`);
   button.addEventListener("click", () => decide("label", name));
   return make("li", {}, button);
