@@ -188,6 +188,15 @@ def test_pictures_are_shown_without_their_notes(client: TestClient) -> None:
     }
 
 
+def test_the_field_guide_is_linked_where_there_is_one(client: TestClient, tmp_path: Path) -> None:
+    assert client.get("/api/state").json()["guide"] is False and client.get("/guide/").status_code == 404
+    (tmp_path / "guide").mkdir()
+    (tmp_path / "guide" / "index.html").write_text("the guide")
+    none = Desk([], [], ["wren"], Decisions(tmp_path / "out"))
+    with TestClient(create_app(none, guide=tmp_path / "guide")) as other:
+        assert other.get("/api/state").json()["guide"] is True and other.get("/guide/").text == "the guide"
+
+
 def test_other_names_of_the_server_are_refused(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "out").mkdir()
     with TestClient(create_app(desk(tmp_path, photos), ("localhost",)), base_url="http://evil.example") as client:

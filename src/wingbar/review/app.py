@@ -27,8 +27,8 @@ LONGEST_BODY = 4096
 class Review:
     """Each public method answers one route."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, desk: Desk, guide: Path | None) -> None:
+        self.desk, self.guide = desk, guide
 
     async def page(self, request: Request) -> Response:
         return FileResponse(HERE / "index.html")
@@ -81,12 +81,16 @@ class Review:
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     def _state(self) -> Response:
-        return JSONResponse(self.desk.state(), headers={"Cache-Control": "no-store"})
+        state = {**self.desk.state(), "guide": self.guide is not None}
+        return JSONResponse(state, headers={"Cache-Control": "no-store"})
 
 
-def create_app(desk: Desk, hosts: Sequence[str] = ()) -> ASGIApp:
-    """The whole application; ``hosts`` are the names that it may be called by, none for any."""
-    review = Review(desk)
+def create_app(desk: Desk, hosts: Sequence[str] = (), guide: Path | None = None) -> ASGIApp:
+    """The whole application; ``hosts`` are the names that it may be called by, none for any.
+
+    ``guide`` is the folder of the field guide, which the page links to.
+    """
+    review = Review(desk, guide)
     routes: list[Route | Mount] = [
         Route("/", review.page),
         Route("/style.css", review.style),
@@ -99,6 +103,8 @@ def create_app(desk: Desk, hosts: Sequence[str] = ()) -> ASGIApp:
         Route("/labelled/{number:int}", review.labelled),
         Mount("/page", StaticFiles(directory=HERE)),
     ]
+    if guide is not None:
+        routes.append(Mount("/guide", StaticFiles(directory=guide, html=True)))
     handlers: dict[Any, Any] = {HTTPException: served.error_response, Exception: served.fault_response}
     return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts)
 

@@ -42,7 +42,7 @@ def review(
         decisions = Decisions(out)
         recognizer = load(run, device=device)
         desk = set_up(recognizer, photos, labelled_pictures(run, recognizer, data, images_root), decisions, batch_size)
-        server = web.Server(create_app(desk, web.LOCAL_NAMES))
+        server = web.Server(create_app(desk, web.LOCAL_NAMES, web.guide_of(run)))
         web.say(f"{len(desk.items)} pictures to review at {web.address(listener)} (stop with Ctrl-C)")
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])

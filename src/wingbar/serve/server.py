@@ -66,15 +66,19 @@ def build_site(
 ) -> Site:
     """All that answers requests, around one model."""
     batcher: Batcher[bytes, Prediction] = Batcher(partial(predict_batch, recognizer), size=BATCH, places=places)
-    guide = run / "guide"
     return Site(
         recognizer.classes,
         batcher,
         Metrics(lambda: batcher.taken),
         examples,
         limits or Limits(),
-        guide if (guide / "index.html").is_file() else None,
+        guide_of(run),
     )
+
+
+def guide_of(run: Path) -> Path | None:
+    """The folder of the run's field guide; None where it has none."""
+    return run / "guide" if (run / "guide" / "index.html").is_file() else None
 
 
 def predict_batch(recognizer: Recognizer, pictures: list[bytes]) -> list[Prediction]:

@@ -40,6 +40,7 @@ function show(value) {
   const named = counts.confirmed + counts.corrected + counts.new;
   $("progress").textContent = `${state.left} of ${state.total} left; ${named} named, ${counts.none} none of these, ${counts.skipped} skipped`;
   $("undo").hidden = !state.undo;
+  $("guide").hidden = !state.guide;
   $("done").hidden = item !== null;
   $("result").hidden = item === null;
   $("label").value = "";
