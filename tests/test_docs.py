@@ -6,6 +6,7 @@ import asyncio
 import csv
 import doctest
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -32,11 +33,14 @@ from wingbar.serve.server import Server
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in (
-    "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/data-sets.md", "docs/data-check.md",
-    "docs/serve.md", "docs/trust.md", "docs/settings.md", "docs/method.md", "docs/reproduce.md", "docs/results.md",
-    "docs/performance.md", "docs/backbones.md", "docs/reliability.md", "docs/many-machines.md", "docs/architecture.md",
+    "README.md", "docs/quick-start.md", "docs/own-photos.md", "docs/exchange.md", "docs/data-sets.md",
+    "docs/data-check.md", "docs/serve.md", "docs/review.md", "docs/trust.md", "docs/settings.md", "docs/method.md",
+    "docs/reproduce.md", "docs/results.md", "docs/performance.md", "docs/backbones.md", "docs/reliability.md",
+    "docs/many-machines.md", "docs/architecture.md",
 )]  # fmt: skip
 ONLY_PARSED = {
+    "wingbar data check reviewed/labels.csv --images-root more_pictures/": "labels that a person gave",
+    "wingbar train reviewed/labels.csv --images-root more_pictures/ --out run-of-the-reviewed": "the same",
     "wingbar train CUB_200_2011 --out paper --recipe paper --net vgg19_bn_cam --size 224": "a net for a GPU, 70 epochs",
     "wingbar train CUB_200_2011 --out paper-literal --config paper.toml": "the same net",
     "wingbar evaluate paper": "the run of the lines above",
@@ -45,6 +49,7 @@ ONLY_PARSED = {
     "wingbar train CUB_200_2011 --config recipes/cub-vgg19bn.toml --out cub-paper": "a net for a GPU",
     "wingbar train flowers/ --config recipes/flowers-convnext.toml --out flowers-run": "a net for a GPU",
     "wingbar backbones --measure": "minutes",
+    "wingbar predict-many run more_pictures/ --out answers-as-they-come --watch": "tests/bulk/test_watch.py stops it",
     "wingbar demo": "run by tests/test_demo.py",
 }
 """Commands that are not run here, and why."""
@@ -103,7 +108,18 @@ def desk(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
         csv.writer(file).writerows([("path", "label", "split"), *((f"../{path}", *rest) for path, *rest in rows)])
     shutil.copy(folder / rows[0][0], folder / "some_picture.jpg")
     (folder / "more_pictures").mkdir()
-    shutil.copy(folder / rows[-1][0], folder / "more_pictures" / "one.jpg")
+    with Image.open(folder / rows[-1][0]) as picture:
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9003] = "2024:05:01 06:07:08"  # when it was taken
+        picture.save(folder / "more_pictures" / "one.jpg", exif=exif)
+    task = {
+        "data": {"path": "one.jpg"},
+        "annotations": [{"result": [{"type": "choices", "value": {"choices": ["wren"]}}]}],
+    }
+    (folder / "export.json").write_text(json.dumps([task]))
+    (folder / "list.txt").write_text("# of the whole country\nWren\ntree sparrow\ngolden eagle\n")
+    (folder / "place.csv").write_text("label,prior\nwren,120\ntree_sparrow,8\n")
+    (folder / "taxa.csv").write_text("label,scientificName\nwren,Troglodytes troglodytes\n")
     shutil.copytree(birds, folder / "CUB_200_2011")
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     for text in (text for page in PAGES for language, text in blocks(page) if language == "toml"):
@@ -137,7 +153,7 @@ def visit(address: str) -> bytes:
 def run(line: str) -> int:
     arguments = shlex.split(line)[1:]
     with pytest.raises(SystemExit) as ended:
-        cli.main([*arguments, "--port", "0"] if arguments[0] == "serve" else arguments)
+        cli.main([*arguments, "--port", "0"] if arguments[0] in ("serve", "review") else arguments)
     return int(ended.value.code or 0)
 
 
@@ -150,11 +166,13 @@ def trained(desk: Path, at_the_desk: None) -> None:
 
 @pytest.fixture
 def exported(desk: Path, trained: None, request: pytest.FixtureRequest) -> None:
-    """The export, for commands that read it."""
+    """The export and kept answers, for commands that read them."""
     line = request.node.callspec.params["line"]
     reads_it = "onnx" in line.replace("--out onnx", "").replace("--runtime onnx", "").split()
     if reads_it and not (desk / "onnx").exists():
         assert run("wingbar export run --out onnx") == 0
+    if line.startswith("wingbar convert answers") and not (desk / "answers").exists():
+        assert run("wingbar predict-many run more_pictures/ --out answers") == 0
 
 
 @pytest.mark.parametrize(

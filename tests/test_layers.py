@@ -32,7 +32,8 @@ ROWS = [
     ["pipeline"],
     ["evaluation"],
     ["check", "guide", "bulk"],
-    ["demo", "serve"],
+    ["demo", "serve", "exchange"],
+    ["review"],
     ["cli"],
     ["__main__"],
 ]

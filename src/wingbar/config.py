@@ -6,12 +6,11 @@ The settings of a step stand beside its equation, in `wingbar.opam`; those of a 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from wingbar._system.settings import fill, within
+from wingbar._system.settings import fill, read_toml, within
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.recipe import RECIPES, Recipe
 from wingbar.opam.alignment import AlignmentSettings
@@ -135,17 +134,7 @@ MACHINE = ("workers",)
 
 def read_config(path: Path, base: Config | None = None) -> Config:
     """The settings of a TOML file over ``base`` (the defaults). Raises ConfigError."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file.") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a TOML file to --config.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(
-            f"{path}: not a TOML file: {error}. Write lines of `key = value` in UTF-8; texts stand in quotes, "
-            "those with backslashes in single ones."
-        ) from None
+    values = read_toml(path, "--config")
     try:
         return fill(base or Config(), values, "")
     except ConfigError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from wingbar.explain.placing import part_names
 from wingbar.images import READ_SIDE, Source, read_picture
 from wingbar.opam.candidates import candidate_set
 from wingbar.opam.maps import resize_map
+from wingbar.opam.place import at_place
 from wingbar.opam.pooling import pool_occasion
 
 COVERAGE = 0.9
@@ -63,6 +64,8 @@ class Prediction:
     None where the model cannot say."""
     least_known: float = 0.0
     """`known` below which the picture is taken for a `stranger`."""
+    everywhere: dict[str, float] = field(default_factory=dict)
+    """Label -> fused probability before the list of a place (`at`); empty where there was none."""
     error: str | None = None
 
     @property
@@ -82,11 +85,28 @@ class Prediction:
         """Whether the picture seems to show none of the classes; `label` is the one that it looks most like then."""
         return self.known is not None and self.known < self.least_known
 
+    @property
+    def outside(self) -> float:
+        """What the model gave to classes that are not on the list of a place, in [0, 1]; 0 without a list."""
+        return max(0.0, 1 - sum(self.everywhere[name] for name in self.scores)) if self.everywhere else 0.0
+
+    def at(self, weights: Mapping[str, float]) -> Prediction:
+        """The answer where the classes of ``weights`` live, and are so frequent (`opam.place`).
+
+        ``scores`` are then of these classes alone; what streams, parts and `known` say is as it was.
+        """
+        if self.error is not None:
+            return self
+        everywhere = self.everywhere or self.scores
+        return replace(self, scores=at_place(everywhere, weights), everywhere=everywhere)
+
     def candidates(self, coverage: float = COVERAGE) -> tuple[str, ...]:
         """The likeliest classes, as many as hold the true one in a share ``coverage`` of pictures, in (0, 1).
 
         This holds for pictures of the same kind as the training's, on average (`opam.candidates`). The set is large
         where the answer is doubtful. Without held-out pictures it has all classes.
+        On the list of a place they are told without its frequencies: a listed one stays, so they hold the true class,
+        if it is listed, at least as often.
         Raises ValueError for an impossible ``coverage``, PictureError for a picture that could not be read.
 
         >>> import wingbar
@@ -98,7 +118,11 @@ class Prediction:
             raise ValueError(f"coverage is {coverage}; it must be between 0 and 1.")
         if self.error is not None:
             raise PictureError(self.error)
-        return candidate_set(self.scores, self.held_out, coverage)
+        if not self.everywhere:
+            return candidate_set(self.scores, self.held_out, coverage)
+        listed = at_place(self.everywhere, dict.fromkeys(self.scores, 1.0))
+        among = {self.label, *candidate_set(listed, self.held_out, coverage)}
+        return tuple(name for name in self.scores if name in among)
 
     def lean(self) -> Prediction:
         """Itself without maps, which fill the memory where many predictions are kept."""
@@ -116,7 +140,7 @@ class Prediction:
         where = "" if self.path is None else f" of '{printable(self.path)}'"
         parts = f", {len(self.parts)} parts" if self.parts else ""
         named = f"'{printable(self.label)}' {self.score:.1%}" if self.scores else "nothing"
-        named = f"none of {len(self.scores)} classes, most like {named}" if self.stranger else named
+        named = f"none of {len(self.everywhere or self.scores)} classes, most like {named}" if self.stranger else named
         return f"<Prediction{where}: {named}, object at {tuple(self.object_box)}{parts}>"
 
     def _repr_png_(self) -> bytes | None:
@@ -145,7 +169,7 @@ class Prediction:
         """Plain values, as JSON knows them: the ``top`` likeliest classes, boxes, and each stream's vote.
 
         ``candidates`` are those of `COVERAGE`, left out where the model has no held-out pictures, as are ``known`` and
-        ``stranger``.
+        ``stranger``. With the list of a place there are ``listed``, the number of its classes, and ``outside``.
 
         Of a picture that could not be read: ``path`` and ``error``.
         """
@@ -164,6 +188,7 @@ class Prediction:
             "scores": best(self.scores),
             **({"candidates": list(self.candidates())} if self.held_out else {}),
             **({} if self.known is None else {"known": round(self.known, 6), "stranger": self.stranger}),
+            **self._of_place(),
             "size": list(self.size),
             "object_box": list(self.object_box),
             "parts": [
@@ -172,6 +197,9 @@ class Prediction:
             ],
             "streams": {name: best(scores) for name, scores in self.streams.items()},
         }
+
+    def _of_place(self) -> dict[str, Any]:
+        return {"listed": len(self.scores), "outside": round(self.outside, 6)} if self.everywhere else {}
 
 
 def of_one_occasion(predictions: Sequence[Prediction], top: int = 5) -> dict[str, Any]:
@@ -198,4 +226,6 @@ def of_one_occasion(predictions: Sequence[Prediction], top: int = 5) -> dict[str
     known = [one.known for one in read if one.known is not None]
     told = float(np.mean(known)) if len(known) == len(read) else None
     strange = {} if told is None else {"known": round(told, 6), "stranger": told < read[0].least_known}
-    return {"paths": paths, "label": label, "score": score, "scores": ranked, **strange}
+    outside = round(float(np.mean([one.outside for one in read])), 6)
+    place = {"listed": len(names), "outside": outside} if read[0].everywhere else {}
+    return {"paths": paths, "label": label, "score": score, "scores": ranked, **strange, **place}

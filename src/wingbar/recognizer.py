@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -31,6 +31,7 @@ from wingbar.opam.calibration import LEAST, calibrated, softmax
 from wingbar.opam.fusion import fuse
 from wingbar.opam.localization import box_from_map, vote_box
 from wingbar.opam.parts import choose_parts
+from wingbar.opam.place import class_weights
 from wingbar.opam.pooling import pool
 from wingbar.opam.proposals import ProposalSettings, propose
 from wingbar.opam.saliency import saliency_maps
@@ -40,6 +41,8 @@ from wingbar.prediction import Part, Prediction
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Views = Literal["all", "picture"]
 """What a prediction shows the nets: the whole picture, its object and parts; or the whole picture alone."""
+Only = Collection[str] | None
+Prior = Mapping[str, float] | None
 NO_BOXES = np.zeros((0, 4), np.int32)
 
 
@@ -98,12 +101,26 @@ class Recognizer:
 
     @overload
     def predict(  # type: ignore[overload-overlap] # texts are sequences
-        self, picture: Source, *, views: Views = "all"
+        self, picture: Source, *, views: Views = "all", only: Only = None, prior: Prior = None
     ) -> Prediction: ...
     @overload
-    def predict(self, picture: Sequence[Source], batch_size: int = 16, *, views: Views = "all") -> list[Prediction]: ...
     def predict(
-        self, picture: Source | Sequence[Source], batch_size: int = 16, *, views: Views = "all"
+        self,
+        picture: Sequence[Source],
+        batch_size: int = 16,
+        *,
+        views: Views = "all",
+        only: Only = None,
+        prior: Prior = None,
+    ) -> list[Prediction]: ...
+    def predict(
+        self,
+        picture: Source | Sequence[Source],
+        batch_size: int = 16,
+        *,
+        views: Views = "all",
+        only: Only = None,
+        prior: Prior = None,
     ) -> Prediction | list[Prediction]:
         """Classify one picture, or each of several, and find the object and its telling parts.
 
@@ -114,7 +131,12 @@ class Recognizer:
         ``views="picture"`` shows the nets the whole picture alone, which is several times as fast: the answer is that
         of the stream ``picture``, with its map and a rougher box of the object, and without parts.
 
+        ``only`` are the classes that live where the pictures come from, ``prior`` how frequent each class is there,
+        in any unit; a class without a value does not live there. Scores are then of these classes alone
+        (`wingbar.opam.place`), and `Prediction.outside` is what the model gave to the others.
+
         Raises PictureError for a single picture that cannot be read; among several its prediction has ``error`` set.
+        Raises ConfigError for a class that the model does not know.
 
         >>> import wingbar
         >>> recognizer = wingbar.load("run")
@@ -123,28 +145,39 @@ class Recognizer:
         True
         >>> len(recognizer.predict(["some_picture.jpg", "more_pictures/one.jpg"]))
         2
+        >>> recognizer.predict("some_picture.jpg", only=["wren", "tree_sparrow"]).label in ("wren", "tree_sparrow")
+        True
         """
         if isinstance(picture, (list, tuple)):
-            return list(self.predict_many(picture, batch_size, views=views))
-        prediction = next(self.predict_many([cast(Source, picture)], batch_size=1, views=views))
+            return list(self.predict_many(picture, batch_size, views=views, only=only, prior=prior))
+        one = [cast(Source, picture)]
+        prediction = next(self.predict_many(one, batch_size=1, views=views, only=only, prior=prior))
         if prediction.error is not None:
             raise PictureError(prediction.error)
         return prediction
 
     def predict_many(
-        self, pictures: Iterable[Source], batch_size: int = 16, *, views: Views = "all"
+        self,
+        pictures: Iterable[Source],
+        batch_size: int = 16,
+        *,
+        views: Views = "all",
+        only: Only = None,
+        prior: Prior = None,
     ) -> Iterator[Prediction]:
         """Predictions in order, a batch at a time; an unreadable picture yields one with ``error`` set.
 
         The next batch is taken, read and searched for candidates while the nets are at work on this one. See `predict`
-        for ``views``. Raises ConfigError for a ``batch_size`` below one or unknown ``views``, and what ``pictures``
-        raises, once all taken before are told.
+        for ``views``, ``only`` and ``prior``. Raises ConfigError for a ``batch_size`` below one, unknown ``views`` or
+        classes, and what ``pictures`` raises, once all taken before are told.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
         if views not in (known := get_args(Views)):
             raise ConfigError(f"views {views!r} are unknown.{suggestion(views, known)} Known: {', '.join(known)}.")
-        return self._stream(iter(pictures), batch_size, views)
+        weights = class_weights(self.classes, only, prior)
+        told = self._stream(iter(pictures), batch_size, views)
+        return told if weights is None else (prediction.at(weights) for prediction in told)
 
     def _stream(self, pictures: Iterator[Source], batch_size: int, views: Views) -> Iterator[Prediction]:
         pool = ThreadPoolExecutor(thread_name_prefix="wingbar")
@@ -334,7 +367,13 @@ class Begun:
 
 
 def predict_together(
-    recognizer: Recognizer, pictures: Iterable[Source], batch_size: int, world: World, views: Views = "all"
+    recognizer: Recognizer,
+    pictures: Iterable[Source],
+    batch_size: int,
+    world: World,
+    views: Views = "all",
+    only: Only = None,
+    prior: Prior = None,
 ) -> Iterator[Prediction]:
     """`Recognizer.predict_many`, shared out to all ranks by whole batches; without ``evidence``, which is large.
 
@@ -344,7 +383,7 @@ def predict_together(
     share = (source for number, source in numbered if number // batch_size % world.size == world.rank)
     predictions = (
         replace(prediction, evidence=np.empty((0, *prediction.saliency_map.shape), np.float32))
-        for prediction in recognizer.predict_many(share, batch_size, views=views)
+        for prediction in recognizer.predict_many(share, batch_size, views=views, only=only, prior=prior)
     )
     for batch in world.stream(_in_batches(predictions, batch_size)):
         yield from batch

@@ -39,7 +39,7 @@ class Stub(Recognizer):
         self.card, self.asked = replace(card(("wren", "owl"), sums), method=model), list[str]()
 
     def predict_many(
-        self, pictures: Iterable[Source], batch_size: int = 16, *, views: str = "all"
+        self, pictures: Iterable[Source], batch_size: int = 16, *, views: str = "all", **place: object
     ) -> Iterator[Prediction]:
         for picture in pictures:
             self.asked.append(Path(str(picture)).name)

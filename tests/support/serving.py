@@ -69,7 +69,7 @@ def make_site(
 def served(site: Site, hosts: Sequence[str] = ()) -> Iterator[str]:
     """The address of the site while it is served on this machine."""
     with listen("127.0.0.1", 0) as listener:
-        server = Server(site, create_app(site, hosts))
+        server = Server(create_app(site, hosts), site.batcher.stop)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

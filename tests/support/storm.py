@@ -50,7 +50,7 @@ limits = Limits(size=int(sys.argv[4]))
 site = build_site(Path(sys.argv[1]), recognizer, ExamplePictures([()] * 3), limits, places=int(sys.argv[2]))
 with listen("127.0.0.1", 0) as listener:
     print(address(listener), flush=True)
-    Server(site, create_app(site, LOCAL_NAMES)).run(sockets=[listener])
+    Server(create_app(site, LOCAL_NAMES), site.batcher.stop).run(sockets=[listener])
 """
 
 

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 import types
 import typing
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from wingbar.errors import ConfigError, suggestion
 
 T = typing.TypeVar("T")
+
+
+def read_toml(path: Path, option: str) -> dict[str, Any]:
+    """The values of a TOML file that ``option`` names. Raises ConfigError, with the file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file.") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a TOML file to {option}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(
+            f"{path}: not a TOML file: {error}. Write lines of `key = value` in UTF-8; texts stand in quotes, "
+            "those with backslashes in single ones."
+        ) from None
 
 
 def within(record: object, section: str, **ranges: tuple[float, float]) -> None:

@@ -36,6 +36,19 @@ def encode(rows: Sequence[Row], form: Format) -> bytes:
     return sink.getvalue()
 
 
+def decode(content: bytes, form: Format) -> list[Row]:
+    """The rows of a file, as `encode` was given them. Raises ValueError for a damaged file."""
+    if form == "jsonl":
+        rows = [json.loads(line) for line in content.splitlines()]
+    else:
+        from pyarrow import parquet
+
+        rows = [_plain(row) for row in parquet.read_table(io.BytesIO(content)).to_pylist()]
+    if not all(isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows):
+        raise ValueError("a row without a path")
+    return rows
+
+
 def errors(content: bytes, form: Format) -> list[str | None]:
     """Of each row of a file, why there is no answer in it. Raises ValueError for a damaged file."""
     if form == "jsonl":
@@ -53,6 +66,16 @@ def _items(value: Any) -> Any:
         return [
             {key: _items(field) for key, field in item.items()} if isinstance(item, dict) else item for item in value
         ]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """What Arrow gives, as JSON has it: pairs are maps, and what is null is not there."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        pairs = value and all(isinstance(item, tuple) for item in value)
+        return {key: _plain(item) for key, item in value} if pairs else [_plain(item) for item in value]
     return value
 
 
@@ -75,5 +98,8 @@ def _schema() -> Any:
             ("parts", pa.list_(part)),
             ("streams", pa.map_(pa.string(), scores)),
             ("error", pa.string()),
+            ("bytes", pa.int64()),
+            ("listed", pa.int32()),
+            ("outside", pa.float64()),
         ]
     )

@@ -43,6 +43,11 @@ def chunk(number: int, names: Sequence[str], key: str, suffix: str) -> Chunk:
     return Chunk(f"{number:06d}-{digest.hexdigest()[:12]}.{suffix}", len(names))
 
 
+def number_of(file: str) -> int:
+    """The number in a chunk's name."""
+    return int(file.partition("-")[0])
+
+
 def foreign_chunks(files: Iterable[str], plan: Iterable[Chunk]) -> list[str]:
     """Those ``files`` that are chunks but not in the ``plan``: answers to other pictures, or of another model."""
     planned = {chunk.file for chunk in plan}

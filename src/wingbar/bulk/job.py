@@ -22,8 +22,9 @@ from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
 from wingbar.data.folders import PassOver, Tally
 from wingbar.data.listing import UnlabelledPicture, listed
 from wingbar.errors import ConfigError, DataError, RunError
+from wingbar.opam.place import class_weights
 from wingbar.prediction import Prediction
-from wingbar.recognizer import Recognizer, Views
+from wingbar.recognizer import Only, Prior, Recognizer, Views
 
 
 class BulkJob:
@@ -39,9 +40,11 @@ class BulkJob:
         top: int = 5,
         images_root: Path | None = None,
         views: Views = "all",
+        only: Only = None,
+        prior: Prior = None,
     ) -> None:
         """``size`` pictures a chunk, of each the ``top`` likeliest classes; a table's paths start at ``images_root``.
-        See `Recognizer.predict` for ``views``.
+        See `Recognizer.predict` for ``views``, ``only`` and ``prior``.
 
         Raises DataError where the pictures cannot be listed, RunError where ``out`` has chunks of another job,
         ConfigError for an impossible setting.
@@ -52,10 +55,11 @@ class BulkJob:
         self.recognizer, self.source, self.out, self.form, self.size, self.top = (
             recognizer, source, out, form, size, top,
         )  # fmt: skip
-        self.images_root, self.views = images_root, views
+        self.images_root, self.views, self.only, self.prior = images_root, views, only, prior
+        place = class_weights(recognizer.card.classes, only, prior)
         self.passed_over = Tally()
         """What was left out when the pictures were listed."""
-        self.key = digest(recognizer.card.digest(), top, views)
+        self.key = digest(recognizer.card.digest(), top, views, *([place] if place else []))
         self.plan = tuple(planned for planned, _ in self._chunks(self.passed_over))
         if not self.plan:
             raise DataError(f"{str(source)!r}: no pictures in it.")
@@ -96,7 +100,9 @@ class BulkJob:
     def _predicted(self, planned: Chunk, items: list[UnlabelledPicture], batch_size: int) -> Iterator[Prediction]:
         rows = []
         sources = (item.source for item in items)
-        predictions = self.recognizer.predict_many(sources, batch_size, views=self.views)
+        predictions = self.recognizer.predict_many(
+            sources, batch_size, views=self.views, only=self.only, prior=self.prior
+        )
         for item, prediction in zip(items, predictions, strict=True):
             rows.append(replace(prediction, path=item.name).to_dict(self.top))
             if len(rows) == planned.count:

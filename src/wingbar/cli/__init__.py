@@ -20,9 +20,11 @@ from wingbar._system.distributed import first_rank_here, number_of_ranks, this_r
 from wingbar._system.memory import keep_freed_memory
 from wingbar.cli.backbones import Backbones
 from wingbar.cli.datasets import Data
+from wingbar.cli.exchange import Convert
 from wingbar.cli.learning import Demo, Evaluate, Train
 from wingbar.cli.many import PredictMany
 from wingbar.cli.models import Explain, Export, Guide, Predict, Serve
+from wingbar.cli.review import Review
 from wingbar.cli.slips import refuse_slips
 from wingbar.cli.stops import starved, stopped
 from wingbar.cli.terminal import in_utf8_mode, show_all_letters
@@ -32,8 +34,9 @@ DESCRIPTION = """Learns to tell look-alikes apart from pictures with one label e
 
 `wingbar COMMAND --help` explains a command, `wingbar --version` tells the version."""
 COMMANDS = {
-    "evaluate": Evaluate, "predict": Predict, "predict-many": PredictMany, "explain": Explain, "guide": Guide,
-    "export": Export, "backbones": Backbones, "data": Data, "demo": Demo, "serve": Serve,
+    "evaluate": Evaluate, "predict": Predict, "predict-many": PredictMany, "convert": Convert, "explain": Explain,
+    "guide": Guide, "export": Export, "backbones": Backbones, "data": Data, "demo": Demo, "serve": Serve,
+    "review": Review,
 }  # fmt: skip
 """All but ``train``, whose options start from a file's settings."""
 SHARED_OUT = (Train, Evaluate, Predict)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from wingbar._system.text import several
-from wingbar.cli.models import report_unreadable
-from wingbar.cli.options import Device, Flag, views_of
+from wingbar._system.text import printable, several
+from wingbar.cli.models import described_place, report_unreadable
+from wingbar.cli.options import Device, Flag, Only, Prior, place_of, views_of
+
+if TYPE_CHECKING:
+    from wingbar.prediction import Prediction
+    from wingbar.recognizer import Recognizer
 
 
 @dataclass
@@ -32,6 +40,10 @@ class PredictMany:
     """Pictures a file: what is lost at most by a stop."""
     top: int = 5
     """Classes listed of each picture."""
+    only: Only = None
+    """Species list of the place, a name a line: scores are of these classes alone."""
+    prior: Prior = None
+    """Table `label,prior` of how frequent each class is at the place, in any unit; others are not there."""
     fast: Flag = False
     """Show the nets the whole picture alone: several times as fast, no parts, a rougher box."""
     batch_size: int = 16
@@ -40,20 +52,27 @@ class PredictMany:
     """What runs the nets; onnx: RUN is a folder made by `wingbar export`, and torch is not needed."""
     device: Device = "auto"
     """What the nets run on; auto: as the run was trained, on a GPU where there is one."""
+    watch: Flag = False
+    """Go on looking at the folder PICTURES and answer what comes, each picture once, until Ctrl-C or SIGTERM."""
     debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
+        from wingbar.recognizer import load
+
+        recognizer = load(self.run_folder, device=self.device, runtime=self.runtime)
+        return self.answer_what_comes(recognizer) if self.watch else self.answer_all(recognizer)
+
+    def answer_all(self, recognizer: Recognizer) -> int:
+        """Answer the pictures that are there; returns the exit code."""
         from rich.console import Console
 
         from wingbar._system.progress import counted
         from wingbar.bulk.job import BulkJob
-        from wingbar.recognizer import load
 
-        recognizer = load(self.run_folder, device=self.device, runtime=self.runtime)
         job = BulkJob(
             recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, self.images_root,
-            views_of(self.fast),
+            views_of(self.fast), **place_of(recognizer.classes, self.only, self.prior),
         )  # fmt: skip
         for line in job.passed_over.lines():
             print(line, file=sys.stderr)
@@ -71,3 +90,52 @@ class PredictMany:
             file=sys.stderr,
         )
         return report_unreadable(failed, job.total)
+
+    def answer_what_comes(self, recognizer: Recognizer) -> int:
+        """Answer pictures as they come, until a signal asks to stop; returns the exit code."""
+        from wingbar.bulk.watch import Watch
+
+        watch = Watch(
+            recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, views_of(self.fast),
+            **place_of(recognizer.classes, self.only, self.prior),
+        )  # fmt: skip
+        answered = 0
+        with asked_to_stop() as stop:
+            print(f"watching {printable(str(self.pictures), 4096)} (stop with Ctrl-C)", file=sys.stderr, flush=True)
+            for prediction in watch.run(stop.wait, self.batch_size):
+                answered += 1
+                print(in_a_line(prediction), flush=True)
+        print(f"stopped: {several(answered, 'picture')} answered since the start", file=sys.stderr)
+        return 0
+
+
+def in_a_line(prediction: Prediction) -> str:
+    """A picture's name and what it shows."""
+    path = printable(str(prediction.path), 4096)
+    if prediction.error is not None:
+        return f"{path}: skipped, {prediction.error}"
+    none = "none of the classes, most like " if prediction.stranger else ""
+    place = described_place(prediction).replace("\n  ", "; ")
+    return f"{path}: {none}{printable(prediction.label)} {prediction.score:.1%}{place}"
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Event]:
+    """An event that is set by Ctrl-C or SIGTERM; a second signal ends the process as it always does."""
+    stop, numbers = Event(), (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def set_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(*_: object) -> None:
+        stop.set()
+        set_back()
+
+    for number in numbers:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        set_back()

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from wingbar._system.text import printable, several
-from wingbar.cli.options import NOT_GIVEN, Device, Flag, views_of
+from wingbar.cli.options import NOT_GIVEN, Device, Flag, Only, Prior, place_of, views_of
 from wingbar.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from wingbar.prediction import Prediction
 
+TOLD_OUTSIDE = 0.05
+"""Share for classes that are not on the list of a place from which on people are told."""
 UNREADABLE = 1
 """Exit code of a prediction in which some pictures could not be read."""
 
@@ -37,6 +39,10 @@ class Predict:
     """Classes listed."""
     fast: Flag = False
     """Show the nets the whole picture alone: several times as fast, no parts, a rougher box."""
+    only: Only = None
+    """Species list of the place, a name a line: scores are of these classes alone."""
+    prior: Prior = None
+    """Table `label,prior` of how frequent each class is at the place, in any unit; others are not there."""
     by_occasion: Flag = False
     """One answer to pictures that one camera took within a minute of the next, by their EXIF time."""
     batch_size: int = 16
@@ -56,7 +62,8 @@ class Predict:
         with opened() as world:
             recognizer = load_together(self.run_folder, world, device=self.device, runtime=self.runtime)
             pictures, views = expand(self.pictures), views_of(self.fast)
-            answers = predict_together(recognizer, pictures, self.batch_size, world, views)
+            place = place_of(recognizer.classes, self.only, self.prior)
+            answers = predict_together(recognizer, pictures, self.batch_size, world, views, **place)
             if self.by_occasion:
                 return answer_occasions(pictures, [prediction.lean() for prediction in answers], self.top, self.json)
             for prediction in answers:
@@ -259,14 +266,24 @@ def described(prediction: Prediction, top: int) -> str:
     x1, y1, x2, y2 = prediction.object_box
     names = ", ".join(f"{printable(label)} {score:.1%}" for label, score in list(prediction.scores.items())[:top])
     if prediction.stranger:
-        names = f"none of the {len(prediction.scores)} classes (looks most like {names})"
+        names = f"none of the {len(prediction.everywhere or prediction.scores)} classes (looks most like {names})"
     named = zip(part_names([part.cluster for part in prediction.parts]), prediction.parts, strict=True)
     parts = "; ".join(f"part {name} at {part.box}" for name, part in named)
     candidates = [printable(label) for label in prediction.candidates()] if prediction.held_out else []
     if 1 < len(candidates) <= top and not prediction.stranger:
         names += f"\n  nine times in ten one of: {', '.join(candidates)}"
+    names += described_place(prediction)
     where = f"  object at {(x1, y1, x2, y2)}" + (f"; {parts}" if parts else "")
     return f"{printable(str(prediction.path), 4096)}: {names}\n{where}"
+
+
+def described_place(prediction: Prediction) -> str:
+    """What the list of a place left out of an answer, as a line of its own; empty where that is nothing."""
+    others = [name for name in prediction.everywhere if name not in prediction.scores]
+    if prediction.outside < TOLD_OUTSIDE:
+        return ""
+    most = printable(max(others, key=lambda name: prediction.everywhere[name]))
+    return f"\n  not on the list: {prediction.outside:.1%} for other classes, most for {most}"
 
 
 def answer_occasions(pictures: list[Path], predictions: list[Prediction], top: int, as_json: bool) -> int:
@@ -289,7 +306,7 @@ def answer_occasions(pictures: list[Path], predictions: list[Prediction], top: i
             continue
         names = ", ".join(f"{printable(label)} {score:.1%}" for label, score in answer["scores"].items())
         if answer.get("stranger"):
-            classes = max(len(prediction.scores) for prediction in members)  # none of what could not be read
+            classes = max(len(one.everywhere or one.scores) for one in members)  # none of what could not be read
             names = f"none of the {classes} classes (looks most like {names})"
         more = f" and {len(members) - 1} more" if len(members) > 1 else ""
         print(f"{printable(str(members[0].path), 4096)}{more}: {names}", flush=True)

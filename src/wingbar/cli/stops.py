@@ -9,7 +9,7 @@ from typing import Any
 from wingbar._system.distributed import number_of_ranks
 from wingbar._system.memory import OUT_OF_MEMORY, lost_loader, out_of_memory, shared_memory_full
 
-TAKEN_UP = ("train", "demo", "guide", "predict-many")
+TAKEN_UP = ("train", "demo", "guide", "predict-many", "review")
 """Commands that go on where they stopped."""
 
 

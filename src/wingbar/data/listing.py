@@ -71,8 +71,8 @@ def pictures_in(folder: Path, pass_over: PassOver) -> Iterator[Path]:
             pass_over(path, f"not a picture's extension: {path.suffix!r}")
 
 
-def _text(name: str) -> str:
-    """A name as text; bytes of it that are no UTF-8 become ``\\xff``."""
+def as_text(name: str) -> str:
+    """A file's name as text; bytes of it that are no UTF-8 become ``\\xff``."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -82,7 +82,7 @@ def _tree(root: Path, pass_over: PassOver) -> Iterator[UnlabelledPicture]:
         if ending == ".tar":
             yield from _archive(path, name)
         elif ending in EXTENSIONS:
-            yield UnlabelledPicture(_text(name), path)
+            yield UnlabelledPicture(as_text(name), path)
         else:
             pass_over(path, f"not a picture's extension: {path.suffix!r}")
 
@@ -135,7 +135,7 @@ def _archive(path: Path, base: str) -> Iterator[UnlabelledPicture]:
                 picture = PurePosixPath(info.name).suffix.lower() in EXTENSIONS and _visible(info.name)
                 if picture and info.isreg() and not info.issparse():
                     yield UnlabelledPicture(
-                        _text(f"{base}/{info.name}"), Member(path, info.name, info.offset_data, info.size)
+                        as_text(f"{base}/{info.name}"), Member(path, info.name, info.offset_data, info.size)
                     )
             file.seek(archive.offset)
             if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end

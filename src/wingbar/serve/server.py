@@ -55,7 +55,7 @@ def serve(
         recognizer.predict(np.full((64, 64, 3), 127, np.uint8))  # compiles what the first visitor would wait for
         site = build_site(run, recognizer, find(run, recognizer, data, images_root), limits, places)
         hosts = (*LOCAL_NAMES, host, *names) if names or is_local(host) else ()
-        server = Server(site, create_app(site, hosts))
+        server = Server(create_app(site, hosts), site.batcher.stop)
         say(f"{len(recognizer.classes)} classes at {address(listener)} (stop with Ctrl-C)")
         with suppress(KeyboardInterrupt):  # uvicorn stops in peace, then raises the signal again
             server.run(sockets=[listener])
@@ -66,15 +66,19 @@ def build_site(
 ) -> Site:
     """All that answers requests, around one model."""
     batcher: Batcher[bytes, Prediction] = Batcher(partial(predict_batch, recognizer), size=BATCH, places=places)
-    guide = run / "guide"
     return Site(
         recognizer.classes,
         batcher,
         Metrics(lambda: batcher.taken),
         examples,
         limits or Limits(),
-        guide if (guide / "index.html").is_file() else None,
+        guide_of(run),
     )
+
+
+def guide_of(run: Path) -> Path | None:
+    """The folder of the run's field guide; None where it has none."""
+    return run / "guide" if (run / "guide" / "index.html").is_file() else None
 
 
 def predict_batch(recognizer: Recognizer, pictures: list[bytes]) -> list[Prediction]:
@@ -133,10 +137,10 @@ def say(text: str) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which answers the waiting requests with an error before it shuts down."""
+    """uvicorn's server, which says goodbye first: the page answers the waiting requests with an error."""
 
-    def __init__(self, site: Site, app: Callable[..., Any]) -> None:
-        self.site = site
+    def __init__(self, app: Callable[..., Any], goodbye: Callable[[], None] = lambda: None) -> None:
+        self.goodbye = goodbye
         super().__init__(
             uvicorn.Config(
                 app,
@@ -151,7 +155,7 @@ class Server(uvicorn.Server):
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.site.batcher.stop()
+        self.goodbye()
         await super().shutdown(sockets)
 
 

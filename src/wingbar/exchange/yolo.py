@@ -1,0 +1,50 @@
+"""Boxes as YOLO's text files: a file a picture, a line a box. Weak labels for detectors, without scores.
+
+    labels/PATH.txt   CLASS x y width height, the box's centre and size as shares of the picture's
+    data.yaml         the numbers of the classes and parts
+    images            a link to the pictures, where their folder is named
+
+Ultralytics' documentation, "Object detection datasets overview".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from wingbar.boxes import Box
+from wingbar.errors import DataError
+from wingbar.exchange.answers import Answer
+from wingbar.exchange.coco import categories
+
+
+def files(answers: Sequence[Answer]) -> dict[str, bytes]:
+    """Name -> content of each file. Raises DataError where two pictures would have one file of labels."""
+    classes, parts = categories(answers)
+    number = {name: place for place, name in enumerate([*classes, *parts])}
+    owners: dict[str, str] = {}
+    told: dict[str, bytes] = {}
+    for answer in answers:
+        name = str(PurePosixPath("labels", answer.path.lstrip("/")).with_suffix(".txt"))
+        if owners.setdefault(name, answer.path) != answer.path:
+            raise DataError(
+                f"{owners[name]!r} and {answer.path!r} would have one file, {name!r}: YOLO tells pictures apart by "
+                "their names without the ending. Rename one of them, and predict again."
+            )
+        boxes = [(number[answer.label], answer.box), *((number[f"part {part}"], box) for part, box in answer.parts)]
+        told[name] = "".join(line(category, box, answer.size) for category, box in boxes).encode()
+    return told | {"data.yaml": _description([*classes, *parts]).encode()}
+
+
+def line(category: int, box: Box, size: tuple[int, int]) -> str:
+    """A box as a line: its class, then centre and size as shares of the picture's ``size`` (width, height)."""
+    (x1, y1, x2, y2), (width, height) = box, size
+    shares = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height
+    return f"{category} {' '.join(f'{share:.6f}' for share in shares)}\n"
+
+
+def _description(names: Sequence[str]) -> str:
+    """YAML, of which JSON's texts are a part: no name can be taken for anything but a text."""
+    numbered = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(names))
+    return f"# Weak labels, made by a model, drawn by nobody.\npath: .\ntrain: images\nval: images\nnames:\n{numbered}"

@@ -1,0 +1,127 @@
+"""The routes of the review page. What is decided comes as JSON alone, which no page from elsewhere can send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from wingbar.errors import PictureError
+from wingbar.review.desk import SHOWN, SMALL, Desk
+from wingbar.serve import app as served
+from wingbar.serve.guard import Guard
+
+HERE = Path(__file__).parent / "page"
+LONGEST_BODY = 4096
+
+
+class Review:
+    """Each public method answers one route."""
+
+    def __init__(self, desk: Desk, guide: Path | None) -> None:
+        self.desk, self.guide = desk, guide
+
+    async def page(self, request: Request) -> Response:
+        return FileResponse(HERE / "index.html")
+
+    async def style(self, request: Request) -> Response:
+        return FileResponse(served.HERE / "page" / "app.css")
+
+    async def icon(self, request: Request) -> Response:
+        return FileResponse(served.HERE / "page" / "icon.svg")
+
+    async def healthz(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def state(self, request: Request) -> Response:
+        return self._state()
+
+    async def decide(self, request: Request) -> Response:
+        told = await sent(request)
+        number, kind, label = told.get("number"), told.get("decision"), told.get("label", "")
+        if type(number) is not int or not isinstance(kind, str) or not isinstance(label, str):
+            raise HTTPException(400, "Send a number, a decision and a label.")
+        try:
+            self.desk.decide(number, kind, label)
+        except ValueError as error:
+            raise HTTPException(409, f"Not kept: {error}.") from None
+        return self._state()
+
+    async def undo(self, request: Request) -> Response:
+        await sent(request)
+        self.desk.undo()
+        return self._state()
+
+    def picture(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        if number >= len(self.desk.items):
+            raise HTTPException(404, "There is no such picture.")
+        return self._jpeg(self.desk.items[number].path, SHOWN)
+
+    def labelled(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        if number >= len(self.desk.labelled):
+            raise HTTPException(404, "There is no such picture.")
+        return self._jpeg(self.desk.labelled[number].path, SMALL)
+
+    def _jpeg(self, path: Path, side: int) -> Response:
+        try:
+            content = self.desk.jpeg(path, side)
+        except PictureError:
+            raise HTTPException(404, "This picture cannot be read any more.") from None
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    def _state(self) -> Response:
+        state = {**self.desk.state(), "guide": self.guide is not None}
+        return JSONResponse(state, headers={"Cache-Control": "no-store"})
+
+
+def create_app(desk: Desk, hosts: Sequence[str] = (), guide: Path | None = None) -> ASGIApp:
+    """The whole application; ``hosts`` are the names that it may be called by, none for any.
+
+    ``guide`` is the folder of the field guide, which the page links to.
+    """
+    review = Review(desk, guide)
+    routes: list[Route | Mount] = [
+        Route("/", review.page),
+        Route("/style.css", review.style),
+        Route("/icon.svg", review.icon),
+        Route("/healthz", review.healthz),
+        Route("/api/state", review.state),
+        Route("/api/decide", review.decide, methods=["POST"]),
+        Route("/api/undo", review.undo, methods=["POST"]),
+        Route("/pictures/{number:int}", review.picture),
+        Route("/labelled/{number:int}", review.labelled),
+        Mount("/page", StaticFiles(directory=HERE)),
+    ]
+    if guide is not None:
+        routes.append(Mount("/guide", StaticFiles(directory=guide, html=True)))
+    handlers: dict[Any, Any] = {HTTPException: served.error_response, Exception: served.fault_response}
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts)
+
+
+async def sent(request: Request) -> dict[str, Any]:
+    """The JSON object of a request. Raises HTTPException for another type, which any page may send unasked."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "Send JSON, as application/json.")
+    content = b""
+    async for piece in request.stream():
+        content += piece
+        if len(content) > LONGEST_BODY:
+            raise HTTPException(413, "That is too much.")
+    try:
+        told = json.loads(content)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "That is no JSON.") from None
+    if not isinstance(told, dict):
+        raise HTTPException(400, "Send a JSON object.")
+    return told
