@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_up import card
 from pyarrow import parquet
@@ -25,10 +26,14 @@ from wingbar.cli import main
 from wingbar.data.listing import listed
 from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.images import Source
+from wingbar.opam.taxonomy import fit_lineages
 from wingbar.prediction import Part, Prediction
 from wingbar.recognizer import Recognizer
 
 PICTURES, SIZE = 23, 5
+LINEAGES = fit_lineages(
+    None, ("wren", "<b>\n鳥"), np.eye(2, dtype=np.float32)[np.arange(60) % 2], np.arange(60, dtype=np.int64) % 2
+)
 
 
 class Stub(Recognizer):
@@ -49,7 +54,10 @@ class Stub(Recognizer):
                 continue
             scores = {"wren": 1 - number / 100, "<b>\n鳥": number / 100}
             part = Part((1, 2, 3, number + 4), number % 2, scores)
-            yield Prediction(str(picture), (9, 8), scores, (0, 0, 9, 8), (part,) * (number % 3), {"picture": scores})
+            yield Prediction(
+                str(picture), (9, 8), scores, (0, 0, 9, 8), (part,) * (number % 3), {"picture": scores},
+                lineages=LINEAGES if number % 2 else None,
+            )  # fmt: skip
 
 
 @pytest.fixture
@@ -158,7 +166,7 @@ def test_both_formats_say_the_same(pictures: Path, tmp_path: Path) -> None:
     job = BulkJob(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
     list(job.run())
     found = [plain(row) for path in files(tmp_path / "parquet") for row in parquet.read_table(path).to_pylist()]
-    assert found == rows(tmp_path / "jsonl")
+    assert found == [plain(row) for row in rows(tmp_path / "jsonl")]
     unreadable = sum("error" in row for row in found)
     kept = BulkJob(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
     assert kept.answered == PICTURES and sum(kept.unreadable.values()) == unreadable == 3

@@ -60,6 +60,12 @@ def _schema() -> Any:
     import pyarrow as pa
 
     scores, box = pa.map_(pa.string(), pa.float64()), pa.list_(pa.int32())
+    answer = pa.struct(
+        [
+            ("accuracy", pa.float64()), ("name", pa.string()), ("level", pa.string()), ("score", pa.float64()),
+            ("classes", pa.list_(pa.string())), ("text", pa.string()),
+        ]
+    )  # fmt: skip
     part = pa.struct([("name", pa.string()), ("box", box), ("cluster", pa.int32()), ("scores", scores)])
     return pa.schema(
         [
@@ -70,6 +76,7 @@ def _schema() -> Any:
             ("candidates", pa.list_(pa.string())),
             ("known", pa.float64()),
             ("stranger", pa.bool_()),
+            ("answer", answer),
             ("size", pa.list_(pa.int32())),
             ("object_box", box),
             ("parts", pa.list_(part)),

@@ -22,7 +22,7 @@ from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
 from wingbar.data.folders import PassOver, Tally
 from wingbar.data.listing import UnlabelledPicture, listed
 from wingbar.errors import ConfigError, DataError, RunError
-from wingbar.prediction import Prediction
+from wingbar.prediction import ACCURACY, Prediction
 from wingbar.recognizer import Recognizer, Views
 
 
@@ -39,9 +39,10 @@ class BulkJob:
         top: int = 5,
         images_root: Path | None = None,
         views: Views = "all",
+        accuracy: float = ACCURACY,
     ) -> None:
         """``size`` pictures a chunk, of each the ``top`` likeliest classes; a table's paths start at ``images_root``.
-        See `Recognizer.predict` for ``views``.
+        See `Recognizer.predict` for ``views``, `Prediction.answer` for ``accuracy``.
 
         Raises DataError where the pictures cannot be listed, RunError where ``out`` has chunks of another job,
         ConfigError for an impossible setting.
@@ -52,10 +53,10 @@ class BulkJob:
         self.recognizer, self.source, self.out, self.form, self.size, self.top = (
             recognizer, source, out, form, size, top,
         )  # fmt: skip
-        self.images_root, self.views = images_root, views
+        self.images_root, self.views, self.accuracy = images_root, views, accuracy
         self.passed_over = Tally()
         """What was left out when the pictures were listed."""
-        self.key = digest(recognizer.card.digest(), top, views)
+        self.key = digest(recognizer.card.digest(), top, views, accuracy)
         self.plan = tuple(planned for planned, _ in self._chunks(self.passed_over))
         if not self.plan:
             raise DataError(f"{str(source)!r}: no pictures in it.")
@@ -98,7 +99,7 @@ class BulkJob:
         sources = (item.source for item in items)
         predictions = self.recognizer.predict_many(sources, batch_size, views=self.views)
         for item, prediction in zip(items, predictions, strict=True):
-            rows.append(replace(prediction, path=item.name).to_dict(self.top))
+            rows.append(replace(prediction, path=item.name).to_dict(self.top, self.accuracy))
             if len(rows) == planned.count:
                 write_bytes(self.out / planned.file, encode(rows, self.form))
             yield prediction

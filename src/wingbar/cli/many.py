@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from wingbar._system.text import several
-from wingbar.cli.models import report_unreadable
+from wingbar.cli.models import accuracy_of, report_unreadable
 from wingbar.cli.options import Device, Flag, views_of
 
 
@@ -32,6 +32,8 @@ class PredictMany:
     """Pictures a file: what is lost at most by a stop."""
     top: int = 5
     """Classes listed of each picture."""
+    accuracy: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: 0.95)")] = None
+    """Share of answers that are to be right: where the class is too doubtful, a larger group is named, or nothing."""
     fast: Flag = False
     """Show the nets the whole picture alone: several times as fast, no parts, a rougher box."""
     batch_size: int = 16
@@ -53,7 +55,7 @@ class PredictMany:
         recognizer = load(self.run_folder, device=self.device, runtime=self.runtime)
         job = BulkJob(
             recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, self.images_root,
-            views_of(self.fast),
+            views_of(self.fast), accuracy_of(self.accuracy),
         )  # fmt: skip
         for line in job.passed_over.lines():
             print(line, file=sys.stderr)

@@ -11,12 +11,14 @@ from typing import Any
 
 from wingbar._system.files import digest, read_record, write_record
 from wingbar._system.settings import fill
+from wingbar.data.taxonomy import MOST_LEVELS
 from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.localization import Rule
 from wingbar.opam.marks import MOST_MARKS
 from wingbar.opam.parts import PartSettings
 from wingbar.opam.proposals import ProposalSettings
 from wingbar.opam.strangers import NO_RULE, StrangerRule
+from wingbar.opam.taxonomy import Lineages
 
 FILE = "recognizer.json"
 FORMAT = 5
@@ -94,6 +96,8 @@ class Card:
     """Temperature of the scores of all streams together."""
     held_out: tuple[float, ...] = ()
     """Probabilities of the true classes of pictures that were held out, ascending, for candidate sets."""
+    lineages: Lineages | None = None
+    """Groups of the classes, and how well they are told; None in a model that was made before they were kept."""
     strangers: StrangerRule | None = None
     """When a picture is taken for a stranger; None where pictures were too few to tell."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -120,6 +124,8 @@ class Card:
             raise ValueError("held_out")
         if (self.strangers is not None) != ("strangers" in self.sha256) or not _sound(self.strangers):
             raise ValueError("strangers")
+        if self.lineages is not None and not _fits(self.lineages, self.classes):
+            raise ValueError("lineages")
         if not 32 <= self.eval_size <= 4096 or not 32 <= self.picture_size <= 8192:
             raise ValueError("eval_size or picture_size")
         if not 0 <= self.margin <= 2:
@@ -207,6 +213,7 @@ class Card:
             middle_layer=value["middle_layer"],
             calibration=float(value["calibration"]),
             held_out=tuple(value["held_out"]),
+            lineages=None if value.get("lineages") is None else _lineages(value["lineages"]),
             strangers=None if value["strangers"] is None else fill(NO_RULE, value["strangers"], "strangers"),
             settings=_mapping(value, "settings"),
             onnx=_mapping(value, "onnx", str),
@@ -229,6 +236,35 @@ def _sound(rule: StrangerRule | None) -> bool:
     numbers = (*rule.means, *rule.deviations, rule.slope, rule.intercept)
     alike = len(rule.means) == len(rule.deviations) > 0 and min(rule.deviations) > 0
     return alike and all(map(math.isfinite, numbers)) and 0 <= rule.threshold <= 1 and 0 <= rule.caught <= 1
+
+
+def _lineages(value: Any) -> Lineages:
+    """The lineages of a card. Raises KeyError or TypeError for what is none."""
+    lists = {name: value[name] for name in ("levels", "rows", "scores", "right")}
+    if not all(isinstance(entries, list) for entries in lists.values()):
+        raise TypeError("lineages")
+    if not all(isinstance(row, list) for row in (*lists["rows"], *lists["scores"])):
+        raise TypeError("lineages")
+    return Lineages(
+        tuple(lists["levels"]), tuple(map(tuple, lists["rows"])), tuple(map(tuple, lists["scores"])),
+        tuple(lists["right"]),
+    )  # fmt: skip
+
+
+def _fits(lineages: Lineages, classes: tuple[str, ...]) -> bool:
+    """Whether lineages are of these classes, and their numbers in their bounds."""
+    count = len(lineages.levels)
+    if not 0 < count <= 1 + MOST_LEVELS or len(lineages.scores) != len(lineages.right):
+        return False
+    if any(len(row) != count for row in (*lineages.rows, *lineages.scores)):
+        return False
+    names = (*lineages.levels, *(name for row in lineages.rows for name in row))
+    return (
+        all(isinstance(name, str) for name in names)
+        and tuple(row[0] for row in lineages.rows) == classes
+        and all(type(score) in (int, float) and 0 <= score <= 1 for row in lineages.scores for score in row)
+        and all(type(first) is int and 0 <= first <= count for first in lineages.right)
+    )
 
 
 def _mapping(value: Mapping[str, Any], name: str, *kinds: type) -> dict[str, Any]:
