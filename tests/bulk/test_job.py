@@ -20,6 +20,7 @@ from pyarrow import parquet
 
 import wingbar
 from wingbar._system.locks import locked
+from wingbar.bulk.answers import Format
 from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
 from wingbar.bulk.job import BulkJob
 from wingbar.cli import main
@@ -56,7 +57,7 @@ class Stub(Recognizer):
             part = Part((1, 2, 3, number + 4), number % 2, scores)
             yield Prediction(
                 str(picture), (9, 8), scores, (0, 0, 9, 8), (part,) * (number % 3), {"picture": scores},
-                lineages=LINEAGES if number % 2 else None,
+                lineages=LINEAGES if number % 2 else None, known=number / 100, least_known=0.05,
             )  # fmt: skip
 
 
@@ -159,6 +160,16 @@ def plain(value: Any) -> Any:
         pairs = value and all(isinstance(item, tuple) for item in value)
         return {key: plain(item) for key, item in value} if pairs else [plain(item) for item in value]
     return value
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_strangers_are_listed_by_look_also_of_chunks_from_before(pictures: Path, out: Path, form: Format) -> None:
+    killed(BulkJob(Stub(), pictures, out, form, size=SIZE).run(), 7)
+    job = BulkJob(Stub(), pictures, out, form, size=SIZE)
+    list(job.run())
+    told = [{"path": f"{number:02d}.jpg", "known": number / 100} for number in (0, 1, 2, 4)]  # 3 is unreadable
+    assert job.list_strangers() == {"wren": told} == json.loads((out / "strangers.json").read_text())
+    assert BulkJob(Stub(), pictures, out, form, size=SIZE).answered == PICTURES
 
 
 def test_both_formats_say_the_same(pictures: Path, tmp_path: Path) -> None:

@@ -45,6 +45,18 @@ def errors(content: bytes, form: Format) -> list[str | None]:
     return parquet.read_table(io.BytesIO(content), columns=["error"]).column("error").to_pylist()
 
 
+def strangers(content: bytes, form: Format) -> list[Row]:
+    """``path``, ``label`` and ``known`` of a file's strangers. Raises ValueError for a damaged file."""
+    columns = ["path", "label", "known", "stranger"]
+    if form == "jsonl":
+        rows = [json.loads(line) for line in content.splitlines()]
+    else:
+        from pyarrow import parquet
+
+        rows = parquet.read_table(io.BytesIO(content), columns=columns).to_pylist()
+    return [{key: row[key] for key in columns[:3]} for row in rows if row.get("stranger")]
+
+
 def _items(value: Any) -> Any:
     """``value`` with its maps as pairs, which is what Arrow takes for a map."""
     if isinstance(value, dict):

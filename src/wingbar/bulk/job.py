@@ -1,6 +1,7 @@
 """Prediction of very many pictures into chunks, which are written completely or not at all; a stopped job resumes.
 
 OUT/000000-3fa41c02b7de.jsonl  answers to the first pictures in the order in which they are listed; and so on
+OUT/strangers.json             at the end: the pictures that show none of the classes, by what they look most like
 OUT/lock                       the lock of the process that writes
 
 The pictures are listed twice. The first pass reads their names only, to count them and to find the chunks that exist
@@ -13,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from wingbar._system.files import digest, write_bytes
+from wingbar._system.files import digest, write_bytes, write_json
 from wingbar._system.locks import locked
 from wingbar._system.text import several
-from wingbar.bulk.answers import Format, encode, errors, require
+from wingbar.bulk.answers import Format, encode, errors, require, strangers
 from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
 from wingbar.data.folders import PassOver, Tally
 from wingbar.data.listing import UnlabelledPicture, listed
@@ -89,6 +91,23 @@ class BulkJob:
                     )
                 if planned not in self.unreadable:
                     yield from self._predicted(planned, items, batch_size)
+
+    def list_strangers(self) -> dict[str, list[dict[str, Any]]]:
+        """The pictures of all chunks that are taken for none of the classes, written to ``strangers.json``.
+
+        By the class that they look most like, of which most comes first; of each ``path`` and ``known``, the strangest
+        first. Raises RunError where the folder cannot be written to.
+        """
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for planned in self.plan:
+            for row in strangers((self.out / planned.file).read_bytes(), self.form):
+                groups.setdefault(row["label"], []).append({"path": row["path"], "known": row["known"]})
+        found = {
+            label: sorted(rows, key=lambda row: (row["known"], row["path"]))
+            for label, rows in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+        }
+        write_json(self.out / "strangers.json", found)
+        return found
 
     def _chunks(self, pass_over: PassOver | None = None) -> Iterator[tuple[Chunk, list[UnlabelledPicture]]]:
         for number, items in enumerate(cut(listed(self.source, self.images_root, pass_over), self.size)):

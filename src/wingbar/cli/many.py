@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from wingbar._system.text import several
+from wingbar._system.text import printable, several
 from wingbar.cli.models import accuracy_of, report_unreadable
 from wingbar.cli.options import Device, Flag, views_of
+
+SHOWN = 3
+"""Classes that strangers look like, of which the summary tells."""
 
 
 @dataclass
@@ -67,9 +71,18 @@ class PredictMany:
                     failed += 1
                     console.print(f"skipped: {prediction.error}", markup=False, soft_wrap=True)
                 advance(done)
+        if recognizer.card.strangers is not None and not self.fast:
+            print(strangers_line(job.list_strangers()), file=sys.stderr)
         print(
             f"{several(len(job.plan), 'file')} in {self.out}: {several(job.total, 'picture')}, "
             f"{job.answered} of them from before",
             file=sys.stderr,
         )
         return report_unreadable(failed, job.total)
+
+
+def strangers_line(groups: Mapping[str, Sequence[object]]) -> str:
+    """How many pictures are strangers, and what most of them look like."""
+    told = [f"{len(rows)} most like {printable(label)}" for label, rows in list(groups.items())[:SHOWN]]
+    listed = f": {', '.join(told)}; strangers.json lists them" if told else ""
+    return f"{several(sum(map(len, groups.values())), 'picture')} of none of the classes{listed}"

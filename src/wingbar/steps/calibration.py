@@ -31,7 +31,7 @@ class Calibrated(StepResult):
 
     calibration: float
     """Temperature of these scores."""
-    held_out: Float32[ndarray, "held classes"]
+    held_out: Float32[ndarray, "held _"]
     """Calibrated scores of the validation pictures (`opam.calibration.Calibration`)."""
     labels: Int[ndarray, "validation"]
 
