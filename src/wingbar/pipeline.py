@@ -26,14 +26,15 @@ from wingbar.recognizer import Recognizer, load_together
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import Store
 
-PLAIN_STEPS = ("data", "filternet", "calibration", "strangers")
+PLAIN_STEPS = ("data", "occasions", "filternet", "calibration", "strangers")
 OPAM_STEPS = (
-    "data", "proposals", "filternet", "filtering", "classnet", "saliency", "principal", "localization",
+    "data", "occasions", "proposals", "filternet", "filtering", "classnet", "saliency", "principal", "localization",
     "box-regression", "objectnet", "parts", "alignment", "partnet", "fusion", "strangers",
 )  # fmt: skip
 CROP_NETS = ("objectnet", "partnet")
 MARKS_STEPS = (
-    "data", "proposals", "guidenet", "discriminant", "corners", "marks", "viewnet", "readout", "pooling", "strangers",
+    "data", "occasions", "proposals", "guidenet", "discriminant", "corners", "marks", "viewnet", "readout", "pooling",
+    "strangers",
 )  # fmt: skip
 
 
@@ -120,6 +121,7 @@ def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Stor
         job = opened_job(dataset, config, store, reporter)
         announce(job, dataset, names)
         with threads_for(world.each(lambda: steps.try_sizes(job))):
+            steps.occasions(job)
             learned = METHODS[config.method](job, None)
             if config.refit:
                 job = dataclasses.replace(job, refit=True)
