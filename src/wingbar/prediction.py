@@ -125,6 +125,8 @@ class Prediction:
     """`known` below which the picture is taken for a `stranger`."""
     lineages: Lineages | None = None
     """Groups of the classes, and how well they are told: what `answer` goes by; None where the model cannot say."""
+    held_out_by_class: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """The same as ``held_out`` of each class with enough of them for a threshold of its own."""
     error: str | None = None
 
     @property
@@ -147,7 +149,8 @@ class Prediction:
     def candidates(self, coverage: float = COVERAGE) -> tuple[str, ...]:
         """The likeliest classes, as many as hold the true one in a share ``coverage`` of pictures, in (0, 1).
 
-        This holds for pictures of the same kind as the training's, on average (`opam.candidates`). The set is large
+        This holds for pictures of the same kind as the training's, on average, and of each class with 30 held-out
+        pictures for itself (`opam.candidates`). The set is large
         where the answer is doubtful. Without held-out pictures it has all classes.
         Raises ValueError for an impossible ``coverage``, PictureError for a picture that could not be read.
 
@@ -160,7 +163,7 @@ class Prediction:
             raise ValueError(f"coverage is {coverage}; it must be between 0 and 1.")
         if self.error is not None:
             raise PictureError(self.error)
-        return candidate_set(self.scores, self.held_out, coverage)
+        return candidate_set(self.scores, self.held_out, coverage, self.held_out_by_class)
 
     def answer(self, accuracy: float = ACCURACY) -> Answer:
         """The most precise answer that is right in a share ``accuracy`` of pictures, in (0, 1), by held-out pictures.

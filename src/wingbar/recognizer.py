@@ -208,6 +208,7 @@ class Recognizer:
                 one.path, picture.size, self._ranked(fused[i]), boxes[i], parts[i],
                 {name: self._named(scores[i]) for name, scores in streams.items()},
                 maps[i], output.evidence[i], self.card.held_out, known[i], self.least_known, self.card.lineages,
+                self.card.held_out_by_class,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
@@ -230,6 +231,7 @@ class Recognizer:
                 ),
                 {name: self._named(scores[i]) for name, scores in streams.items()},
                 maps[i], evidence[i], self.card.held_out, known[i], self.least_known, self.card.lineages,
+                self.card.held_out_by_class,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
@@ -245,13 +247,13 @@ class Recognizer:
         # Calibration, candidate sets and strangers are told by all streams together.
         whole = list(self.fusion_weights) == ["picture"]
         scores, held_out = (self.fuse({"picture": alone}), self.card.held_out) if whole else (alone, ())
-        lineages = self.card.lineages if whole else None
+        lineages, by_class = (self.card.lineages, self.card.held_out_by_class) if whole else (None, {})
         known = self.known({"picture": alone}, {"picture": output.features}) if whole else [None] * len(begun)
         return [
             Prediction(
                 one.path, picture.size, self._ranked(scores[i]), boxes[i], (),
                 {"picture": self._named(alone[i])}, maps[i], evidence[i], held_out, known[i], self.least_known,
-                lineages,
+                lineages, by_class,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip

@@ -240,6 +240,12 @@ def test_lineages_are_read_and_what_does_not_fit_is_refused(sound: Path, tmp_pat
         value["lineages"] = LINEAGES | changes
         with in_time(what), pytest.raises(RunError, match=r"recognizer\.json: lacks or misstates"):
             wingbar.load(write(tmp_path / str(number), value, arrays))
+    value["lineages"] = None
+    for number, held_out in enumerate(({"cat": [0.5]}, {"wren": [0.9, 0.1]}, {"wren": [7.0]}, {"wren": "much"}, [0.5])):
+        value["held_out_by_class"] = held_out
+        with pytest.raises(RunError, match=r"recognizer\.json: lacks or misstates"):
+            wingbar.load(write(tmp_path / f"by-class-{number}", value, arrays))
+    value["held_out_by_class"] = {}
     value["lineages"] = {"levels": ["class"]}
     with pytest.raises(RunError, match=r"recognizer\.json: lacks or misstates"):
         wingbar.load(write(tmp_path / "part", value, arrays))

@@ -57,7 +57,8 @@ def _scores_line(report: CalibrationReport) -> str:
         f"mean score {report.mean_score:.2f}; scores are off by {percent_interval(*report.ece)} (ECE); "
         f"NLL {report.nll:.3f}, Brier {report.brier:.3f}; of the surest nine in ten {surest} are right"
         + (
-            f"; {percent(report.sets.value)} are among their candidates, {report.set_size:.1f} classes"
+            f"; {percent(report.sets.value)} are among their candidates, {report.set_size:.1f} classes; of the class "
+            f"where they are least often {percent(min(share for share in report.sets_by_class if share is not None))}"
             if report.sets
             else ""
         )

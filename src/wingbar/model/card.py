@@ -96,6 +96,8 @@ class Card:
     """Temperature of the scores of all streams together."""
     held_out: tuple[float, ...] = ()
     """Probabilities of the true classes of pictures that were held out, ascending, for candidate sets."""
+    held_out_by_class: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """The same of each class with enough of them for a threshold of its own."""
     lineages: Lineages | None = None
     """Groups of the classes, and how well they are told; None in a model that was made before they were kept."""
     strangers: StrangerRule | None = None
@@ -120,8 +122,10 @@ class Card:
             raise ValueError("mark_sides")
         if not all(0 <= weight <= 1.001 for weight in self.fusion_weights.values()):
             raise ValueError("fusion_weights")
-        if not all(0 <= value <= 1.001 for value in self.held_out) or list(self.held_out) != sorted(self.held_out):
+        if not all(map(_ascending, (self.held_out, *self.held_out_by_class.values()))):
             raise ValueError("held_out")
+        if not set(self.held_out_by_class) <= set(self.classes):
+            raise ValueError("held_out_by_class")
         if (self.strangers is not None) != ("strangers" in self.sha256) or not _sound(self.strangers):
             raise ValueError("strangers")
         if self.lineages is not None and not _fits(self.lineages, self.classes):
@@ -174,6 +178,7 @@ class Card:
             "rule": str(self.rule),
             "mark_sides": list(self.mark_sides),
             "held_out": list(self.held_out),
+            "held_out_by_class": {name: list(values) for name, values in self.held_out_by_class.items()},
         }
 
     @staticmethod
@@ -189,8 +194,9 @@ class Card:
         for name in ("neuron_layer", "middle_layer"):
             if not isinstance(value[name], str | None):
                 raise TypeError(name)
-        for name in ("mark_sides", "held_out"):
-            if not isinstance(value[name], list) or not all(type(one) is float for one in value[name]):
+        by_class = _mapping(value, "held_out_by_class", list) if "held_out_by_class" in value else {}
+        for name, numbers in ("mark_sides", value["mark_sides"]), ("held_out", value["held_out"]), *by_class.items():
+            if not isinstance(numbers, list) or not all(type(one) is float for one in numbers):
                 raise TypeError(name)
         return Card(
             method=value["method"],
@@ -213,6 +219,7 @@ class Card:
             middle_layer=value["middle_layer"],
             calibration=float(value["calibration"]),
             held_out=tuple(value["held_out"]),
+            held_out_by_class={name: tuple(values) for name, values in by_class.items()},
             lineages=None if value.get("lineages") is None else _lineages(value["lineages"]),
             strangers=None if value["strangers"] is None else fill(NO_RULE, value["strangers"], "strangers"),
             settings=_mapping(value, "settings"),
@@ -227,6 +234,10 @@ class Card:
     def read(folder: Path) -> Card:
         """The card in a model's folder. Raises OSError, RecursionError, and what `from_dict` raises."""
         return Card.from_dict(read_record(folder / FILE))
+
+
+def _ascending(probabilities: tuple[float, ...]) -> bool:
+    return all(0 <= value <= 1.001 for value in probabilities) and list(probabilities) == sorted(probabilities)
 
 
 def _sound(rule: StrangerRule | None) -> bool:

@@ -12,7 +12,7 @@ from wingbar.config import describing, to_toml
 from wingbar.data.sample import Dataset
 from wingbar.model.card import STREAMS, VIEWS, Card, Pretrained, TrainedOn
 from wingbar.model.save import checksums, save_model, serialized
-from wingbar.opam.candidates import kept
+from wingbar.opam.candidates import kept, kept_by_class
 from wingbar.opam.localization import Rule
 from wingbar.opam.taxonomy import fit_lineages
 from wingbar.steps.alignment import AlignedParts
@@ -127,6 +127,7 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
         middle_layer=marks.readout.layer if marks else None,
         calibration=calibrated.calibration,
         held_out=kept(calibrated.of_true_classes),
+        held_out_by_class=kept_by_class(calibrated.of_true_classes, calibrated.known_labels, job.classes),
         lineages=fit_lineages(dataset.taxonomy, job.classes, calibrated.held_out, calibrated.known_labels),
         strangers=learned.strangers.rule,
         settings=describing(config),
