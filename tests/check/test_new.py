@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
 from wingbar.check.audit import examine_all
 from wingbar.check.new import by_run, load_new, strange_pictures
@@ -18,6 +19,7 @@ from wingbar.cli import main
 from wingbar.data import load
 from wingbar.data.duplicates import NEAR, nearest, packed
 from wingbar.errors import RunError
+from wingbar.model.card import Card
 from wingbar.prediction import Prediction
 
 
@@ -58,6 +60,21 @@ def test_a_model_without_hashes_says_that_it_does_not_know(small_run: Path, new:
     (model / "seen.safetensors").unlink()
     seen, strangers = by_run(model, dataset, lambda: examine_all(dataset))
     assert "not known" in seen.title and not seen.items and strangers.key == "strangers"
+
+
+@pytest.mark.parametrize("what", ["bits", "digests"])
+@pytest.mark.parametrize("wrong", [np.zeros((36, 5), np.uint8), np.zeros((3, 32), np.uint8), np.zeros((36, 32)), None])
+def test_hashes_that_are_none_are_refused(
+    small_run: Path, new: Path, tmp_path: Path, what: str, wrong: np.ndarray | None
+) -> None:
+    folder = Path(shutil.copytree(small_run / "model", tmp_path / "model"))
+    arrays = load_file(folder / "seen.safetensors") | {what: wrong}
+    content = save({name: array for name, array in arrays.items() if array is not None})
+    (folder / "seen.safetensors").write_bytes(content)
+    card = Card.read(folder)
+    replace(card, sha256={**card.sha256, "seen": hashlib.sha256(content).hexdigest()}).write(folder)
+    with pytest.raises(RunError, match="lacks or misstates"):
+        by_run(folder, load_new(new), list)
 
 
 def test_the_hashes_are_small_and_tell_nothing_of_the_order(small_run: Path) -> None:

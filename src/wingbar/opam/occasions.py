@@ -15,7 +15,7 @@ from numpy import ndarray
 from wingbar.data.splits import folds
 
 FOLDS = 5
-MOST = 5000
+MOST = 2000
 """Pictures that it is told from, at most; whole occasions are drawn."""
 
 
