@@ -13,10 +13,13 @@ from wingbar.opam.occasions import FOLDS, drawn, random_and_grouped
 from wingbar.steps.job import Job
 from wingbar.steps.store import StepResult
 
+FEW = 0.05
+"""Share of the pictures, beside the first of each occasion, below which a random split cannot flatter by much."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Occasions(StepResult):
-    """How well frozen features name pictures; None where no pictures were taken together, or no weights are given."""
+    """How well frozen features name pictures; None where hardly any were taken together, or no weights are given."""
 
     random: float | None
     """Share named rightly in random folds."""
@@ -30,8 +33,8 @@ def occasions(job: Job) -> Occasions:
 
     def compute() -> Occasions:
         some = drawn(labels, groups, config.seed)
-        alone = len(np.unique(groups[some])) == len(some)
-        if alone or config.weights == "none" or len(some) < FOLDS:
+        together = 1 - len(np.unique(groups[some])) / len(some)
+        if together < FEW or config.weights == "none" or len(some) < FOLDS:
             return Occasions(random=None, grouped=None)
         net = job.world.each(lambda: create(config.net, len(job.classes), config.weights)).to(job.hardware.device)
         views = [View(job.samples[place].path, int(labels[place])) for place in some]
