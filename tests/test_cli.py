@@ -53,7 +53,7 @@ def test_training_says_beforehand_what_it_does_and_how_long_it_takes(tmp_path, b
     assert wingbar("train", birds, "--out", tmp_path / "run", "--method", "plain", *FAST) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    plan = err.index("3 classes, 36 training and 12 test pictures"), err.index("steps: data, filternet")
+    plan = err.index("3 classes, 36 training and 12 test pictures"), err.index("steps: data, occasions, filternet")
     assert plan[0] < plan[1] < err.index("pictures/s; trainings need about")
     assert "wingbar evaluate" in err
 

@@ -40,10 +40,10 @@ def load_new(path: Path, images_root: Path | None = None) -> Dataset:
     try:
         return load_data(path, images_root, to_learn=False)
     except DataError:
+        if not path.is_dir():
+            raise
         root, passed_over = path.resolve(), list[Skipped]()
-        pictures = (
-            list(pictures_in(root, lambda *skipped: passed_over.append(Skipped(*skipped)))) if path.is_dir() else []
-        )
+        pictures = pictures_in(root, lambda *skipped: passed_over.append(Skipped(*skipped)))
         samples = [Sample(picture, picture.relative_to(root).as_posix(), 0, "train") for picture in pictures]
         read, others = only_pictures(samples)
         if not read:
