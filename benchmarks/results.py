@@ -21,6 +21,7 @@ import wingbar
 from wingbar.config import Config
 from wingbar.data import load
 from wingbar.data.sample import Dataset
+from wingbar.data.taxonomy import with_taxonomy
 from wingbar.evaluation import error_reduction, mean_interval
 from wingbar.evaluation.evaluate import evaluate
 from wingbar.evaluation.tables import percent, percent_interval, render
@@ -146,6 +147,20 @@ def part_table(out: Path, seeds: list[int]) -> str:
     return render(columns, rows)
 
 
+def answer_table(out: Path, rows: list[str], seeds: list[int]) -> str:
+    """How many pictures are answered by class, genus, family at an accuracy, and how many of these rightly."""
+    lines = []
+    for row, seed in ((row, seed) for row in rows for seed in seeds):
+        answers = (read(out, row, seed) or {}).get("answers")
+        if answers:
+            fixed = f"class, a score of {answers['accuracy']:g}"
+            ways = {**answers["levels"], "any": answers["any_level"], fixed: answers["cut_off"]}
+            for name, way in ways.items():
+                right = percent_interval(*way["right"]) if way["right"] else "-"
+                lines.append([row, str(seed), name, percent(way["share"]), right])
+    return render(["row", "seed", "answered by", "pictures", "right of these"], lines)
+
+
 def main() -> None:
     """Train, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -157,11 +172,15 @@ def main() -> None:
     parser.add_argument("--net", default="mobilenetv2_100")
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument(
+        "--taxonomy", type=Path, help="a table of genera and families, as benchmarks/taxonomy-cub50.csv"
+    )
     parser.add_argument("--tables-only", action="store_true", help="judge and print what is trained")
     options = parser.parse_args()
     dataset = load(options.data)
     if options.classes:
         dataset = dataset.first_classes(options.classes)
+    dataset = with_taxonomy(dataset, options.taxonomy)
     settings = {"net": options.net, "size": options.size, "epochs": options.epochs}
     if not options.tables_only:
         train_rows(dataset, options.out, options.rows, options.seeds, settings)
@@ -170,6 +189,7 @@ def main() -> None:
     for method in METHODS:
         print(f"\n{stream_table(options.out, method, options.seeds)}")
     print(f"\n{box_table(options.out, options.seeds)}\n\n{part_table(options.out, options.seeds)}")
+    print(f"\n{answer_table(options.out, options.rows, options.seeds)}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def test_training_says_beforehand_what_it_does_and_how_long_it_takes(tmp_path, b
     assert wingbar("train", birds, "--out", tmp_path / "run", "--method", "plain", *FAST) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    plan = err.index("3 classes, 36 training and 12 test pictures"), err.index("steps: data, filternet")
+    plan = err.index("3 classes, 36 training and 12 test pictures"), err.index("steps: data, occasions, filternet")
     assert plan[0] < plan[1] < err.index("pictures/s; trainings need about")
     assert "wingbar evaluate" in err
 
@@ -352,12 +352,15 @@ def test_a_data_check_judges_training_labels_by_the_weights_that_a_run_started_f
     assert "0 of the validation cut and 12 of the test split" in told["labels-unseen"]["advice"]
 
 
-def test_a_data_check_refuses_a_run_on_other_pictures(run, birds, tmp_path, capsys) -> None:
+def test_a_data_check_of_other_pictures_lists_those_that_the_run_has_seen(run, birds, tmp_path, capsys) -> None:
     other = Path(shutil.copytree(birds, tmp_path / "other"))
     first, second = (sample.path for sample in load_data(other).split("train")[:2])
     shutil.copy(first, second)
-    assert wingbar("data", "check", other, "--run", run, "--out", tmp_path / "out") == 2
-    assert "was not trained on the pictures" in capsys.readouterr().err
+    assert wingbar("data", "check", other, "--run", run, "--out", tmp_path / "out") == 0
+    told = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]
+    training = {sample.key for sample in load_data(other).split("train")}
+    assert training <= {item["pictures"][0]["path"] for item in told["seen"]["items"]} and "strangers" in told
+    assert "labels-unseen" not in told
     assert wingbar("data", "check", birds, "--run", run / "model", "--out", tmp_path / "out") == 2
     assert "give the run folder" in capsys.readouterr().err
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from wingbar.cli import main
 from wingbar.config import Config
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError
+from wingbar.evaluation.answers import answers_report
 from wingbar.model.folder import read_model
 from wingbar.pipeline import step_names
 from wingbar.prediction import of_one_occasion
@@ -141,6 +143,34 @@ def test_pictures_of_unknown_classes_are_shown_as_strangers(run: Path, birds: Pa
     assert 0 <= report.known.oscr <= report.known.auroc.value <= 1
     told = [prediction.stranger for prediction in wingbar.load(run).predict(pictures(birds)[8:])]
     assert report.caught.value == np.mean(told)
+
+
+def test_answers_at_an_accuracy_are_told_everywhere_alike(
+    run: Path, birds: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    classes, table = load_data(birds).classes, tmp_path / "kinds.csv"
+    table.write_text(f"class,kind\n{classes[0]},\n{classes[1]},one\n{classes[2]},one\n")
+    shutil.copytree(run, tmp_path / "run")
+    recognizer = wingbar.train(birds, tmp_path / "run", SMALL, taxonomy=table, quiet=True)
+    kept = recognizer.card.lineages
+    assert kept is not None and kept.levels == ("class", "kind") and len(kept.scores) == 21
+    predictions = recognizer.predict(pictures(birds))
+    answers = [prediction.answer(0.4) for prediction in predictions]
+    assert any(answer.name for answer in answers)
+    for prediction, answer in zip(predictions, answers, strict=True):
+        assert (answer.name, answer.level) in ((prediction.label, "class"), ("one", "kind"), (None, None))
+        together = sum(prediction.scores[name] for name in answer.classes)
+        assert not answer.name or answer.score == pytest.approx(together, abs=1e-5)
+        assert prediction.to_dict(accuracy=0.4)["answer"]["text"] == answer.text
+    with pytest.raises(SystemExit, match="0"):
+        main(["predict", str(tmp_path / "run"), str(pictures(birds)[0]), "--accuracy", "0.4"])
+    assert answers[0].text in capsys.readouterr().out or predictions[0].stranger
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", str(tmp_path / "run"), str(pictures(birds)[0]), "--accuracy", "95"])
+    labels = [classes[sample.label] for sample in load_data(birds).split("test")]
+    report = answers_report(predictions, labels, 0.4)
+    assert report is not None
+    assert sum(level.share for level in report.levels.values()) == pytest.approx(report.any_level.share)
 
 
 def test_a_refit_keeps_the_pooling_and_learns_from_all_pictures(run: Path, birds: Path) -> None:

@@ -16,6 +16,7 @@ from wingbar.config import Config
 from wingbar.data import load as load_data
 from wingbar.data.folders import skipped_lines
 from wingbar.data.sample import Dataset
+from wingbar.data.taxonomy import with_taxonomy
 from wingbar.errors import ConfigError, suggestion
 from wingbar.learning.hardware import open_hardware, threads_for
 from wingbar.model.folder import refuse_model_folder
@@ -25,14 +26,15 @@ from wingbar.recognizer import Recognizer, load_together
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import Store
 
-PLAIN_STEPS = ("data", "filternet", "calibration", "strangers")
+PLAIN_STEPS = ("data", "occasions", "filternet", "calibration", "strangers")
 OPAM_STEPS = (
-    "data", "proposals", "filternet", "filtering", "classnet", "saliency", "principal", "localization",
+    "data", "occasions", "proposals", "filternet", "filtering", "classnet", "saliency", "principal", "localization",
     "box-regression", "objectnet", "parts", "alignment", "partnet", "fusion", "strangers",
 )  # fmt: skip
 CROP_NETS = ("objectnet", "partnet")
 MARKS_STEPS = (
-    "data", "proposals", "guidenet", "discriminant", "corners", "marks", "viewnet", "readout", "pooling", "strangers",
+    "data", "occasions", "proposals", "guidenet", "discriminant", "corners", "marks", "viewnet", "readout", "pooling",
+    "strangers",
 )  # fmt: skip
 
 
@@ -43,6 +45,7 @@ def train(
     *,
     preset: str | None = None,
     images_root: Path | str | None = None,
+    taxonomy: Path | str | None = None,
     redo_from: str | None = None,
     quiet: bool = False,
     **settings: Any,
@@ -50,9 +53,11 @@ def train(
     """Train a recogniser on labelled pictures, and store all results in the run folder ``out``.
 
     ``data`` is a data set, or the path of one in any layout that `wingbar.data.load` reads. Paths of a table start at
-    ``images_root``, by default at the table's folder. ``config``, over it the ``preset``, and over both ``settings``
-    are fields of `Config`. Presets are ``quick``, ``good``, ``best``, and ``auto``, which goes by the machine and the
-    number of pictures. It is the default where neither ``config`` nor the net, the size or the epochs are given.
+    ``images_root``, by default at the table's folder. ``taxonomy`` is a table of the classes' genera, families or other
+    groups, by default ``taxonomy.csv`` beside the pictures (`wingbar.data.taxonomy`). ``config``, over it the
+    ``preset``, and over both ``settings`` are fields of `Config`. Presets are ``quick``, ``good``, ``best``, and
+    ``auto``, which goes by the machine and the number of pictures. It is the default where neither ``config`` nor the
+    net, the size or the epochs are given.
     Steps whose results are in ``out`` already, from the same inputs and settings, are not computed again; ``redo_from``
     is the name of a step to compute again, with all later ones. ``quiet`` prints nothing. Under torchrun the processes
     divide the work, and only the first one needs ``out``.
@@ -70,7 +75,7 @@ def train(
     """
     with opened() as world:
         world.first(lambda: refuse_model_folder(Path(out)))
-        dataset = data if isinstance(data, Dataset) else world.first(lambda: load_data(Path(data), images_root))
+        dataset = world.first(lambda: _read(data, images_root, taxonomy))
         reporter = Reporter(Path(out), quiet, idle=world.rank > 0)
         if preset is None and config is None and not chosen_already(settings):
             preset = "auto"
@@ -78,6 +83,12 @@ def train(
         config, names = world.each(lambda: planned(base, settings, redo_from))
         _train(dataset, config, names, Store(Path(out), redo_from, reporter.say, world), reporter)
         return load_together(out, world)
+
+
+def _read(data: Path | str | Dataset, images_root: Path | str | None, taxonomy: Path | str | None) -> Dataset:
+    if not isinstance(data, Dataset):
+        return load_data(Path(data), images_root, taxonomy=taxonomy)
+    return data if taxonomy is None else with_taxonomy(data, taxonomy)
 
 
 def preset_for(
@@ -110,6 +121,7 @@ def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Stor
         job = opened_job(dataset, config, store, reporter)
         announce(job, dataset, names)
         with threads_for(world.each(lambda: steps.try_sizes(job))):
+            steps.occasions(job)
             learned = METHODS[config.method](job, None)
             if config.refit:
                 job = dataclasses.replace(job, refit=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image
 
-from wingbar._system.text import printable
+from wingbar._system.text import display_names, printable
 from wingbar.boxes import Box
 from wingbar.errors import PictureError
 from wingbar.explain.panel import panel
@@ -22,9 +23,12 @@ from wingbar.opam.candidates import candidate_set
 from wingbar.opam.maps import resize_map
 from wingbar.opam.place import at_place
 from wingbar.opam.pooling import pool_occasion
+from wingbar.opam.taxonomy import Lineages, climb, thresholds
 
 COVERAGE = 0.9
 """Share of pictures whose true class is among the candidates, where nothing else is said."""
+ACCURACY = 0.95
+"""Share of answers that are right, where nothing else is said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,62 @@ class Part:
     """Which group of neurons it excites: parts of one cluster show the same place of different objects."""
     scores: dict[str, float]
     """Label -> probability, by this part alone."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The most precise answer that is right often enough: a class, a larger group, or none."""
+
+    accuracy: float
+    """Share of such answers that is to be right, in (0, 1)."""
+    name: str | None
+    """The class or the group; None where there is no answer."""
+    level: str | None
+    """``class``, or what the group is: ``genus``, ``family``, ``look-alikes``."""
+    score: float
+    """Probability of the class or of the group's classes together; of no answer, of the widest that was tried."""
+    shown: str
+    """The name for people; also of what was tried last, where there is no answer."""
+    classes: tuple[str, ...]
+    """The classes of the group, the likeliest first."""
+    why: str
+    """What class and groups score, and what each needs to, as sentences."""
+
+    @property
+    def text(self) -> str:
+        """The answer and why, as sentences."""
+        times = f"{100 * self.accuracy:g} times in 100"
+        if self.name is None:
+            return f"No answer is right {times}. {self.why}"
+        return f"Right {times}: {self.shown} ({printable(self.level or '')}). {self.why}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON knows them."""
+        named = {"name": self.name, "level": self.level, "score": round(self.score, 6), "classes": list(self.classes)}
+        return {"accuracy": self.accuracy, **named, "text": self.text}
+
+
+def answer_of(scores: Mapping[str, float], lineages: Lineages, accuracy: float = ACCURACY) -> Answer:
+    """The answer to a picture, given its ``scores`` in descending order: see `Prediction.answer`."""
+    if not 0 < accuracy < 1:
+        raise ValueError(f"accuracy is {accuracy}; it must be between 0 and 1.")
+    tried, found = climb(lineages, scores, accuracy)
+    row = next(row for row in lineages.rows if row[0] == next(iter(scores)))
+    shown = [display_names(list(scores))[0], *map(printable, row[1:])]
+    level, members, score, _ = tried[-1]
+    return Answer(
+        accuracy=accuracy,
+        name=row[level] if found else None,
+        level=lineages.levels[level] if found else None,
+        score=score,
+        shown=shown[level],
+        classes=tuple(name for name in scores if name in members) if found else (),
+        why=" ".join(
+            f"{printable(lineages.levels[number]).capitalize()} {shown[number]}: {score:.1%}, "
+            + ("and no score is enough." if needed > 1 else f"at least {needed:.1%} needed.")
+            for number, _, score, needed in tried
+        ),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +124,10 @@ class Prediction:
     None where the model cannot say."""
     least_known: float = 0.0
     """`known` below which the picture is taken for a `stranger`."""
+    lineages: Lineages | None = None
+    """Groups of the classes, and how well they are told: what `answer` goes by; None where the model cannot say."""
+    held_out_by_class: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """The same as ``held_out`` of each class with enough of them for a threshold of its own."""
     everywhere: dict[str, float] = field(default_factory=dict)
     """Label -> fused probability before the list of a place (`at`); empty where there was none."""
     error: str | None = None
@@ -103,7 +167,8 @@ class Prediction:
     def candidates(self, coverage: float = COVERAGE) -> tuple[str, ...]:
         """The likeliest classes, as many as hold the true one in a share ``coverage`` of pictures, in (0, 1).
 
-        This holds for pictures of the same kind as the training's, on average (`opam.candidates`). The set is large
+        This holds for pictures of the same kind as the training's, on average, and of each class with 30 held-out
+        pictures for itself (`opam.candidates`). The set is large
         where the answer is doubtful. Without held-out pictures it has all classes.
         On the list of a place they are told without its frequencies: a listed one stays, so they hold the true class,
         if it is listed, at least as often.
@@ -119,10 +184,40 @@ class Prediction:
         if self.error is not None:
             raise PictureError(self.error)
         if not self.everywhere:
-            return candidate_set(self.scores, self.held_out, coverage)
+            return candidate_set(self.scores, self.held_out, coverage, self.held_out_by_class)
         listed = at_place(self.everywhere, dict.fromkeys(self.scores, 1.0))
-        among = {self.label, *candidate_set(listed, self.held_out, coverage)}
+        among = {self.label, *candidate_set(listed, self.held_out, coverage, self.held_out_by_class)}
         return tuple(name for name in self.scores if name in among)
+
+    def answer(self, accuracy: float = ACCURACY) -> Answer:
+        """The most precise answer that is right in a share ``accuracy`` of pictures, in (0, 1), by held-out pictures.
+
+        It is the likeliest class, or else the least of its larger groups (genus, family) that reaches the score which
+        such answers need (`opam.taxonomy`); or there is none. This holds for pictures of known classes, of the same
+        kind as the training's. Raises ValueError for an impossible ``accuracy``, PictureError for a picture that could
+        not be read and for a model that cannot say.
+
+        >>> import wingbar
+        >>> prediction = wingbar.load("run").predict("some_picture.jpg")
+        >>> prediction.answer(0.8).name in (prediction.label, None) or len(prediction.answer(0.8).classes) > 1
+        True
+        """
+        if self.error is not None:
+            raise PictureError(self.error)
+        if self.lineages is None:
+            raise PictureError(
+                "no answer at an accuracy: the model, or a single pass, has no held-out pictures for it."
+            )
+        return answer_of(self.scores, self.lineages, accuracy)
+
+    def answers_at(self, accuracy: float = ACCURACY) -> bool:
+        """Whether the model's held-out pictures are enough to keep an ``accuracy`` by some answer."""
+        return self.lineages is not None and min(thresholds(self.lineages, accuracy)) <= 1
+
+    def worth_telling(self, accuracy: float = ACCURACY) -> Answer | None:
+        """`answer`, where the model `answers_at` the accuracy, and not just with the likeliest class."""
+        answer = self.answer(accuracy) if self.answers_at(accuracy) else None
+        return None if answer is None or answer.name == self.label else answer
 
     def lean(self) -> Prediction:
         """Itself without maps, which fill the memory where many predictions are kept."""
@@ -165,11 +260,12 @@ class Prediction:
             raise PictureError(f"a picture of {read.size}, but {self.size} was predicted: give plot() the same one.")
         return panel(read, self)
 
-    def to_dict(self, top: int = 5) -> dict[str, Any]:
+    def to_dict(self, top: int = 5, accuracy: float = ACCURACY) -> dict[str, Any]:
         """Plain values, as JSON knows them: the ``top`` likeliest classes, boxes, and each stream's vote.
 
         ``candidates`` are those of `COVERAGE`, left out where the model has no held-out pictures, as are ``known`` and
-        ``stranger``. With the list of a place there are ``listed``, the number of its classes, and ``outside``.
+        ``stranger``, and `answer` at the ``accuracy``, where the model `answers_at` it. With the list of a place there
+        are ``listed``, the number of its classes, and ``outside``.
 
         Of a picture that could not be read: ``path`` and ``error``.
         """
@@ -189,6 +285,7 @@ class Prediction:
             **({"candidates": list(self.candidates())} if self.held_out else {}),
             **({} if self.known is None else {"known": round(self.known, 6), "stranger": self.stranger}),
             **self._of_place(),
+            **({"answer": self.answer(accuracy).to_dict()} if self.answers_at(accuracy) else {}),
             "size": list(self.size),
             "object_box": list(self.object_box),
             "parts": [
@@ -202,11 +299,11 @@ class Prediction:
         return {"listed": len(self.scores), "outside": round(self.outside, 6)} if self.everywhere else {}
 
 
-def of_one_occasion(predictions: Sequence[Prediction], top: int = 5) -> dict[str, Any]:
+def of_one_occasion(predictions: Sequence[Prediction], top: int = 5, accuracy: float = ACCURACY) -> dict[str, Any]:
     """One answer to pictures of the same thing, as JSON knows it: ``paths``, ``label``, ``score``, ``scores``.
 
-    ``known`` is the mean of the pictures', and ``stranger`` what it says, where the model can say. Of pictures none of
-    which could be read: ``paths`` and ``error``.
+    ``known`` is the mean of the pictures', and ``stranger`` what it says, where the model can say; likewise ``answer``,
+    that at the ``accuracy``. Of pictures none of which could be read: ``paths`` and ``error``.
 
     >>> import wingbar
     >>> from wingbar.prediction import of_one_occasion
@@ -221,11 +318,14 @@ def of_one_occasion(predictions: Sequence[Prediction], top: int = 5) -> dict[str
         return {"paths": paths, "error": predictions[0].error}
     names = list(read[0].scores)
     scores = pool_occasion(np.array([[one.scores[name] for name in names] for one in read]))
-    ranked = {names[i]: round(float(scores[i]), 6) for i in np.argsort(-scores, kind="stable")[:top]}
+    everything = {names[i]: round(float(scores[i]), 6) for i in np.argsort(-scores, kind="stable")}
+    ranked = dict(islice(everything.items(), top))
     label, score = next(iter(ranked.items()))
     known = [one.known for one in read if one.known is not None]
     told = float(np.mean(known)) if len(known) == len(read) else None
     strange = {} if told is None else {"known": round(told, 6), "stranger": told < read[0].least_known}
+    lineages = read[0].lineages if read[0].answers_at(accuracy) else None
+    answer = {} if lineages is None else {"answer": answer_of(everything, lineages, accuracy).to_dict()}
     outside = round(float(np.mean([one.outside for one in read])), 6)
     place = {"listed": len(names), "outside": outside} if read[0].everywhere else {}
-    return {"paths": paths, "label": label, "score": score, "scores": ranked, **strange, **place}
+    return {"paths": paths, "label": label, "score": score, "scores": ranked, **strange, **answer, **place}

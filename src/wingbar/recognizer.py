@@ -240,7 +240,8 @@ class Recognizer:
             Prediction(
                 one.path, picture.size, self._ranked(fused[i]), boxes[i], parts[i],
                 {name: self._named(scores[i]) for name, scores in streams.items()},
-                maps[i], output.evidence[i], self.card.held_out, known[i], self.least_known,
+                maps[i], output.evidence[i], self.card.held_out, known[i], self.least_known, self.card.lineages,
+                self.card.held_out_by_class,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
@@ -262,7 +263,8 @@ class Recognizer:
                     for mark, (box, scores) in enumerate(zip(reading.marks[i], marks[i], strict=True))
                 ),
                 {name: self._named(scores[i]) for name, scores in streams.items()},
-                maps[i], evidence[i], self.card.held_out, known[i], self.least_known,
+                maps[i], evidence[i], self.card.held_out, known[i], self.least_known, self.card.lineages,
+                self.card.held_out_by_class,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip
@@ -278,11 +280,13 @@ class Recognizer:
         # Calibration, candidate sets and strangers are told by all streams together.
         whole = list(self.fusion_weights) == ["picture"]
         scores, held_out = (self.fuse({"picture": alone}), self.card.held_out) if whole else (alone, ())
+        lineages, by_class = (self.card.lineages, self.card.held_out_by_class) if whole else (None, {})
         known = self.known({"picture": alone}, {"picture": output.features}) if whole else [None] * len(begun)
         return [
             Prediction(
                 one.path, picture.size, self._ranked(scores[i]), boxes[i], (),
                 {"picture": self._named(alone[i])}, maps[i], evidence[i], held_out, known[i], self.least_known,
+                lineages, by_class,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]  # fmt: skip

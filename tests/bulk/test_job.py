@@ -13,22 +13,28 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_up import card
 from pyarrow import parquet
 
 import wingbar
 from wingbar._system.locks import locked
+from wingbar.bulk.answers import Format
 from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
 from wingbar.bulk.job import BulkJob
 from wingbar.cli import main
 from wingbar.data.listing import listed
 from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.images import Source
+from wingbar.opam.taxonomy import fit_lineages
 from wingbar.prediction import Part, Prediction
 from wingbar.recognizer import Recognizer
 
 PICTURES, SIZE = 23, 5
+LINEAGES = fit_lineages(
+    None, ("wren", "<b>\n鳥"), np.eye(2, dtype=np.float32)[np.arange(60) % 2], np.arange(60, dtype=np.int64) % 2
+)
 
 
 class Stub(Recognizer):
@@ -49,7 +55,10 @@ class Stub(Recognizer):
                 continue
             scores = {"wren": 1 - number / 100, "<b>\n鳥": number / 100}
             part = Part((1, 2, 3, number + 4), number % 2, scores)
-            yield Prediction(str(picture), (9, 8), scores, (0, 0, 9, 8), (part,) * (number % 3), {"picture": scores})
+            yield Prediction(
+                str(picture), (9, 8), scores, (0, 0, 9, 8), (part,) * (number % 3), {"picture": scores},
+                lineages=LINEAGES if number % 2 else None, known=number / 100, least_known=0.05,
+            )  # fmt: skip
 
 
 @pytest.fixture
@@ -153,12 +162,22 @@ def plain(value: Any) -> Any:
     return value
 
 
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_strangers_are_listed_by_look_also_of_chunks_from_before(pictures: Path, out: Path, form: Format) -> None:
+    killed(BulkJob(Stub(), pictures, out, form, size=SIZE).run(), 7)
+    job = BulkJob(Stub(), pictures, out, form, size=SIZE)
+    list(job.run())
+    told = [{"path": f"{number:02d}.jpg", "known": number / 100} for number in (0, 1, 2, 4)]  # 3 is unreadable
+    assert job.list_strangers() == {"wren": told} == json.loads((out / "strangers.json").read_text())
+    assert BulkJob(Stub(), pictures, out, form, size=SIZE).answered == PICTURES
+
+
 def test_both_formats_say_the_same(pictures: Path, tmp_path: Path) -> None:
     list(BulkJob(Stub(), pictures, tmp_path / "jsonl", size=SIZE).run())
     job = BulkJob(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
     list(job.run())
     found = [plain(row) for path in files(tmp_path / "parquet") for row in parquet.read_table(path).to_pylist()]
-    assert found == rows(tmp_path / "jsonl")
+    assert found == [plain(row) for row in rows(tmp_path / "jsonl")]
     unreadable = sum("error" in row for row in found)
     kept = BulkJob(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
     assert kept.answered == PICTURES and sum(kept.unreadable.values()) == unreadable == 3

@@ -150,7 +150,8 @@ def test_a_tree_is_read_by_its_innermost_folders(tmp_path: Path, parts: tuple[st
         fill(tmp_path / part, {"Larus/argentatus": 2, "Larus/fuscus": 2, "Sterna/hirundo": 2, "Sterna/empty": 0})
     dataset = load(tmp_path)
     assert dataset.classes == ("argentatus", "fuscus", "hirundo")
-    assert dataset.taxonomy == {"argentatus": ("Larus",), "fuscus": ("Larus",), "hirundo": ("Sterna",)}
+    assert dataset.taxonomy is not None and dataset.taxonomy.levels == ("group",)
+    assert dataset.taxonomy.groups == {"argentatus": ("Larus",), "fuscus": ("Larus",), "hirundo": ("Sterna",)}
     assert "the 3 innermost folders, in 'Larus', 'Sterna'" in dataset.describe()
     assert {item.path.name for item in dataset.skipped} == {"empty"}
     assert len(dataset.split("train")) == 6 and len(dataset.split("test")) == (6 if len(parts) > 1 else 0)

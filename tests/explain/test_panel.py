@@ -15,6 +15,7 @@ from wingbar.explain import panel
 from wingbar.explain.figures import Canvas, ink_on, luminance, part_colour
 from wingbar.explain.overlays import FIRST, PARTS, SECOND, diverging, heat
 from wingbar.images import Picture
+from wingbar.opam.taxonomy import fit_lineages
 from wingbar.prediction import Part, Prediction
 
 HOSTILE = "<b>\nÜ\x00 鳥 \u202e" + "long " * 80
@@ -105,3 +106,7 @@ def test_a_stranger_and_a_doubtful_answer_say_so_above_the_sheet() -> None:
     assert panel(picture, stranger).height > panel(picture, plain).height < panel(picture, doubtful).height
     assert panel(picture, replace(stranger, known=0.3)).height == panel(picture, plain).height
     assert "none of 3 classes, most like" in repr(stranger)
+    names = list(plain.scores)
+    sure = np.full((60, 3), 0.01, np.float32) + 0.97 * np.eye(3, dtype=np.float32)[np.arange(60) % 3]
+    lineages = fit_lineages(None, names, sure, np.arange(60) % 3)
+    assert panel(picture, replace(plain, lineages=lineages)).height > panel(picture, plain).height  # no answer at 95 %

@@ -209,6 +209,48 @@ def test_a_rule_for_strangers_that_does_not_fit_is_refused(sound: Path, tmp_path
         wingbar.load(write(tmp_path / "model", value, arrays))
 
 
+LINEAGES = {
+    "levels": ["class", "kind"],
+    "rows": [["wren", "small"], ["robin", "small"], ["owl", ""]],
+    "scores": [[0.9, 0.95], [0.6, 0.0]],
+    "right": [0, 2],
+}
+LINEAGE_CHANGES: dict[str, dict[str, Any]] = {
+    "no levels": {"levels": []},
+    "a thousand levels": {"levels": ["kind"] * 1000},
+    "rows of other classes": {"rows": [["wren", ""], ["robin", ""], ["cat", ""]]},
+    "a row too short": {"rows": [["wren", "small"], ["robin"], ["owl", ""]]},
+    "names that are none": {"rows": [["wren", 3], ["robin", None], ["owl", ""]]},
+    "rows that are none": {"rows": [1, 2, 3]},
+    "scores beyond reach": {"scores": [[0.9, 7.0], [0.6, 0.0]]},
+    "scores that are none": {"scores": [[0.9, float("nan")], [0.6, 0.0]]},
+    "scores in words": {"scores": [["much", 0.0], [0.6, 0.0]]},
+    "more scores than answers": {"right": [0]},
+    "answers beyond the levels": {"right": [0, 3]},
+    "a tree of itself": {"levels": {"class": "class"}},
+}
+
+
+def test_lineages_are_read_and_what_does_not_fit_is_refused(sound: Path, tmp_path: Path) -> None:
+    value, arrays = read(sound)
+    value["lineages"] = LINEAGES
+    prediction = wingbar.load(write(tmp_path / "model", value, arrays)).predict(np.full((40, 60, 3), 99, np.uint8))
+    assert prediction.answer().name is None and prediction.answer(0.5).level in ("class", "kind", None)
+    for number, (what, changes) in enumerate(LINEAGE_CHANGES.items()):
+        value["lineages"] = LINEAGES | changes
+        with in_time(what), pytest.raises(RunError, match=r"recognizer\.json: lacks or misstates"):
+            wingbar.load(write(tmp_path / str(number), value, arrays))
+    value["lineages"] = None
+    for number, held_out in enumerate(({"cat": [0.5]}, {"wren": [0.9, 0.1]}, {"wren": [7.0]}, {"wren": "much"}, [0.5])):
+        value["held_out_by_class"] = held_out
+        with pytest.raises(RunError, match=r"recognizer\.json: lacks or misstates"):
+            wingbar.load(write(tmp_path / f"by-class-{number}", value, arrays))
+    value["held_out_by_class"] = {}
+    value["lineages"] = {"levels": ["class"]}
+    with pytest.raises(RunError, match=r"recognizer\.json: lacks or misstates"):
+        wingbar.load(write(tmp_path / "part", value, arrays))
+
+
 def test_numbers_too_large_to_add_up_are_no_answer(sound: Path, tmp_path: Path) -> None:
     value, arrays = read(sound)
     arrays["parts"]["head.weight"].fill(3e38)

@@ -126,8 +126,8 @@ def test_a_file_is_sound_and_says_what_it_is(exported, run: Path, name: str) -> 
 def test_the_folder_is_whole(exported) -> None:
     folder, told = exported
     assert {path.name for path in folder.iterdir()} == {
-        *(f"{name}.onnx" for name in STREAMS), "recognizer.json", "alignment.safetensors", "export.json",
-        ".wingbar-output",
+        *(f"{name}.onnx" for name in STREAMS), "recognizer.json", "alignment.safetensors", "seen.safetensors",
+        "export.json", ".wingbar-output",
     }  # fmt: skip
     kept = json.loads((folder / "export.json").read_text())
     assert [one["file"] for one in kept["nets"]] == [one.file for one in told]

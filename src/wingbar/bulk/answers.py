@@ -58,6 +58,18 @@ def errors(content: bytes, form: Format) -> list[str | None]:
     return parquet.read_table(io.BytesIO(content), columns=["error"]).column("error").to_pylist()
 
 
+def strangers(content: bytes, form: Format) -> list[Row]:
+    """``path``, ``label`` and ``known`` of a file's strangers. Raises ValueError for a damaged file."""
+    columns = ["path", "label", "known", "stranger"]
+    if form == "jsonl":
+        rows = [json.loads(line) for line in content.splitlines()]
+    else:
+        from pyarrow import parquet
+
+        rows = parquet.read_table(io.BytesIO(content), columns=columns).to_pylist()
+    return [{key: row[key] for key in columns[:3]} for row in rows if row.get("stranger")]
+
+
 def _items(value: Any) -> Any:
     """``value`` with its maps as pairs, which is what Arrow takes for a map."""
     if isinstance(value, dict):
@@ -83,6 +95,12 @@ def _schema() -> Any:
     import pyarrow as pa
 
     scores, box = pa.map_(pa.string(), pa.float64()), pa.list_(pa.int32())
+    answer = pa.struct(
+        [
+            ("accuracy", pa.float64()), ("name", pa.string()), ("level", pa.string()), ("score", pa.float64()),
+            ("classes", pa.list_(pa.string())), ("text", pa.string()),
+        ]
+    )  # fmt: skip
     part = pa.struct([("name", pa.string()), ("box", box), ("cluster", pa.int32()), ("scores", scores)])
     return pa.schema(
         [
@@ -93,6 +111,7 @@ def _schema() -> Any:
             ("candidates", pa.list_(pa.string())),
             ("known", pa.float64()),
             ("stranger", pa.bool_()),
+            ("answer", answer),
             ("size", pa.list_(pa.int32())),
             ("object_box", box),
             ("parts", pa.list_(part)),

@@ -1,6 +1,7 @@
 """Prediction of very many pictures into chunks, which are written completely or not at all; a stopped job resumes.
 
 OUT/000000-3fa41c02b7de.jsonl  answers to the first pictures in the order in which they are listed; and so on
+OUT/strangers.json             at the end: the pictures that show none of the classes, by what they look most like
 OUT/lock                       the lock of the process that writes
 
 The pictures are listed twice. The first pass reads their names only, to count them and to find the chunks that exist
@@ -13,17 +14,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from wingbar._system.files import digest, write_bytes
+from wingbar._system.files import digest, write_bytes, write_json
 from wingbar._system.locks import locked
 from wingbar._system.text import several
-from wingbar.bulk.answers import Format, encode, errors, require
+from wingbar.bulk.answers import Format, encode, errors, require, strangers
 from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
 from wingbar.data.folders import PassOver, Tally
 from wingbar.data.listing import UnlabelledPicture, listed
 from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.opam.place import class_weights
-from wingbar.prediction import Prediction
+from wingbar.prediction import ACCURACY, Prediction
 from wingbar.recognizer import Only, Prior, Recognizer, Views
 
 
@@ -40,11 +42,12 @@ class BulkJob:
         top: int = 5,
         images_root: Path | None = None,
         views: Views = "all",
+        accuracy: float = ACCURACY,
         only: Only = None,
         prior: Prior = None,
     ) -> None:
         """``size`` pictures a chunk, of each the ``top`` likeliest classes; a table's paths start at ``images_root``.
-        See `Recognizer.predict` for ``views``, ``only`` and ``prior``.
+        See `Recognizer.predict` for ``views``, ``only`` and ``prior``, `Prediction.answer` for ``accuracy``.
 
         Raises DataError where the pictures cannot be listed, RunError where ``out`` has chunks of another job,
         ConfigError for an impossible setting.
@@ -55,11 +58,11 @@ class BulkJob:
         self.recognizer, self.source, self.out, self.form, self.size, self.top = (
             recognizer, source, out, form, size, top,
         )  # fmt: skip
-        self.images_root, self.views, self.only, self.prior = images_root, views, only, prior
+        self.images_root, self.views, self.accuracy, self.only, self.prior = images_root, views, accuracy, only, prior
         place = class_weights(recognizer.card.classes, only, prior)
         self.passed_over = Tally()
         """What was left out when the pictures were listed."""
-        self.key = digest(recognizer.card.digest(), top, views, *([place] if place else []))
+        self.key = digest(recognizer.card.digest(), top, views, accuracy, *([place] if place else []))
         self.plan = tuple(planned for planned, _ in self._chunks(self.passed_over))
         if not self.plan:
             raise DataError(f"{str(source)!r}: no pictures in it.")
@@ -93,6 +96,23 @@ class BulkJob:
                 if planned not in self.unreadable:
                     yield from self._predicted(planned, items, batch_size)
 
+    def list_strangers(self) -> dict[str, list[dict[str, Any]]]:
+        """The pictures of all chunks that are taken for none of the classes, written to ``strangers.json``.
+
+        By the class that they look most like, of which most comes first; of each ``path`` and ``known``, the strangest
+        first. Raises RunError where the folder cannot be written to.
+        """
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for planned in self.plan:
+            for row in strangers((self.out / planned.file).read_bytes(), self.form):
+                groups.setdefault(row["label"], []).append({"path": row["path"], "known": row["known"]})
+        found = {
+            label: sorted(rows, key=lambda row: (row["known"], row["path"]))
+            for label, rows in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+        }
+        write_json(self.out / "strangers.json", found)
+        return found
+
     def _chunks(self, pass_over: PassOver | None = None) -> Iterator[tuple[Chunk, list[UnlabelledPicture]]]:
         for number, items in enumerate(cut(listed(self.source, self.images_root, pass_over), self.size)):
             yield chunk(number, [item.name for item in items], self.key, self.form), items
@@ -104,7 +124,7 @@ class BulkJob:
             sources, batch_size, views=self.views, only=self.only, prior=self.prior
         )
         for item, prediction in zip(items, predictions, strict=True):
-            rows.append(replace(prediction, path=item.name).to_dict(self.top))
+            rows.append(replace(prediction, path=item.name).to_dict(self.top, self.accuracy))
             if len(rows) == planned.count:
                 write_bytes(self.out / planned.file, encode(rows, self.form))
             yield prediction

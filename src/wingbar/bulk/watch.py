@@ -30,7 +30,7 @@ from wingbar.data.folders import Tally
 from wingbar.data.listing import as_text, pictures_in
 from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.opam.place import class_weights
-from wingbar.prediction import Prediction
+from wingbar.prediction import ACCURACY, Prediction
 from wingbar.recognizer import Only, Prior, Recognizer, Views
 
 logger = logging.getLogger(__name__)
@@ -59,11 +59,12 @@ class Watch:
         size: int = 1000,
         top: int = 5,
         views: Views = "all",
+        accuracy: float = ACCURACY,
         only: Only = None,
         prior: Prior = None,
     ) -> None:
         """``size`` answers a file, of each the ``top`` likeliest classes. See `Recognizer.predict` for ``views``,
-        ``only`` and ``prior``.
+        ``only`` and ``prior``, `Prediction.answer` for ``accuracy``.
 
         Raises DataError where ``folder`` is none, ConfigError for an impossible setting.
         """
@@ -75,9 +76,9 @@ class Watch:
         self.recognizer, self.folder, self.out, self.form, self.size, self.top = (
             recognizer, folder, out, form, size, top,
         )  # fmt: skip
-        self.views, self.only, self.prior = views, only, prior
+        self.views, self.accuracy, self.only, self.prior = views, accuracy, only, prior
         place = class_weights(recognizer.card.classes, only, prior)
-        self.key = digest(recognizer.card.digest(), top, views, "watch", *([place] if place else []))
+        self.key = digest(recognizer.card.digest(), top, views, accuracy, "watch", *([place] if place else []))
         self.answered: set[tuple[str, int]] = set()
         """Name and bytes of each picture that has an answer."""
         self._number, self._rows = 0, list[Row]()
@@ -134,7 +135,7 @@ class Watch:
         ):
             if prediction.error is None or _stamp(path) == stamps[path]:
                 named = replace(prediction, path=self.name_of(path))
-                fresh.append(({**named.to_dict(self.top), "bytes": stamps[path][0]}, named.lean()))
+                fresh.append(({**named.to_dict(self.top, self.accuracy), "bytes": stamps[path][0]}, named.lean()))
             if wait(0):
                 break
         self._write([row for row, _ in fresh])

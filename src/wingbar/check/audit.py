@@ -122,10 +122,19 @@ def light_of(pixels: UInt8[ndarray, "height width 3"]) -> Light:
     return Light(float(np.quantile(pixels.max(2), 0.98)), float((high - low).max()))
 
 
-def audit(dataset: Dataset) -> tuple[Finding, ...]:
-    """All findings of a data set, empty ones included, the gravest first."""
+Examined = list[tuple[Sample, PictureFacts | str]]
+"""Each picture with its facts, or with why it cannot be read."""
+
+
+def examine_all(dataset: Dataset) -> Examined:
+    """Decode every picture of a data set once."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # as many big pictures in memory as there are cores
-        results = list(zip(dataset.samples, pool.map(examine, dataset.samples), strict=True))
+        return list(zip(dataset.samples, pool.map(examine, dataset.samples), strict=True))
+
+
+def audit(dataset: Dataset, examined: Examined | None = None) -> tuple[Finding, ...]:
+    """All findings of a data set, empty ones included, the gravest first; its pictures may be ``examined`` already."""
+    results = examine_all(dataset) if examined is None else examined
     read = [(sample, facts) for sample, facts in results if isinstance(facts, PictureFacts)]
     unreadable = [Item((sample,), {"reason": reason}) for sample, reason in results if isinstance(reason, str)]
     skipped = [Item((), {"file": _within(dataset, file.path), "reason": file.reason}) for file in dataset.skipped]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,8 @@ class Check:
     images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
     """Folder that the paths of a table start at; by default the table's own."""
     run_folder: Annotated[Path | None, tyro.conf.arg(name="run", metavar="RUN", help_behavior_hint=NOT_GIVEN)] = None
-    """A run on these pictures, to doubt the labels of those that it has not seen."""
+    """A run. On these pictures: to doubt the labels of those that it has not seen. On others: to list which of these it
+    was trained on, and which look like none of its classes."""
     device: Device = "auto"
     """What the run's nets run on; auto: as the run was trained, on a GPU where there is one."""
     out: Path = Path("data-check")
@@ -34,19 +36,23 @@ class Check:
 
     def run(self) -> int:
         from wingbar._system.files import make_folder
-        from wingbar.check.audit import Finding, audit, leaks
+        from wingbar.check.audit import Finding, audit, examine_all, leaks
         from wingbar.check.sheet import rows, write
         from wingbar.data import load
         from wingbar.evaluation.tables import render
 
-        dataset = load(self.data, self.images_root)
-        make_folder(self.out)
-        doubts: tuple[Finding, ...] = ()
-        if self.run_folder is not None:  # first: a run that cannot judge is told before all pictures are compared
-            from wingbar.check.doubts import doubtful_labels
+        if self.run_folder is None:
+            dataset = load(self.data, self.images_root)
+        else:
+            from wingbar.check.new import by_run, load_new
 
-            doubts = doubtful_labels(self.run_folder, dataset, out=self.out, device=self.device)
-        findings = (*audit(dataset), *doubts)
+            dataset = load_new(self.data, self.images_root)
+        make_folder(self.out)
+        examined = cache(lambda: examine_all(dataset))
+        told: tuple[Finding, ...] = ()
+        if self.run_folder is not None:  # first: a run that cannot judge is told before all pictures are compared
+            told = by_run(self.run_folder, dataset, examined, out=self.out, device=self.device)
+        findings = (*audit(dataset, examined()), *told)
         sheet = write(self.out, dataset, findings)
         print(dataset.describe(), render(["finding", "found", "first"], rows(findings)), sep="\n\n")
         print(f"see {sheet}", file=sys.stderr)

@@ -28,6 +28,9 @@ class Train:
     win over it. auto: by the machine and the number of pictures, unless you choose one of them yourself."""
     images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
     """Folder that the paths of a table start at; by default the table's own."""
+    taxonomy: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=NOT_GIVEN)] = None
+    """Table of the classes' groups, with the columns class, genus, family or the like; by default taxonomy.csv beside
+    the pictures."""
     from_step: Annotated[str | None, tyro.conf.arg(name="from", metavar="STEP", help_behavior_hint=NOT_GIVEN)] = None
     """Step to redo, with all after it; the steps are listed when training begins."""
     quiet: Flag = False
@@ -45,7 +48,7 @@ class Train:
 
         train(
             self.data, self.out, self.settings, preset=None if self.chosen else "auto",
-            images_root=self.images_root, redo_from=self.from_step, quiet=self.quiet,
+            images_root=self.images_root, taxonomy=self.taxonomy, redo_from=self.from_step, quiet=self.quiet,
         )  # fmt: skip
         print(f"model: {self.out / 'model'}; judge it: wingbar evaluate {shlex.quote(str(self.out))}", file=sys.stderr)
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from wingbar._system.text import printable, several
-from wingbar.cli.models import described_place, report_unreadable
+from wingbar.cli.models import accuracy_of, described_place, report_unreadable
 from wingbar.cli.options import Device, Flag, Only, Prior, place_of, views_of
 
 if TYPE_CHECKING:
     from wingbar.prediction import Prediction
     from wingbar.recognizer import Recognizer
+
+SHOWN = 3
+"""Classes that strangers look like, of which the summary tells."""
 
 
 @dataclass
@@ -44,6 +47,8 @@ class PredictMany:
     """Species list of the place, a name a line: scores are of these classes alone."""
     prior: Prior = None
     """Table `label,prior` of how frequent each class is at the place, in any unit; others are not there."""
+    accuracy: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: 0.95)")] = None
+    """Share of answers that are to be right: where the class is too doubtful, a larger group is named, or nothing."""
     fast: Flag = False
     """Show the nets the whole picture alone: several times as fast, no parts, a rougher box."""
     batch_size: int = 16
@@ -72,7 +77,8 @@ class PredictMany:
 
         job = BulkJob(
             recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, self.images_root,
-            views_of(self.fast), **place_of(recognizer.classes, self.only, self.prior),
+            views_of(self.fast), accuracy_of(self.accuracy),
+            **place_of(recognizer.classes, self.only, self.prior),
         )  # fmt: skip
         for line in job.passed_over.lines():
             print(line, file=sys.stderr)
@@ -84,6 +90,8 @@ class PredictMany:
                     failed += 1
                     console.print(f"skipped: {prediction.error}", markup=False, soft_wrap=True)
                 advance(done)
+        if recognizer.card.strangers is not None and not self.fast:
+            print(strangers_line(job.list_strangers()), file=sys.stderr)
         print(
             f"{several(len(job.plan), 'file')} in {self.out}: {several(job.total, 'picture')}, "
             f"{job.answered} of them from before",
@@ -97,7 +105,7 @@ class PredictMany:
 
         watch = Watch(
             recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, views_of(self.fast),
-            **place_of(recognizer.classes, self.only, self.prior),
+            accuracy_of(self.accuracy), **place_of(recognizer.classes, self.only, self.prior),
         )  # fmt: skip
         answered = 0
         with asked_to_stop() as stop:
@@ -139,3 +147,10 @@ def asked_to_stop() -> Iterator[Event]:
         yield stop
     finally:
         set_back()
+
+
+def strangers_line(groups: Mapping[str, Sequence[object]]) -> str:
+    """How many pictures are strangers, and what most of them look like."""
+    told = [f"{len(rows)} most like {printable(label)}" for label, rows in list(groups.items())[:SHOWN]]
+    listed = f": {', '.join(told)}; strangers.json lists them" if told else ""
+    return f"{several(sum(map(len, groups.values())), 'picture')} of none of the classes{listed}"

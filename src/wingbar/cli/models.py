@@ -43,6 +43,8 @@ class Predict:
     """Species list of the place, a name a line: scores are of these classes alone."""
     prior: Prior = None
     """Table `label,prior` of how frequent each class is at the place, in any unit; others are not there."""
+    accuracy: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: 0.95)")] = None
+    """Share of answers that are to be right: where the class is too doubtful, a larger group is named, or nothing."""
     by_occasion: Flag = False
     """One answer to pictures that one camera took within a minute of the next, by their EXIF time."""
     batch_size: int = 16
@@ -64,16 +66,18 @@ class Predict:
             pictures, views = expand(self.pictures), views_of(self.fast)
             place = place_of(recognizer.classes, self.only, self.prior)
             answers = predict_together(recognizer, pictures, self.batch_size, world, views, **place)
+            accuracy = accuracy_of(self.accuracy)
             if self.by_occasion:
-                return answer_occasions(pictures, [prediction.lean() for prediction in answers], self.top, self.json)
+                lean = [prediction.lean() for prediction in answers]
+                return answer_occasions(pictures, lean, self.top, self.json, accuracy)
             for prediction in answers:
                 failed, total = failed + (prediction.error is not None), total + 1
                 if self.json:
-                    print(json.dumps(prediction.to_dict(self.top)), flush=True)
+                    print(json.dumps(prediction.to_dict(self.top, accuracy)), flush=True)
                 elif prediction.error is not None:
                     print(f"skipped: {prediction.error}", file=sys.stderr)
                 else:
-                    print(described(prediction, self.top), flush=True)
+                    print(described(prediction, self.top, self.accuracy), flush=True)
         return report_unreadable(failed, total)
 
 
@@ -259,8 +263,17 @@ def expand(paths: tuple[Path, ...]) -> list[Path]:
     return pictures
 
 
-def described(prediction: Prediction, top: int) -> str:
-    """A prediction as lines for people."""
+def accuracy_of(asked: float | None) -> float:
+    """The accuracy of an option. Raises ConfigError for an impossible one."""
+    from wingbar.prediction import ACCURACY
+
+    if asked is not None and not 0 < asked < 1:
+        raise ConfigError(f"--accuracy is {asked}; it must be between 0 and 1, as 0.95.")
+    return ACCURACY if asked is None else asked
+
+
+def described(prediction: Prediction, top: int, accuracy: float | None = None) -> str:
+    """A prediction as lines for people; with an ``accuracy`` what they asked for, else what they should know."""
     from wingbar.explain.placing import part_names
 
     x1, y1, x2, y2 = prediction.object_box
@@ -273,6 +286,11 @@ def described(prediction: Prediction, top: int) -> str:
     if 1 < len(candidates) <= top and not prediction.stranger:
         names += f"\n  nine times in ten one of: {', '.join(candidates)}"
     names += described_place(prediction)
+    if accuracy is not None and prediction.lineages is None:
+        names += "\n  no answer at an accuracy: the model, or a single pass, has no held-out pictures for it"
+    elif not prediction.stranger:
+        answer = prediction.worth_telling() if accuracy is None else prediction.answer(accuracy)
+        names += f"\n  {answer.text}" if answer else ""
     where = f"  object at {(x1, y1, x2, y2)}" + (f"; {parts}" if parts else "")
     return f"{printable(str(prediction.path), 4096)}: {names}\n{where}"
 
@@ -286,7 +304,9 @@ def described_place(prediction: Prediction) -> str:
     return f"\n  not on the list: {prediction.outside:.1%} for other classes, most for {most}"
 
 
-def answer_occasions(pictures: list[Path], predictions: list[Prediction], top: int, as_json: bool) -> int:
+def answer_occasions(
+    pictures: list[Path], predictions: list[Prediction], top: int, as_json: bool, accuracy: float
+) -> int:
     """Print one answer an occasion; returns the exit code."""
     from wingbar.data.occasions import occasions, taken
     from wingbar.prediction import of_one_occasion
@@ -295,7 +315,7 @@ def answer_occasions(pictures: list[Path], predictions: list[Prediction], top: i
     for group, prediction in zip(occasions([taken(path) for path in pictures]).tolist(), predictions, strict=True):
         groups.setdefault(group, []).append(prediction)
     for members in groups.values():
-        answer = of_one_occasion(members, top)
+        answer = of_one_occasion(members, top, accuracy)
         if as_json:
             print(json.dumps(answer), flush=True)
             continue
@@ -309,7 +329,8 @@ def answer_occasions(pictures: list[Path], predictions: list[Prediction], top: i
             classes = max(len(one.everywhere or one.scores) for one in members)  # none of what could not be read
             names = f"none of the {classes} classes (looks most like {names})"
         more = f" and {len(members) - 1} more" if len(members) > 1 else ""
-        print(f"{printable(str(members[0].path), 4096)}{more}: {names}", flush=True)
+        told = f"\n  {answer['answer']['text']}" if "answer" in answer and not answer.get("stranger") else ""
+        print(f"{printable(str(members[0].path), 4096)}{more}: {names}{told}", flush=True)
     return report_unreadable(sum(one.error is not None for one in predictions), len(predictions))
 
 

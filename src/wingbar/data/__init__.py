@@ -8,6 +8,7 @@ from wingbar.data.checks import learnable, not_empty
 from wingbar.data.layouts import aircraft, cars, cub, dogs, flowers, folder, pets, table
 from wingbar.data.rows import TABLES
 from wingbar.data.sample import Dataset, Keypoint, Sample, Skipped, Split
+from wingbar.data.taxonomy import with_taxonomy
 from wingbar.errors import DataError
 
 _LAYOUTS = (cub, cars, pets, flowers, aircraft, dogs)
@@ -15,7 +16,9 @@ _LAYOUTS = (cub, cars, pets, flowers, aircraft, dogs)
 __all__ = ["Dataset", "Keypoint", "Sample", "Skipped", "Split", "load"]
 
 
-def load(path: Path | str, root: Path | str | None = None, *, to_learn: bool = True) -> Dataset:
+def load(
+    path: Path | str, root: Path | str | None = None, *, taxonomy: Path | str | None = None, to_learn: bool = True
+) -> Dataset:
     """Read a data set, in whichever of the layouts it is:
 
     * a folder with ``images.txt``: CUB-200-2011's own layout, complete or cut down (``cub``);
@@ -26,11 +29,12 @@ def load(path: Path | str, root: Path | str | None = None, *, to_learn: bool = T
       ``root``, by default the table's own.
 
     Each picture's header is checked, nothing is decoded. Files that are no pictures are listed in
-    ``Dataset.skipped``. With ``to_learn`` off the set is to be judged on alone: it needs no training pictures and no
-    second class. Raises ``DataError``, with the place and the remedy, if no usable set results.
+    ``Dataset.skipped``. ``taxonomy`` is a table of the classes' groups, by default ``taxonomy.csv`` beside the pictures
+    (`wingbar.data.taxonomy`). With ``to_learn`` off the set is to be judged on alone: it needs no training pictures and
+    no second class. Raises ``DataError``, with the place and the remedy, if no usable set results.
     """
     dataset = _read(path, root)
-    return learnable(dataset) if to_learn else not_empty(dataset)
+    return with_taxonomy(learnable(dataset), taxonomy) if to_learn else not_empty(dataset)
 
 
 def _read(path: Path | str, root: Path | str | None) -> Dataset:

@@ -35,6 +35,15 @@ PATIENCE = 8
 FLAT = 1.0
 """Standard deviation in grey values below which a picture shows nothing to compare."""
 
+NEAR = 56
+"""Bits that a copy's hash may differ in where the hash is all that is left of the other picture.
+
+Of 500 pictures of cub50 the nearest two different ones differ in 80 bits; copies that were shrunk to a quarter,
+re-encoded, brightened by a quarter or cropped by 2 % at two sides in 50 at most, those cropped by 5 % in 78 (median).
+"""
+DIGEST = 16
+"""Bytes of a file's SHA-256 that are kept."""
+
 Small = UInt8[ndarray, "side side"]
 
 
@@ -49,6 +58,25 @@ def hashes(smalls: UInt8[ndarray, "n side side"]) -> Float32[ndarray, "n bits"]:
     waves = scipy.fft.dctn(smalls.astype(np.float32), axes=(1, 2), norm="ortho")
     low = waves[:, :LOWEST, :LOWEST].reshape(len(smalls), BITS + 1)[:, 1:]
     return np.where(low > 0, 1, -1).astype(np.float32)
+
+
+def packed(smalls: UInt8[ndarray, "n side side"]) -> UInt8[ndarray, "n bytes"]:
+    """Each picture's hash in 32 bytes."""
+    return np.packbits(hashes(smalls) > 0, axis=1)
+
+
+def nearest(bits: UInt8[ndarray, "n bytes"], others: UInt8[ndarray, "m bytes"], chunk: int = 1024) -> Int[ndarray, "n"]:
+    """In how many bits each hash differs from the nearest of the ``others``; in more than all where there are none."""
+    least = np.full(len(bits), BITS + 1, np.int64)
+    mine = _signs(bits)
+    for start in range(0, len(others), chunk):
+        distance = (BITS - mine @ _signs(others[start : start + chunk]).T) / 2
+        least = np.minimum(least, distance.min(1).round().astype(np.int64))
+    return least
+
+
+def _signs(bits: UInt8[ndarray, "n bytes"]) -> Float32[ndarray, "n bits"]:
+    return np.unpackbits(bits, axis=1, count=BITS).astype(np.float32) * 2 - 1
 
 
 def close_pairs(

@@ -57,6 +57,16 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Taxonomy:
+    """In which larger groups the classes lie: see `wingbar.data.taxonomy`."""
+
+    levels: tuple[str, ...]
+    """What the groups are, the closest first: ``genus``, ``family``."""
+    groups: Mapping[str, tuple[str, ...]] = field(hash=False)
+    """Class -> name of its group at each level; empty where it has none there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A file found or listed that is not in the data set, and why."""
 
@@ -81,8 +91,8 @@ class Dataset:
     """How the set compares with the published one, where its layout is that of one; of a tree, what its classes are."""
     images_root: Path | None = None
     """The folder that a table's paths start at, where one was named."""
-    taxonomy: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
-    """In a tree of folders: of each class the names of the folders that it lies in, the outermost first."""
+    taxonomy: Taxonomy | None = None
+    """The groups that classes lie in: a table's, or in a tree the folders that they lie in; None where nothing says."""
 
     @property
     def source(self) -> Path:

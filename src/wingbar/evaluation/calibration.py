@@ -43,6 +43,8 @@ class CalibrationReport:
     """Share of the pictures that are answered, the surest first -> share of them that are right."""
     sets: Estimate | None
     """Share of the pictures whose true class is among the candidates, of which nine in ten are promised."""
+    sets_by_class: tuple[float | None, ...]
+    """The same share of each class; None of one without pictures. Empty without candidates."""
     set_size: float | None
     """Classes among the candidates, mean over pictures."""
 
@@ -76,8 +78,13 @@ def calibration_report(
             f"{share:g}": float(right[surest[: max(round(share * len(labels)), 1)]].mean()) for share in COVERAGES
         },
         sets=None if held is None else mean_interval(np.array(held), seed),
+        sets_by_class=() if held is None else _by_class(np.array(held), labels, probabilities.shape[1]),
         set_size=None if candidates is None else float(np.mean([len(some) for some in candidates])),
     )
+
+
+def _by_class(values: Bool[ndarray, "n"], labels: Int[ndarray, "n"], classes: int) -> tuple[float | None, ...]:
+    return tuple(float(values[labels == k].mean()) if (labels == k).any() else None for k in range(classes))
 
 
 def expected_error(scores: Float[ndarray, "n"], right: Bool[ndarray, "n"]) -> float:

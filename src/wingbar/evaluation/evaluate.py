@@ -24,6 +24,7 @@ from wingbar.data.layouts.annotations import with_boxes
 from wingbar.data.occasions import groups_of, taken
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
+from wingbar.evaluation.answers import AnswersReport, answers_report
 from wingbar.evaluation.calibration import CalibrationReport, calibration_report
 from wingbar.evaluation.classification import ClassificationReport, classify, correct, stream_combinations
 from wingbar.evaluation.evidence import EvidenceReport, evidence_report
@@ -78,6 +79,8 @@ class Evaluation:
     """Every readable test picture, in the data set's order."""
     occasions: OccasionsReport | None = None
     """By occasion; None where no two pictures were taken together."""
+    answers: AnswersReport | None = None
+    """How many pictures are told by class, genus, family at an accuracy; None for a model that cannot keep it."""
     strangers: StrangersReport | None = None
     """Whether pictures of unknown classes are told; None for a model that cannot."""
     absent: tuple[str, ...] = ()
@@ -105,6 +108,7 @@ class Evaluation:
             "source": self.source,
             "pictures": [asdict(picture) for picture in self.pictures],
             "occasions": self.occasions.to_dict() if self.occasions else None,
+            "answers": self.answers.to_dict() if self.answers else None,
             "strangers": self.strangers.to_dict() if self.strangers else None,
             "absent": list(self.absent),
             "unknown": dict(self.unknown),
@@ -269,6 +273,11 @@ def _figures(
             for sample, prediction in evaluated
         ),
         occasions=occasions_report(fused, labels, _occasions(evaluated), seed),
+        answers=answers_report(
+            [prediction for _, prediction in evaluated],
+            [recognizer.classes[sample.label] for sample, _ in evaluated],
+            seed=seed,
+        ),
     )
 
 

@@ -121,7 +121,10 @@ def _read(path: Path, root: Path | str | None) -> Dataset:
 
 
 def _trained_on(card: Card, dataset: Dataset) -> bool:
+    return same_pictures(card, dataset) or str(dataset.source) == card.data.source
+
+
+def same_pictures(card: Card, dataset: Dataset) -> bool:
     """Whether a model was trained on these very pictures, wherever they lie now."""
     settings = [dataset.training_fingerprint(), card.settings.get("validation"), card.settings.get("seed")]
-    same = card.data.key == Store(dataset.root).key("data", settings, [])
-    return same or str(dataset.source) == card.data.source
+    return card.data.key == Store(dataset.root).key("data", settings, [])

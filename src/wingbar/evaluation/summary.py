@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from wingbar._system.text import several
+from wingbar._system.text import printable, several
 from wingbar.data.checks import named
+from wingbar.evaluation.answers import AnswersReport
 from wingbar.evaluation.calibration import CalibrationReport
 from wingbar.evaluation.evaluate import Evaluation
 from wingbar.evaluation.evidence import EvidenceReport
@@ -25,6 +26,7 @@ def table(evaluation: Evaluation) -> str:
         f"macro recall {percent(c.macro_recall)}",
         _scores_line(evaluation.calibration),
         *_occasions_lines(evaluation.occasions),
+        *_answers_lines(evaluation.answers),
         *_strangers_lines(evaluation.strangers),
         "",
         render(["streams", "top-1"], [[name, percent(value)] for name, value in evaluation.combinations.items()]),
@@ -55,7 +57,8 @@ def _scores_line(report: CalibrationReport) -> str:
         f"mean score {report.mean_score:.2f}; scores are off by {percent_interval(*report.ece)} (ECE); "
         f"NLL {report.nll:.3f}, Brier {report.brier:.3f}; of the surest nine in ten {surest} are right"
         + (
-            f"; {percent(report.sets.value)} are among their candidates, {report.set_size:.1f} classes"
+            f"; {percent(report.sets.value)} are among their candidates, {report.set_size:.1f} classes; of the class "
+            f"where they are least often {percent(min(share for share in report.sets_by_class if share is not None))}"
             if report.sets
             else ""
         )
@@ -71,6 +74,19 @@ def _occasions_lines(report: OccasionsReport | None) -> Iterator[str]:
             f"{report.several} of several pictures: all together {percent_interval(*report.together)}, the surest "
             f"picture {percent(report.surest.value)}, what most are named {percent(report.most.value)}"
         )
+
+
+def _answers_lines(report: AnswersReport | None) -> Iterator[str]:
+    if report is None:
+        return
+    rows = [*report.levels.items(), ("any of these", report.any_level)]
+    cut_off = f"by class with a score of {report.accuracy:g} at least"
+    told = [
+        [printable(name), percent(one.share), percent_interval(*one.right) if one.right else "-"]
+        for name, one in (*rows, (cut_off, report.cut_off))
+    ]
+    yield f"\nanswers that are to be right {100 * report.accuracy:g} times in 100, by thresholds of held-out pictures"
+    yield render(["answered by", "pictures", "right of these"], told) + "\n"
 
 
 def _strangers_lines(report: StrangersReport | None) -> Iterator[str]:

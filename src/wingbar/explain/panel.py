@@ -110,13 +110,15 @@ def header(prediction: wingbar.prediction.Prediction, comparison: Contrast) -> I
 def verdict(prediction: wingbar.prediction.Prediction) -> list[Image.Image]:
     """Draw what the scores alone do not say: that it may be none of the classes, or one of a few."""
     several = prediction.candidates() if prediction.held_out else ()
+    answer = None if prediction.stranger else prediction.worth_telling()
     if prediction.stranger:
         text = f"Probably none of the {len(prediction.scores)} classes: A is the one that it looks most like."
     elif 1 < len(several) <= SEVERAL:
         text = f"Nine times in ten it is one of: {', '.join(display_names(several))}."
     else:
-        return []
-    return [paragraph(text, 22, WIDTH - 2 * MARGIN, (20, 20, 20))]
+        text = ""
+    texts = [one for one in (text, answer.text if answer else "") if one]
+    return [paragraph(one, 22, WIDTH - 2 * MARGIN, (20, 20, 20)) for one in texts]
 
 
 def file_name(path: str) -> str:

@@ -11,12 +11,14 @@ from typing import Any
 
 from wingbar._system.files import digest, read_record, write_record
 from wingbar._system.settings import fill
+from wingbar.data.taxonomy import MOST_LEVELS
 from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.localization import Rule
 from wingbar.opam.marks import MOST_MARKS
 from wingbar.opam.parts import PartSettings
 from wingbar.opam.proposals import ProposalSettings
 from wingbar.opam.strangers import NO_RULE, StrangerRule
+from wingbar.opam.taxonomy import Lineages
 
 FILE = "recognizer.json"
 FORMAT = 5
@@ -94,6 +96,10 @@ class Card:
     """Temperature of the scores of all streams together."""
     held_out: tuple[float, ...] = ()
     """Probabilities of the true classes of pictures that were held out, ascending, for candidate sets."""
+    held_out_by_class: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """The same of each class with enough of them for a threshold of its own."""
+    lineages: Lineages | None = None
+    """Groups of the classes, and how well they are told; None in a model that was made before they were kept."""
     strangers: StrangerRule | None = None
     """When a picture is taken for a stranger; None where pictures were too few to tell."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -116,10 +122,14 @@ class Card:
             raise ValueError("mark_sides")
         if not all(0 <= weight <= 1.001 for weight in self.fusion_weights.values()):
             raise ValueError("fusion_weights")
-        if not all(0 <= value <= 1.001 for value in self.held_out) or list(self.held_out) != sorted(self.held_out):
+        if not all(map(_ascending, (self.held_out, *self.held_out_by_class.values()))):
             raise ValueError("held_out")
+        if not set(self.held_out_by_class) <= set(self.classes):
+            raise ValueError("held_out_by_class")
         if (self.strangers is not None) != ("strangers" in self.sha256) or not _sound(self.strangers):
             raise ValueError("strangers")
+        if self.lineages is not None and not _fits(self.lineages, self.classes):
+            raise ValueError("lineages")
         if not 32 <= self.eval_size <= 4096 or not 32 <= self.picture_size <= 8192:
             raise ValueError("eval_size or picture_size")
         if not 0 <= self.margin <= 2:
@@ -168,6 +178,7 @@ class Card:
             "rule": str(self.rule),
             "mark_sides": list(self.mark_sides),
             "held_out": list(self.held_out),
+            "held_out_by_class": {name: list(values) for name, values in self.held_out_by_class.items()},
         }
 
     @staticmethod
@@ -183,8 +194,9 @@ class Card:
         for name in ("neuron_layer", "middle_layer"):
             if not isinstance(value[name], str | None):
                 raise TypeError(name)
-        for name in ("mark_sides", "held_out"):
-            if not isinstance(value[name], list) or not all(type(one) is float for one in value[name]):
+        by_class = _mapping(value, "held_out_by_class", list) if "held_out_by_class" in value else {}
+        for name, numbers in ("mark_sides", value["mark_sides"]), ("held_out", value["held_out"]), *by_class.items():
+            if not isinstance(numbers, list) or not all(type(one) is float for one in numbers):
                 raise TypeError(name)
         return Card(
             method=value["method"],
@@ -207,6 +219,8 @@ class Card:
             middle_layer=value["middle_layer"],
             calibration=float(value["calibration"]),
             held_out=tuple(value["held_out"]),
+            held_out_by_class={name: tuple(values) for name, values in by_class.items()},
+            lineages=None if value.get("lineages") is None else _lineages(value["lineages"]),
             strangers=None if value["strangers"] is None else fill(NO_RULE, value["strangers"], "strangers"),
             settings=_mapping(value, "settings"),
             onnx=_mapping(value, "onnx", str),
@@ -222,6 +236,10 @@ class Card:
         return Card.from_dict(read_record(folder / FILE))
 
 
+def _ascending(probabilities: tuple[float, ...]) -> bool:
+    return all(0 <= value <= 1.001 for value in probabilities) and list(probabilities) == sorted(probabilities)
+
+
 def _sound(rule: StrangerRule | None) -> bool:
     """Whether all numbers of a rule are finite and in their bounds."""
     if rule is None:
@@ -229,6 +247,35 @@ def _sound(rule: StrangerRule | None) -> bool:
     numbers = (*rule.means, *rule.deviations, rule.slope, rule.intercept)
     alike = len(rule.means) == len(rule.deviations) > 0 and min(rule.deviations) > 0
     return alike and all(map(math.isfinite, numbers)) and 0 <= rule.threshold <= 1 and 0 <= rule.caught <= 1
+
+
+def _lineages(value: Any) -> Lineages:
+    """The lineages of a card. Raises KeyError or TypeError for what is none."""
+    lists = {name: value[name] for name in ("levels", "rows", "scores", "right")}
+    if not all(isinstance(entries, list) for entries in lists.values()):
+        raise TypeError("lineages")
+    if not all(isinstance(row, list) for row in (*lists["rows"], *lists["scores"])):
+        raise TypeError("lineages")
+    return Lineages(
+        tuple(lists["levels"]), tuple(map(tuple, lists["rows"])), tuple(map(tuple, lists["scores"])),
+        tuple(lists["right"]),
+    )  # fmt: skip
+
+
+def _fits(lineages: Lineages, classes: tuple[str, ...]) -> bool:
+    """Whether lineages are of these classes, and their numbers in their bounds."""
+    count = len(lineages.levels)
+    if not 0 < count <= 1 + MOST_LEVELS or len(lineages.scores) != len(lineages.right):
+        return False
+    if any(len(row) != count for row in (*lineages.rows, *lineages.scores)):
+        return False
+    names = (*lineages.levels, *(name for row in lineages.rows for name in row))
+    return (
+        all(isinstance(name, str) for name in names)
+        and tuple(row[0] for row in lineages.rows) == classes
+        and all(type(score) in (int, float) and 0 <= score <= 1 for row in lineages.scores for score in row)
+        and all(type(first) is int and 0 <= first <= count for first in lineages.right)
+    )
 
 
 def _mapping(value: Mapping[str, Any], name: str, *kinds: type) -> dict[str, Any]:

@@ -39,13 +39,14 @@ from wingbar.model._onnx import import_onnxruntime, import_quantization
 from wingbar.model.card import FILE, STREAMS, VIEWS, Card
 from wingbar.model.folder import misstated, read_model
 from wingbar.model.runtime import PictureOutput, ViewOutput
+from wingbar.model.save import SEEN
 from wingbar.model.torch_runtime import boxes_of, nets_of, view_modules
 from wingbar.nets.outputs import CropNet, PictureNet
 from wingbar.opam.calibration import softmax
 
 LIBRARIES = ("onnx", "onnxruntime", "onnxscript")
 OPSET = 18
-KEPT_ARRAYS = ("alignment", "strangers")
+KEPT_ARRAYS = ("alignment", "strangers", "seen")
 """Files of a model that no net takes the place of."""
 TOLERANCE = 1e-4
 """Largest difference allowed: of probabilities, and of the other outputs as a share of their largest value."""
@@ -97,6 +98,7 @@ def export(run: Path | str, out: Path | str, *, int8: bool = False) -> list[Expo
         for name, module in modules.items()
     }
     arrays = [f"{name}.safetensors" for name in KEPT_ARRAYS if name in card.sha256]
+    arrays = [name for name in arrays if name != SEEN or (model.folder / name).exists()]
     for name in arrays:
         shutil.copyfile(model.folder / name, out / name)
     _remove_stale(out, [*(file.file for file in written.values()), *arrays])

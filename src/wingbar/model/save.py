@@ -5,6 +5,7 @@ model/picture.safetensors     ClassNet (or the one net of a plain run); object a
 model/locator.safetensors     the regression of the object's box
 model/alignment.safetensors   clusters of neurons
 model/strangers.safetensors   mean feature vectors of the classes, by which strangers are told
+model/seen.safetensors        hashes of the training pictures; nothing but `data check` needs it, so it may be removed
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from safetensors.numpy import save
 from wingbar._system.files import new_folder, write_bytes, writing
 from wingbar.errors import ConfigError
 from wingbar.model.card import Card
+
+SEEN = "seen.safetensors"
+"""Hashes of training pictures, which whoever gives a model away may remove."""
 
 
 def serialized(arrays: Mapping[str, Mapping[str, ndarray]]) -> dict[str, bytes]:

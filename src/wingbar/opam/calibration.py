@@ -60,8 +60,8 @@ class Calibration:
     """The temperature of fused scores, and what it was fitted on."""
 
     temperature: float
-    held_out: Float[ndarray, "n"]
-    """Calibrated probability of each held-out picture's true class; none where pictures are too few."""
+    held_out: Float32[ndarray, "n classes"]
+    """Calibrated scores of the held-out pictures, each by weights that have not seen it; none of few pictures."""
 
 
 def fit_calibration(
@@ -72,15 +72,13 @@ def fit_calibration(
     ``fused`` gives the scores of some pictures with weights from others, never from others of the same of the
     ``groups``. Where pictures are too few for folds the temperature is one.
     """
-    if len(labels) < 2 * FOLDS:
-        return Calibration(1.0, np.zeros(0))
-    folds = random_folds(len(labels), FOLDS, seed, groups)
+    folds = random_folds(len(labels), FOLDS, seed, groups) if len(labels) >= 2 * FOLDS else []
     if len(folds) < 2:
-        return Calibration(1.0, np.zeros(0))
-    held = np.concatenate([held for _, held in folds])
-    scores = np.concatenate([fused(fitted, held) for fitted, held in folds])
-    temperature = fit_temperature(np.log(np.maximum(scores, LEAST)), labels[held])
-    return Calibration(temperature, calibrated(scores, temperature)[np.arange(len(held)), labels[held]].astype(float))
+        return Calibration(1.0, np.zeros((0, 0), np.float32))
+    order = np.argsort(np.concatenate([held for _, held in folds]))
+    scores = np.concatenate([fused(fitted, held) for fitted, held in folds])[order]
+    temperature = fit_temperature(np.log(np.maximum(scores, LEAST)), labels)
+    return Calibration(temperature, calibrated(scores, temperature))
 
 
 def mean_loss(logits: Float[ndarray, "n classes"], labels: Int[ndarray, "n"]) -> float:

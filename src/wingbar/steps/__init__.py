@@ -17,6 +17,7 @@ from wingbar.steps.localization import map_boxes
 from wingbar.steps.marks import field_marks
 from wingbar.steps.model import Attention, FieldMarks, Learned, write_model
 from wingbar.steps.nets import learn, try_sizes
+from wingbar.steps.occasions import occasions
 from wingbar.steps.parts import parts
 from wingbar.steps.pooling import pooling
 from wingbar.steps.principal import principal_maps
@@ -29,7 +30,7 @@ from wingbar.steps.views import mark_views, object_views, part_views, patch_view
 __all__ = [
     "Attention", "FieldMarks", "Job", "Learned", "alignment", "by_field_marks", "by_whole_pictures", "calibration",
     "field_marks", "filter_folds", "filter_patches", "first_boxes", "fusion", "held_out", "learn", "map_boxes",
-    "mark_views", "object_boxes", "object_corners", "object_views", "part_views", "parts", "patch_views", "pooling",
-    "principal_maps", "proposals", "read_out", "read_pictures", "saliency", "strangers", "try_sizes",
+    "mark_views", "object_boxes", "object_corners", "object_views", "occasions", "part_views", "parts", "patch_views",
+    "pooling", "principal_maps", "proposals", "read_out", "read_pictures", "saliency", "strangers", "try_sizes",
     "whole_pictures", "write_model",
 ]  # fmt: skip

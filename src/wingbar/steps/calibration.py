@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 
 from wingbar.learning.views import fixed_loader
@@ -21,6 +21,9 @@ from wingbar.steps.passes import AT_ONCE
 from wingbar.steps.store import StepResult
 from wingbar.steps.views import views_of, whole_pictures
 
+HELD_OUT = "scores of all classes"
+"""What these steps keep of validation pictures; one of their settings, so that an older result is made anew."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibrated(StepResult):
@@ -28,8 +31,19 @@ class Calibrated(StepResult):
 
     calibration: float
     """Temperature of these scores."""
-    held_out: Float[ndarray, "held"]
-    """Calibrated probability of the true class of each validation picture."""
+    held_out: Float32[ndarray, "held _"]
+    """Calibrated scores of the validation pictures (`opam.calibration.Calibration`)."""
+    labels: Int[ndarray, "validation"]
+
+    @property
+    def known_labels(self) -> Int[ndarray, "held"]:
+        """The labels of the pictures in ``held_out``."""
+        return self.labels[: len(self.held_out)]
+
+    @property
+    def of_true_classes(self) -> Float[ndarray, "held"]:
+        """The calibrated score of each validation picture's true class."""
+        return self.held_out[np.arange(len(self.held_out)), self.known_labels].astype(float)
 
     @property
     def votes(self) -> Float[ndarray, "validation classes"]:
@@ -43,7 +57,6 @@ class PlainCalibration(Calibrated):
 
     scores: Float[ndarray, "validation classes"]
     """Probabilities of the validation pictures, as a prediction gives them."""
-    labels: Int[ndarray, "validation"]
 
     @property
     def votes(self) -> Float[ndarray, "validation classes"]:
@@ -66,4 +79,4 @@ def calibration(job: Job, trained: TrainedNet) -> PlainCalibration:
         )
         return PlainCalibration(calibration=fit.temperature, held_out=fit.held_out, scores=scores, labels=labels)
 
-    return job.step("calibration", PlainCalibration, [side, job.config.seed], [trained], compute)
+    return job.step("calibration", PlainCalibration, [side, job.config.seed, HELD_OUT], [trained], compute)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from numpy import ndarray
 
 from wingbar.config import Config
 from wingbar.data.checks import named
-from wingbar.data.duplicates import Small, small_copy
+from wingbar.data.duplicates import DIGEST, Small, packed, small_copy
 from wingbar.data.occasions import Taken, groups_of, taken
 from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.data.splits import validation_split
@@ -35,6 +36,8 @@ class Facts:
 
     size: tuple[int, int]
     small: Small
+    digest: bytes
+    """The beginning of the file's SHA-256."""
     taken: Taken | None
 
 
@@ -48,6 +51,10 @@ class Pictures(StepResult):
     """The occasion of each: see `wingbar.data.occasions`."""
     validation: Int[ndarray, "v"]
     """Indices, among the readable ones, of those that every choice is made on."""
+    copies: Mapping[str, UInt8[ndarray, "n bytes"]]
+    """What copies of the readable pictures are told by, in no order of theirs: ``bits`` of their look, ``digests``.
+
+    Empty in the result of an older version."""
     unreadable: Mapping[str, str]
     """Key of each unreadable sample, and why it cannot be read."""
 
@@ -97,7 +104,14 @@ def _cut(
     if without := [dataset.classes[label] for label in np.setdiff1d(labels, labels[validation])]:
         reporter.say(f"no choice is made on {named(without)}: of too few occasions to hold one out")
     sizes = np.array([fact.size for fact in read])
-    return Pictures(sizes=sizes, groups=groups, validation=validation, unreadable=unreadable)
+    return Pictures(sizes=sizes, groups=groups, validation=validation, copies=_copies(read), unreadable=unreadable)
+
+
+def _copies(facts: Sequence[Facts]) -> dict[str, ndarray]:
+    bits = packed(np.stack([fact.small for fact in facts]))
+    digests = np.stack([np.frombuffer(fact.digest, np.uint8) for fact in facts])
+    order = np.lexsort(digests.T)  # so that the rows tell nothing of classes
+    return {"bits": bits[order], "digests": digests[order]}
 
 
 def _unreadable_ones(samples: Sequence[Sample], reasons: Mapping[str, str]) -> str:
@@ -135,7 +149,11 @@ def _settings(dataset: Dataset, config: Config) -> list[Any]:
 def _facts_or_reason(sample: Sample) -> Facts | str:
     try:
         picture = read_picture(sample.path, short_side=DECODED_SIDE)
-        return Facts(picture.size, small_copy(picture.pixels), taken(sample.path))
+        with sample.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()[:DIGEST]
+        return Facts(picture.size, small_copy(picture.pixels), digest, taken(sample.path))
+    except OSError as error:
+        return f"{str(sample.path)!r}: cannot be read ({error.strerror})"
     except PictureNeedsMemory:
         raise  # what is set aside now is set aside for good
     except PictureError as error:

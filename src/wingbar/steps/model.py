@@ -12,8 +12,9 @@ from wingbar.config import describing, to_toml
 from wingbar.data.sample import Dataset
 from wingbar.model.card import STREAMS, VIEWS, Card, Pretrained, TrainedOn
 from wingbar.model.save import checksums, save_model, serialized
-from wingbar.opam.candidates import kept
+from wingbar.opam.candidates import kept, kept_by_class
 from wingbar.opam.localization import Rule
+from wingbar.opam.taxonomy import fit_lineages
 from wingbar.steps.alignment import AlignedParts
 from wingbar.steps.box_regression import ObjectBoxes
 from wingbar.steps.calibration import Calibrated, PlainCalibration
@@ -94,8 +95,9 @@ class Learned:
 def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
     """The run's model folder, and beside it the settings it was learnt with. Raises RunError."""
     config, run, attention = job.config, job.store.folder, learned.attention
-    contents = serialized(learned.arrays())
-    marks = learned.field_marks
+    seen = {"seen": dict(job.pictures.copies)} if job.pictures.copies else {}
+    contents = serialized(learned.arrays() | seen)
+    marks, calibrated = learned.field_marks, learned.calibrated
     weights = attention.fusion.weights if attention else marks.pooling.weights if marks else [1.0]
     card = Card(
         method=config.method,
@@ -123,8 +125,10 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
         mark_sides=tuple(marks.marks.sides) if marks else (),
         temperatures=dict(zip(STREAMS, marks.pooling.temperatures, strict=True)) if marks else {},
         middle_layer=marks.readout.layer if marks else None,
-        calibration=learned.calibrated.calibration,
-        held_out=kept(learned.calibrated.held_out),
+        calibration=calibrated.calibration,
+        held_out=kept(calibrated.of_true_classes),
+        held_out_by_class=kept_by_class(calibrated.of_true_classes, calibrated.known_labels, job.classes),
+        lineages=fit_lineages(dataset.taxonomy, job.classes, calibrated.held_out, calibrated.known_labels),
         strangers=learned.strangers.rule,
         settings=describing(config),
     )

@@ -28,6 +28,7 @@ from wingbar.data.checks import (
 from wingbar.data.folders import Folder, Tally, Walk, read_tree
 from wingbar.data.rows import TABLES
 from wingbar.data.sample import Dataset, Sample, Skipped, Split
+from wingbar.data.taxonomy import of_folders
 from wingbar.errors import DataError
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
@@ -205,22 +206,12 @@ def _dataset(
 ) -> Dataset:
     classes = tuple(sorted(folders))
     above = {name: folder.path.relative_to(root).parts[:-1] for name, folder in folders.items()}
-    taxonomy = {
-        name: tuple(nfc(part) for part in parts if part.lower() not in _SPLITS) for name, parts in above.items()
-    }
-    note = ""
-    if any(taxonomy.values()):
-        groups = sorted({parts[0] for parts in taxonomy.values()})
+    parents = {name: tuple(nfc(part) for part in parts if part.lower() not in _SPLITS) for name, parts in above.items()}
+    note, name = "", root.name or str(root)
+    if any(parents.values()):
+        groups = sorted({parts[0] for parts in parents.values()})
         note = f"a tree: classes are the {len(classes)} innermost folders, in {named(groups, 3)}"
-    else:
-        taxonomy = {}
-    name = root.name or str(root)
-    return Dataset(root, name, layout, classes, tuple(samples), tuple(skipped), note=note, taxonomy=taxonomy)
-
-
-def _groups(path: Path) -> tuple[str, ...]:
-    """The folders that a class folder lies in, but for the split's."""
-    return tuple(nfc(part) for number, part in enumerate(path.parts[:-1]) if number or part.lower() not in _SPLITS)
+    return Dataset(root, name, layout, classes, tuple(samples), tuple(skipped), note=note, taxonomy=of_folders(parents))
 
 
 def _with_depth(folders: Iterable[Folder], depth: int) -> Iterable[tuple[Folder, int]]:

@@ -103,12 +103,13 @@ function show(file, result) {
   const parts = result.parts.length;
   const marked = `The object and ${parts} telling part${parts === 1 ? "" : "s"} are marked.`;
   const several = result.candidates ?? [];
+  const answer = result.answer && result.answer.name !== result.label ? ` ${result.answer.text}` : "";
   if (result.stranger) {
     say("Probably none of the classes. It looks most like ", called(result.label), `. ${marked}`);
   } else if (several.length > 1 && several.length <= SEVERAL) {
-    say("", called(result.label), `, ${percent(result.score)}. Nine times in ten one of: `, ...listed(several), `. ${marked}`);
+    say("", called(result.label), `, ${percent(result.score)}. Nine times in ten one of: `, ...listed(several), `.${answer} ${marked}`);
   } else {
-    say("", called(result.label), `, ${percent(result.score)}. ${marked}`);
+    say("", called(result.label), `, ${percent(result.score)}.${answer} ${marked}`);
   }
 }
 
