@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 CHOICES = frozenset({*PRESETS["good"], "weights", "recipe", "training"})
 """Settings that ``auto`` leaves alone: who gives one of them has chosen."""
 MANY = 6000
-"""Training pictures that ``good`` needs more than an hour for on two cores."""
+"""Training pictures for which ``good`` takes hours on two cores: 600 took 23 minutes on one (docs/results.md)."""
 
 
 def with_preset(config: Config, name: str) -> Config:
