@@ -27,8 +27,9 @@ demo: $(READY)
 test: $(READY)
 	$(MAKE) --no-print-directory --jobs 2 lint units
 
+# A worker for each core, and a thread for each worker and what it starts.
 units: $(READY)
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .venv-lowest/.ready: pyproject.toml $(READY)
 	$(PYTHON) -m venv .venv-lowest
@@ -39,7 +40,7 @@ units: $(READY)
 # `make test` tries the newest versions within pyproject's bounds, this the lowest. NOTICE tells of the newest.
 # Left out is what tries our own code at length, whatever it stands on.
 test-lowest: .venv-lowest/.ready
-	$(LOWEST)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(patsubst %,--ignore tests/%,$(AT_LENGTH)) --deselect \
+	OMP_NUM_THREADS=1 $(LOWEST)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(patsubst %,--ignore tests/%,$(AT_LENGTH)) --deselect \
 		tests/test_supply.py::test_the_notice_tells_the_licence_of_each_dependency_as_the_package_states_it
 
 lint: $(READY)
