@@ -38,12 +38,7 @@ def encode(rows: Sequence[Row], form: Format) -> bytes:
 
 def decode(content: bytes, form: Format) -> list[Row]:
     """The rows of a file, as `encode` was given them. Raises ValueError for a damaged file."""
-    if form == "jsonl":
-        rows = [json.loads(line) for line in content.splitlines()]
-    else:
-        from pyarrow import parquet
-
-        rows = [_plain(row) for row in parquet.read_table(io.BytesIO(content)).to_pylist()]
+    rows = _rows(content, form)
     if not all(isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows):
         raise ValueError("a row without a path")
     return rows
@@ -51,23 +46,22 @@ def decode(content: bytes, form: Format) -> list[Row]:
 
 def errors(content: bytes, form: Format) -> list[str | None]:
     """Of each row of a file, why there is no answer in it. Raises ValueError for a damaged file."""
-    if form == "jsonl":
-        return [json.loads(line).get("error") for line in content.splitlines()]
-    from pyarrow import parquet
-
-    return parquet.read_table(io.BytesIO(content), columns=["error"]).column("error").to_pylist()
+    return [row.get("error") for row in _rows(content, form, ["error"])]
 
 
 def strangers(content: bytes, form: Format) -> list[Row]:
     """``path``, ``label`` and ``known`` of a file's strangers. Raises ValueError for a damaged file."""
-    columns = ["path", "label", "known", "stranger"]
-    if form == "jsonl":
-        rows = [json.loads(line) for line in content.splitlines()]
-    else:
-        from pyarrow import parquet
+    kept = ("path", "label", "known")
+    return [{key: row[key] for key in kept} for row in _rows(content, form, [*kept, "stranger"]) if row.get("stranger")]
 
-        rows = parquet.read_table(io.BytesIO(content), columns=columns).to_pylist()
-    return [{key: row[key] for key in columns[:3]} for row in rows if row.get("stranger")]
+
+def _rows(content: bytes, form: Format, columns: list[str] | None = None) -> list[Any]:
+    """The rows of a file; of Parquet only some ``columns``, if named."""
+    if form == "jsonl":
+        return [json.loads(line) for line in content.splitlines()]
+    from pyarrow import parquet
+
+    return [_plain(row) for row in parquet.read_table(io.BytesIO(content), columns=columns).to_pylist()]
 
 
 def _items(value: Any) -> Any:

@@ -21,9 +21,6 @@ from wingbar.steps.passes import AT_ONCE
 from wingbar.steps.store import StepResult
 from wingbar.steps.views import views_of, whole_pictures
 
-HELD_OUT = "scores of all classes"
-"""What these steps keep of validation pictures; one of their settings, so that an older result is made anew."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibrated(StepResult):
@@ -79,4 +76,4 @@ def calibration(job: Job, trained: TrainedNet) -> PlainCalibration:
         )
         return PlainCalibration(calibration=fit.temperature, held_out=fit.held_out, scores=scores, labels=labels)
 
-    return job.step("calibration", PlainCalibration, [side, job.config.seed, HELD_OUT], [trained], compute)
+    return job.step("calibration", PlainCalibration, [side, job.config.seed], [trained], compute)

@@ -52,9 +52,7 @@ class Pictures(StepResult):
     validation: Int[ndarray, "v"]
     """Indices, among the readable ones, of those that every choice is made on."""
     copies: Mapping[str, UInt8[ndarray, "n bytes"]]
-    """What copies of the readable pictures are told by, in no order of theirs: ``bits`` of their look, ``digests``.
-
-    Empty in the result of an older version."""
+    """What copies of the readable pictures are told by, in no order of theirs: ``bits`` of their look, ``digests``."""
     unreadable: Mapping[str, str]
     """Key of each unreadable sample, and why it cannot be read."""
 

@@ -14,7 +14,7 @@ from wingbar.model.card import STREAMS
 from wingbar.opam.calibration import fit_calibration, softmax
 from wingbar.opam.fusion import best_weights, cross_validate, fuse
 from wingbar.opam.strangers import votes_of
-from wingbar.steps.calibration import HELD_OUT, Calibrated
+from wingbar.steps.calibration import Calibrated
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet, net_of
 from wingbar.steps.saliency import Saliency
@@ -69,7 +69,7 @@ def fusion(
             calibration=calibration.temperature, held_out=calibration.held_out, scores=scores, labels=labels,
         )  # fmt: skip
 
-    settings = [job.config.seed, job.config.prediction_size(), HELD_OUT]
+    settings = [job.config.seed, job.config.prediction_size()]
     return job.step("fusion", FusionWeights, settings, [classnet_output, objectnet, partnet], compute)
 
 

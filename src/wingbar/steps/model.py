@@ -95,8 +95,7 @@ class Learned:
 def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
     """The run's model folder, and beside it the settings it was learnt with. Raises RunError."""
     config, run, attention = job.config, job.store.folder, learned.attention
-    seen = {"seen": dict(job.pictures.copies)} if job.pictures.copies else {}
-    contents = serialized(learned.arrays() | seen)
+    contents = serialized(learned.arrays() | {"seen": dict(job.pictures.copies)})
     marks, calibrated = learned.field_marks, learned.calibrated
     weights = attention.fusion.weights if attention else marks.pooling.weights if marks else [1.0]
     card = Card(

@@ -16,7 +16,7 @@ from wingbar.model.torch_runtime import TorchRuntime
 from wingbar.nets.inference import for_inference
 from wingbar.opam.calibration import fit_calibration
 from wingbar.opam.pooling import fit_pooling, log_scores, pool
-from wingbar.steps.calibration import HELD_OUT, Calibrated
+from wingbar.steps.calibration import Calibrated
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet, net_of
@@ -76,5 +76,5 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
             held_out=calibration.held_out, logits=logits, labels=labels,
         )  # fmt: skip
 
-    settings = [job.config.prediction_size(), job.config.seed, HELD_OUT]
+    settings = [job.config.prediction_size(), job.config.seed]
     return job.step("pooling", PoolingWeights, settings, [trained, readout, marks], compute)
