@@ -12,6 +12,9 @@ LOWEST := .venv-lowest/bin
 AT_LENGTH := hostile torture test_demo.py test_docs.py test_real_birds.py
 SBOM := .venv-sbom/bin
 
+# Tests start hundreds of processes: what one compiles, the next ones read.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test units test-lowest lint sbom bench bench-quick fuzz
 .PHONY: torture torture-backbones torture-inputs torture-ranks torture-serve clean
 
