@@ -65,6 +65,8 @@ class Config:
     """Of everything that is drawn at random."""
     workers: int = 2
     """Loader processes; 0 loads in the training process."""
+    decoded_gb: float = 4.0
+    """Disk space for decoded training pictures while a run lasts, in GB; 0: pictures are decoded for every view."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     """Numbers in forward and backward passes; auto: bf16-mixed on a GPU that has it, else 32-true."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -85,7 +87,7 @@ class Config:
         if not 0 < self.validation < 1:
             raise ConfigError(f"validation is {self.validation}; it must be a share between 0 and 1.")
         within(
-            self, "", size=(32, 4096), eval_size=(32, 4096), seed=(0, 2**31), workers=(0, 64),
+            self, "", size=(32, 4096), eval_size=(32, 4096), seed=(0, 2**31), workers=(0, 64), decoded_gb=(0, 1e6),
             epochs=(1, 100_000), follow_epochs=(1, 100_000), batch_size=(1, 65_536), learning_rate=(0, 1000),
         )  # fmt: skip
         self.base_recipe()

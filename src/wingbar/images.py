@@ -126,8 +126,8 @@ def read_picture(source: Source, short_side: int | None = None, needed: int | No
 def _decoded(source: Source, short_side: int | None, needed: int | None) -> Picture:
     with _opened(source) as image:
         stored = image.size
-        target = _shrunk(stored, short_side)
-        coarsest = _shrunk(target, needed)
+        target = shrunk(stored, short_side)
+        coarsest = shrunk(target, needed)
         drafted = None
         if image.format in ("JPEG", "MPO") and not isinstance(source, Image.Image):  # a caller's is not ours to change
             # JPEG decodes to 1/2, 1/4 or 1/8 at little cost; kept at twice the target or more, the
@@ -358,7 +358,8 @@ def _swapped(size: tuple[int, int]) -> tuple[int, int]:
     return size[1], size[0]
 
 
-def _shrunk(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+def shrunk(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+    """The (width, height) of a picture of this ``size`` whose short side is at most ``short_side`` pixels."""
     if short_side is None or min(size) <= short_side:
         return size
     scale = short_side / min(size)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from wingbar.data.folders import skipped_lines
 from wingbar.data.sample import Dataset
 from wingbar.data.taxonomy import with_taxonomy
 from wingbar.errors import ConfigError, suggestion
+from wingbar.learning.decoded import DecodedPictures
 from wingbar.learning.hardware import open_hardware, threads_for
 from wingbar.model.folder import refuse_model_folder
 from wingbar.nets.zoo import require_known
@@ -124,7 +125,7 @@ def _train(dataset: Dataset, config: Config, names: tuple[str, ...], store: Stor
             steps.occasions(job)
             learned = METHODS[config.method](job, None)
             if config.refit:
-                job = dataclasses.replace(job, refit=True)
+                job = replace(job, refit=True)
                 learned = METHODS[config.method](job, learned)
         world.first(lambda: steps.write_model(job, dataset, learned))
 
@@ -135,7 +136,9 @@ def opened_job(dataset: Dataset, config: Config, store: Store, reporter: Reporte
     samples, pictures, skipped = steps.read_pictures(dataset, config, store, reporter)
     for line in (*skipped_lines(dataset.skipped), *skipped_lines(skipped, len(skipped))):
         reporter.say(line)
-    hardware = world.each(lambda: open_hardware(config, world))
+    paths = [sample.path for sample in samples]
+    decoded = DecodedPictures.within(store.folder, paths, pictures.sizes, config.decoded_gb)
+    hardware = replace(world.each(lambda: open_hardware(config, world)), pictures=decoded)
     plan = training_plan(config, len(samples), len(pictures.validation))
     return steps.Job(config, dataset.classes, samples, pictures, store, hardware, reporter, plan)
 

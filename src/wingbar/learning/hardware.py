@@ -19,6 +19,7 @@ from wingbar._system.distributed import ALONE, World
 from wingbar._system.memory import keep_freed_memory
 from wingbar.config import Config
 from wingbar.errors import ConfigError
+from wingbar.learning.decoded import FILES, DecodedPictures
 from wingbar.learning.sharding import shard
 
 SMALL = 1_000_000
@@ -27,13 +28,15 @@ SMALL = 1_000_000
 
 @dataclass(frozen=True)
 class Hardware:
-    """The device, precision and loader processes of a training, and the ranks that share it."""
+    """The device, precision and loader processes of a training, what they read, and the ranks that share it."""
 
     fabric: Fabric
     workers: int
     """Loader processes; 0 loads in the training process."""
     world: World = ALONE
     """The ranks that share the work."""
+    pictures: DecodedPictures = FILES
+    """What views are read from."""
 
     @property
     def device(self) -> torch.device:

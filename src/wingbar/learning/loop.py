@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader
 from wingbar._system.distributed import World
 from wingbar._system.memory import free_memory
 from wingbar.errors import RunError
+from wingbar.learning.augmentation import augmented
 from wingbar.learning.checkpoint import Checkpoint
 from wingbar.learning.hardware import Hardware
 from wingbar.learning.history import Epoch, History, finished
@@ -83,7 +84,7 @@ def fit(
     learner = learner_of(net, recipe, hardware)
     history, best = taken_up(checkpoint, learner, portions, len(sampler), size, recipe, hardware, watch)
     loader = load_views(
-        TrainViews(mixes, size, recipe, seed),
+        TrainViews(mixes, size, recipe, seed, hardware.pictures),
         sampler,
         hardware.workers,
         persistent_workers=hardware.workers > 0,
@@ -219,11 +220,19 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def descend(
-    net: Any, batch_size: int, recipe: Recipe, hardware: Hardware, pixels: Tensor, labels: Tensor, clusters: Tensor
+    net: Any,
+    batch_size: int,
+    recipe: Recipe,
+    hardware: Hardware,
+    pixels: Tensor,
+    labels: Tensor,
+    clusters: Tensor,
+    factors: Tensor,
+    blanks: Tensor,
 ) -> Float[Tensor, ""]:
     """Add the gradient of some pictures of a batch of ``batch_size`` to the net's; returns their summed loss."""
     labels = labels.to(hardware.device)
-    outputs = net(normalize(pixels.to(hardware.device), net))
+    outputs = net(augmented(pixels.to(hardware.device), factors, blanks, net))
     logits = logits_by_cluster(outputs, clusters.to(hardware.device), net.num_classes)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
     hardware.fabric.backward(loss * (len(labels) * hardware.world.size / batch_size))
@@ -272,7 +281,7 @@ def predict_logits(
     net.eval()
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        for pixels, targets, clusters in fixed_loader(views, size, batch_size, hardware.workers, hardware.world):
+        for pixels, targets, clusters in fixed_loader(views, size, batch_size, hardware):
             with hardware.fabric.autocast():
                 outputs = net(normalize(pixels.to(hardware.device), net)).float().cpu()
             yield logits_by_cluster(outputs, clusters, net.num_classes), targets

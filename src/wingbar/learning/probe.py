@@ -30,7 +30,7 @@ def features(net: MapNet, views: Sequence[View], size: int, hardware: Hardware) 
     net.eval()
 
     def pooled() -> Iterator[Tensor]:
-        for pixels, _, _ in fixed_loader(views, size, 64, hardware.workers, hardware.world):
+        for pixels, _, _ in fixed_loader(views, size, 64, hardware):
             batch = normalize(pixels.to(hardware.device), net)
             with hardware.fabric.autocast():
                 both = [net.forward_features(x).mean((2, 3)) for x in (batch, batch.flip(3))]

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
-from PIL import Image, ImageEnhance
+from jaxtyping import Float32, Int64, UInt8
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -27,9 +27,13 @@ from wingbar._system.distributed import ALONE, GUARD, World
 from wingbar._system.memory import lost_loader
 from wingbar.boxes import Box
 from wingbar.errors import ConfigError, RunError
-from wingbar.images import READ_SIDE, crop_square, picture_size, read_picture
+from wingbar.images import crop_square
+from wingbar.learning.decoded import FILES, DecodedPictures
+from wingbar.learning.hardware import Hardware
 from wingbar.learning.recipe import Recipe
 
+BLANK = (0.05, 0.25)
+"""Least and largest share of a view that random erasing blanks."""
 NICENESS = 10
 """Of loader processes. At this value they get about a tenth of a core that other processes want too."""
 
@@ -69,15 +73,15 @@ class Mix:
         return View(self.path, self.label, *boxes[int(rng.integers(len(boxes)))])
 
 
-def square(path: Path, box: Sequence[float] | None, size: int) -> Image.Image:
+def square(path: Path, box: Sequence[float] | None, size: int, pictures: DecodedPictures = FILES) -> Image.Image:
     """The box of a picture file (None: the whole picture) as a ``size`` x ``size`` RGB picture, cut as in a prediction.
 
     Raises PictureError when the picture cannot be read.
     """
-    width, height = picture_size(path)
+    width, height = pictures.size(path)
     sides = (width, height) if box is None else (box[2] - box[0], box[3] - box[1])
     needed = math.ceil(size * min(width, height) / max(min(sides), 1))
-    return crop_square(read_picture(path, READ_SIDE, needed), box, size)
+    return crop_square(pictures.read(path, needed), box, size)
 
 
 def random_crop(
@@ -92,25 +96,25 @@ def random_crop(
     return (left, top, left + width, top + height)
 
 
-def train_view(view: View, size: int, recipe: Recipe, rng: np.random.Generator) -> UInt8[Tensor, "3 size size"]:
-    """A randomly cropped, mirrored and coloured view. Raises PictureError."""
-    box = view.box if view.box is not None else (0, 0, *picture_size(view.path))
-    picture = square(view.path, random_crop(box, recipe.scale, rng), size)
+def train_view(
+    view: View, size: int, recipe: Recipe, rng: np.random.Generator, pictures: DecodedPictures = FILES
+) -> tuple[UInt8[Tensor, "3 size size"], Float32[Tensor, "3"], Int64[Tensor, "4"]]:
+    """A randomly cropped and mirrored view, and its random colours and blank rectangle: see `augmentation`.
+
+    Raises PictureError.
+    """
+    box = view.box if view.box is not None else (0, 0, *pictures.size(view.path))
+    picture = square(view.path, random_crop(box, recipe.scale, rng), size, pictures)
     if rng.random() < 0.5:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if recipe.jitter:
-        for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-            picture = change(picture).enhance(1 + rng.uniform(-recipe.jitter, recipe.jitter))
-    pixels = to_tensor(picture)
-    if rng.random() < recipe.erase:
-        left, top, right, bottom = (round(v) for v in random_crop((0, 0, size, size), (0.05, 0.25), rng))
-        pixels[:, top:bottom, left:right] = 124  # the mean of ImageNet's pixels
-    return pixels
+    factors = 1 + rng.uniform(-recipe.jitter, recipe.jitter, 3)
+    blank = random_crop((0, 0, size, size), BLANK, rng) if rng.random() < recipe.erase else (0, 0, 0, 0)
+    return to_tensor(picture), torch.from_numpy(factors).float(), torch.tensor([round(side) for side in blank])
 
 
-def fixed_view(view: View, size: int) -> UInt8[Tensor, "3 size size"]:
+def fixed_view(view: View, size: int, pictures: DecodedPictures = FILES) -> UInt8[Tensor, "3 size size"]:
     """The view as it is, resized. Raises PictureError."""
-    return to_tensor(square(view.path, view.box, size))
+    return to_tensor(square(view.path, view.box, size, pictures))
 
 
 def to_tensor(picture: Image.Image) -> UInt8[Tensor, "3 height width"]:
@@ -119,15 +123,18 @@ def to_tensor(picture: Image.Image) -> UInt8[Tensor, "3 height width"]:
 
 
 class TrainViews(Dataset):
-    """Random views of training pictures; an index is (epoch, picture)."""
+    """Random views of training pictures: pixels, label, cluster, colours, blank. An index is (epoch, picture)."""
 
-    def __init__(self, mixes: Sequence[Mix], size: int, recipe: Recipe, seed: int) -> None:
-        self.mixes, self.size, self.recipe, self.seed = mixes, size, recipe, seed
+    def __init__(
+        self, mixes: Sequence[Mix], size: int, recipe: Recipe, seed: int, pictures: DecodedPictures = FILES
+    ) -> None:
+        self.mixes, self.size, self.recipe, self.seed, self.pictures = mixes, size, recipe, seed, pictures
 
-    def __getitem__(self, index: tuple[int, int]) -> tuple[Tensor, int, int]:
+    def __getitem__(self, index: tuple[int, int]) -> tuple[Tensor, int, int, Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, *index])
         view = self.mixes[index[1]].draw(rng)
-        return train_view(view, self.size, self.recipe, rng), view.label, view.cluster
+        pixels, factors, blank = train_view(view, self.size, self.recipe, rng, self.pictures)
+        return pixels, view.label, view.cluster, factors, blank
 
     def __len__(self) -> int:
         return len(self.mixes)
@@ -136,12 +143,12 @@ class TrainViews(Dataset):
 class FixedViews(Dataset):
     """Views as they are, in order."""
 
-    def __init__(self, views: Sequence[View], size: int) -> None:
-        self.views, self.size = views, size
+    def __init__(self, views: Sequence[View], size: int, pictures: DecodedPictures = FILES) -> None:
+        self.views, self.size, self.pictures = views, size, pictures
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         view = self.views[index]
-        return fixed_view(view, self.size), view.label, view.cluster
+        return fixed_view(view, self.size, self.pictures), view.label, view.cluster
 
     def __len__(self) -> int:
         return len(self.views)
@@ -170,13 +177,14 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         return self.count // self.batch_size
 
 
-def fixed_loader(views: Sequence[View], size: int, batch_size: int, workers: int, world: World = ALONE) -> DataLoader:
+def fixed_loader(views: Sequence[View], size: int, batch_size: int, hardware: Hardware) -> DataLoader:
     """Batches of (uint8 views, labels, clusters) in order.
 
     Each rank gets whole batches, and the batches do not depend on the number of ranks: the last bits of a picture's
     features depend on the batch that it is in.
     """
-    return load_views(FixedViews(views, size), world.share(batches(len(views), batch_size)), workers)
+    share = hardware.world.share(batches(len(views), batch_size))
+    return load_views(FixedViews(views, size, hardware.pictures), share, hardware.workers)
 
 
 def load_views(views: Dataset, batches: Iterable[Any], workers: int, **options: Any) -> DataLoader:

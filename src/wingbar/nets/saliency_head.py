@@ -106,9 +106,14 @@ class MapNet(nn.Module):
 
 def normalize(pixels: UInt8[Tensor, "batch 3 h w"], net: Any) -> Float[Tensor, "batch 3 h w"]:
     """uint8 pixels -> float32 by the net's own mean and deviation, channels last."""
-    mean = torch.tensor(net.mean, device=pixels.device).view(1, 3, 1, 1)
-    std = torch.tensor(net.std, device=pixels.device).view(1, 3, 1, 1)
-    return (pixels.float() / 255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+    return normalized(pixels.float() / 255, net)
+
+
+def normalized(x: Float[Tensor, "batch 3 h w"], net: Any) -> Float[Tensor, "batch 3 h w"]:
+    """Values in [0, 1] by the net's own mean and deviation, channels last. Changes ``x`` itself."""
+    mean = torch.tensor(net.mean, device=x.device).view(1, 3, 1, 1)
+    std = torch.tensor(net.std, device=x.device).view(1, 3, 1, 1)
+    return x.sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
 def token_grid(count: int, height: int, width: int) -> tuple[int, int]:

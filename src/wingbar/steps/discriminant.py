@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from wingbar.boxes import as_box
 from wingbar.learning.views import View
+from wingbar.nets.inference import for_inference
 from wingbar.nets.middle import middle_layer
 from wingbar.nets.saliency_head import MapNet
 from wingbar.opam.discriminant import object_direction
@@ -42,12 +43,12 @@ class FirstBoxes(StepResult):
 
 
 def guide_net(job: Job, trained: TrainedNet | None) -> MapNet:
-    """The net whose features tell objects and marks before any net has learnt from them.
+    """The net whose features tell objects and marks before any net has learnt from them, folded for inference.
 
     The starting weights; of a net without any, the one that was ``trained`` on whole pictures.
     """
     net = net_of(job, trained) if trained else job.world.each(lambda: new_net(job, job.config.weights))
-    return net.to(job.hardware.device).to(memory_format=torch.channels_last).eval()
+    return for_inference(net).to(job.hardware.device).to(memory_format=torch.channels_last)
 
 
 def joined(

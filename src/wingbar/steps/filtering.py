@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from wingbar.boxes import crop_boxes
 from wingbar.data.splits import folds
-from wingbar.images import READ_SIDE, Picture, cut_squares, read_picture
+from wingbar.images import Picture, cut_squares
 from wingbar.learning.views import View, fixed_view
 from wingbar.nets.saliency_head import MapNet, normalize
 from wingbar.opam.filtering import crop_confidences, keep_patches, roi_confidences
@@ -94,7 +94,7 @@ def filter_patches(
 def _confidences(job: Job, net: MapNet, index: int, boxes: Int[ndarray, "n 4"]) -> ndarray:
     sample, size = job.samples[index], job.config.size
     if job.config.filtering.scorer == "crop":
-        return crop_scores(net, read_picture(sample.path, short_side=READ_SIDE), boxes, sample.label, size)
+        return crop_scores(net, job.hardware.pictures.read(sample.path), boxes, sample.label, size)
     picture = fixed_view(View(sample.path, sample.label), MAP_SCALE * size)
     return roi_scores(net, picture, job.sizes[index], boxes, sample.label)
 

@@ -21,7 +21,7 @@ from wingbar.learning.checkpoint import Checkpoint
 from wingbar.learning.loop import fit
 from wingbar.learning.probe import features, fit_head
 from wingbar.learning.views import Mix, View
-from wingbar.nets import create
+from wingbar.nets import create, for_inference
 from wingbar.nets.saliency_head import MapNet
 from wingbar.nets.weights import find
 from wingbar.opam.discriminant import require_border
@@ -179,8 +179,8 @@ def _continued(job: Job, start: TrainedNet, heads: int) -> MapNet:
 
 
 def _probe(job: Job, net: MapNet, training: Sequence[View], heads: int) -> None:
-    net.to(job.hardware.device).to(memory_format=torch.channels_last)
-    pooled = features(net, training, job.config.size, job.hardware)
+    frozen = for_inference(net).to(job.hardware.device).to(memory_format=torch.channels_last)
+    pooled = features(frozen, training, job.config.size, job.hardware)
     weight, bias = job.world.first(lambda: fit_head(pooled, np.array([view.label for view in training])))
     net.head.weight.data.copy_(weight.repeat(heads, 1))
     net.head.bias.data.copy_(bias.repeat(heads))

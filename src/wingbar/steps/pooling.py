@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from wingbar.images import READ_SIDE, read_picture
 from wingbar.learning.views import batches
 from wingbar.model.card import STREAMS
 from wingbar.model.field_marks import read_field_marks
@@ -51,7 +50,7 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
 
         def read(places: list[int]) -> dict[str, ndarray]:
             paths = [job.samples[job.validation[place]].path for place in places]
-            pictures = [read_picture(path, short_side=READ_SIDE) for path in paths]
+            pictures = [job.hardware.pictures.read(path) for path in paths]
             return read_field_marks(runtime, pictures, *sizes, marks.sides).logits
 
         readings = job.world.collect(lambda: job.reporter.watched(map(read, share), len(share)))

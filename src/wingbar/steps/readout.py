@@ -15,6 +15,7 @@ from torch import nn
 
 from wingbar.boxes import as_box
 from wingbar.model.torch_runtime import view_modules_of
+from wingbar.nets.inference import for_inference
 from wingbar.nets.middle import middle_layer
 from wingbar.nets.outputs import MarkHead
 from wingbar.nets.saliency_head import MapNet
@@ -56,7 +57,7 @@ def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> R
     size, picture_size = job.config.prediction_size(), job.config.picture_size()
 
     def compute() -> Readout:
-        net = net_of(job, trained)
+        net = for_inference(net_of(job, trained))
         layer = middle_layer(net)
         taught, sides = objects.taught, np.tile(np.array(job.sizes), 2)
         frames = [as_box(objects.frames[i]) for i in taught]

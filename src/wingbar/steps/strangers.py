@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 
 from wingbar._system.settings import fill
-from wingbar.images import READ_SIDE, Picture, cut_squares, read_picture
+from wingbar.images import Picture, cut_squares
 from wingbar.learning.views import batches
 from wingbar.model.field_marks import read_field_marks
 from wingbar.model.torch_runtime import TorchRuntime, stream_modules
@@ -114,7 +114,7 @@ def _features(job: Job, read: Read, indices: Int[ndarray, "n"]) -> dict[str, nda
     share = job.world.share(batches(len(indices), AT_ONCE))
 
     def features_of(places: list[int]) -> dict[str, ndarray]:
-        return read([read_picture(job.samples[indices[place]].path, short_side=READ_SIDE) for place in places])
+        return read([job.hardware.pictures.read(job.samples[indices[place]].path) for place in places])
 
     readings = job.world.collect(lambda: job.reporter.watched(map(features_of, share), len(share)))
     return {view: np.concatenate([reading[view] for reading in readings]) for view in (readings or [{}])[0]}
