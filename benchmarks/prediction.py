@@ -1,94 +1,81 @@
-"""What a whole prediction costs, in forward passes of its backbone, and where the time of many goes.
+"""What a prediction costs: of one picture in forward passes, of many in seconds, beside a bare timm loop and ONNX.
 
     python benchmarks/prediction.py [--data DATA/cub50] [--quick] [--write]
 
 Models are trained for one epoch on drawn birds: their speed does not depend on what they have learnt, and the pictures
-that are predicted are real. One picture: a prediction from its file on, and one eager forward pass of the backbone at
-the same size, in turn, medians, wall time. Many pictures: time in nets is wall time, the rest is processor time of the
-threads that did it, so what overlaps adds up to more than the whole.
+that are predicted are real. All times are wall time, from the files on, with two threads. The bare loop is what one
+writes with timm alone: open, resize, stack, normalise, run, at the size of the one-pass answer.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
+import numpy as np
+import timm
 import torch
 from _measure import Options, alternate, door, files, spread, table
+from PIL import Image
+from torch import nn
 
 import wingbar
-from wingbar import recognizer as module
 from wingbar.config import Config
 from wingbar.data.synthetic import write_dataset
-from wingbar.nets import create
-from wingbar.opam.filtering import FilterSettings
-from wingbar.recognizer import Recognizer
+from wingbar.recognizer import Recognizer, Views
 
 NETS = {"mobilenetv2_100": 160, "res2net50_26w_4s": 224}
-THREADS = 2
+THREADS, BATCH = 2, 16
 
 
-def model(net: str, size: int, folder: Path) -> Recognizer:
-    """A recogniser of one epoch on a few drawn birds."""
+def models(net: str, size: int, folder: Path) -> tuple[Recognizer, Recognizer]:
+    """A recogniser of one epoch on a few drawn birds, and its export."""
     birds = write_dataset(folder / "birds", classes=3, train=8, test=1, size=(160, 120))
-    config = Config(
-        method="opam", net=net, weights="none", size=size, epochs=1, follow_epochs=1, batch_size=8, workers=0,
-        filtering=FilterSettings(enabled=False),
-    )  # fmt: skip
-    return wingbar.train(birds, folder / "run", config, quiet=True)
+    config = Config(net=net, weights="none", size=size, epochs=1, follow_epochs=1, batch_size=8, workers=0)
+    recognizer = wingbar.train(birds, folder / "run", config, quiet=True)
+    wingbar.export(folder / "run", folder / "onnx")
+    return recognizer, wingbar.load(folder / "onnx", runtime="onnx")
 
 
 @torch.no_grad()
-def single(recognizer: Recognizer, paths: list[Path], repeats: int) -> list[object]:
+def bare(net: nn.Module, paths: Sequence[Path], size: int) -> None:
+    """A loop over batches as one writes it with timm alone."""
+    mean, deviation = (torch.tensor(net.default_cfg[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    for start in range(0, len(paths), BATCH):
+        some = [Image.open(path).convert("RGB").resize((size, size)) for path in paths[start : start + BATCH]]
+        pixels = torch.from_numpy(np.stack([np.asarray(one) for one in some])).permute(0, 3, 1, 2)
+        net((pixels.float() / 255 - mean) / deviation).softmax(1)
+
+
+@torch.no_grad()
+def single(recognizer: Recognizer, net: nn.Module, paths: Sequence[Path], repeats: int) -> list[object]:
     """Milliseconds of a prediction and of a forward pass, and their ratio."""
-    card = recognizer.card
-    backbone = create(card.net, len(recognizer.classes)).eval().to(memory_format=torch.channels_last)
-    square = torch.randn(1, 3, card.eval_size, card.eval_size).to(memory_format=torch.channels_last)
-    pictures = iter(paths * repeats)
+    side = recognizer.card.eval_size
+    square, pictures = torch.randn(1, 3, side, side).to(memory_format=torch.channels_last), iter([*paths] * repeats)
     sides: dict[str, Callable[[], object]] = {
         "prediction": lambda: recognizer.predict(next(pictures)),
-        "pass": lambda: backbone(square),
+        "pass": lambda: net(square),
     }
     timed = alternate(sides, repeats, clock=time.perf_counter)
-    milliseconds = [1e3 * timed.median(side) for side in sides]
-    return [card.net, card.eval_size, *milliseconds, timed.ratio("prediction", "pass")]
+    return [*(1e3 * timed.median(side) for side in sides), timed.ratio("prediction", "pass")]
 
 
-def many(recognizer: Recognizer, paths: list[Path]) -> list[list[object]]:
-    """Where the time of many predictions goes."""
-    spent: dict[str, float] = defaultdict(float)
+def many(recognizer: Recognizer, exported: Recognizer, net: nn.Module, paths: Sequence[Path]) -> list[list[object]]:
+    """Seconds of each way to name all the pictures, the ways in turn."""
 
-    def watched(name: str, clock: Callable[[], float], call: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*given: Any) -> Any:
-            started = clock()
-            try:
-                return call(*given)
-            finally:
-                spent[name] += clock() - started
+    def named(by: Recognizer, views: Views) -> Callable[[], object]:
+        return lambda: [one.label for one in by.predict_many(paths, views=views)]
 
-        return wrapped
-
-    places = [(recognizer.runtime, "look", "nets"), (recognizer.runtime, "judge", "nets")]
-    threads = [(module, "_read", "decoding"), (module, "propose", "proposals"), (module, "squares", "crops")]
-    with ExitStack() as stack:
-        for owner, attribute, name in places:
-            timed = watched(name, time.perf_counter, getattr(owner, attribute))
-            stack.enter_context(mock.patch.object(owner, attribute, timed))
-        for owner, attribute, name in threads:
-            timed = watched(name, time.thread_time, getattr(owner, attribute))
-            stack.enter_context(mock.patch.object(owner, attribute, timed))
-        wall, processor = time.perf_counter(), time.process_time()
-        for _ in recognizer.predict_many(paths):
-            pass
-        wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    rows: list[list[object]] = [[name, seconds, f"{seconds / wall:.0%}"] for name, seconds in spent.items()]
-    return [*rows, ["all threads, processor time", processor, f"{processor / wall:.0%}"], ["wall time", wall, "100%"]]
+    sides: dict[str, Callable[[], object]] = {
+        "all views": named(recognizer, "all"),
+        "all views, ONNX": named(exported, "all"),
+        "one pass": named(recognizer, "picture"),
+        "bare timm loop": lambda: bare(net, paths, recognizer.card.picture_size),
+    }
+    timed = alternate(sides, 3, clock=time.perf_counter)
+    return [[name, timed.median(name), len(paths) / timed.median(name)] for name in sides]
 
 
 def measure(options: Options) -> str:
@@ -96,22 +83,26 @@ def measure(options: Options) -> str:
     torch.set_num_threads(THREADS)
     paths = files(options.data)
     chosen = [paths[key] for key in spread(list(paths), options.number(500, 16))]
-    singles, shares = [], []
-    for net, size in list(NETS.items())[: options.number(len(NETS), 1)]:
+    singles, rows = [], []
+    for name, size in list(NETS.items())[: options.number(len(NETS), 1)]:
         with tempfile.TemporaryDirectory() as folder:
-            recognizer = model(net, size, Path(folder))
-        singles.append(single(recognizer, chosen, options.number(25, 2)))
-        shares += [[net, *row] for row in many(recognizer, chosen)]
-    return f"""## A whole prediction
+            recognizer, exported = models(name, size, Path(folder))
+            net = timm.create_model(name, num_classes=3).eval().to(memory_format=torch.channels_last)
+            marks = len(recognizer.card.mark_sides)
+            singles.append([name, size, marks, *single(recognizer, net, chosen, options.number(25, 2))])
+            some = chosen if size < 200 else chosen[: len(chosen) // 4]
+            rows += [[name, len(some), *row] for row in many(recognizer, exported, net, some)]
+    return f"""## A prediction
 
-Three nets, proposals, object, parts, from the file on; {THREADS} threads, one picture at a time:
+One picture, from its file on, with {THREADS} threads; a pass is timm's net on one square of that size:
 
-{table(("net", "px", "ms a prediction", "ms a forward pass", "passes' time"), singles)}
+{table(("net", "px", "marks", "ms a prediction", "ms a forward pass", "passes' time"), singles)}
 
-It makes five forward passes: the picture and its mirror, the object, two parts. Many pictures
-(`predict_many` of {len(chosen)}, batches of 16), nets in wall time, the rest in processor time of other threads:
+It shows the net the whole picture at 1.4 times that size, the object with its surroundings, the object, and each mark.
+Many pictures (`predict_many`, batches of {BATCH}), from their files on; a loop of one's own with timm names the whole
+pictures at the same size as the answer from one pass:
 
-{table(("net", "where", "seconds", "of wall time"), shares)}"""
+{table(("net", "pictures", "way", "seconds", "pictures/s"), rows)}"""
 
 
 if __name__ == "__main__":
