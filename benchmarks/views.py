@@ -104,7 +104,7 @@ def main() -> None:
     config = Config(method="field-marks", net=options.net, size=options.size, workers=0)
     reporter = Reporter(options.out, quiet=False)
     job = pipeline.opened_job(dataset, config, Store(options.out, None, reporter.say, ALONE), reporter)
-    candidates = steps.proposals(job)
+    candidates = steps.proposals(job, steps.taught_pictures(job))
     objects = steps.object_corners(job, steps.first_boxes(job, candidates, None), candidates, None)
     marks = steps.field_marks(job, objects, None)
     views = {"picture": scores(job, [None] * len(job.samples)), "object": scores(job, cropped(job, objects.boxes))}

@@ -169,7 +169,7 @@ def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Le
     guide = steps.learn(job, "guidenet", pictures, {"picture": 1.0}, "picture", []) if untrained else None
 
     # The object: a map that splits it from the background, candidates' votes, corners read off features.
-    candidates = steps.proposals(job)
+    candidates = steps.proposals(job, steps.taught_pictures(job))
     first = steps.first_boxes(job, candidates, guide)
     objects = steps.object_corners(job, first, candidates, guide)
 

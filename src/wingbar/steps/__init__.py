@@ -9,7 +9,7 @@ from wingbar.steps.box_regression import object_boxes
 from wingbar.steps.calibration import calibration
 from wingbar.steps.corners import object_corners
 from wingbar.steps.data import held_out, read_pictures
-from wingbar.steps.discriminant import first_boxes
+from wingbar.steps.discriminant import first_boxes, taught_pictures
 from wingbar.steps.filtering import filter_folds, filter_patches
 from wingbar.steps.fusion import fusion
 from wingbar.steps.job import Job
@@ -31,6 +31,7 @@ __all__ = [
     "Attention", "FieldMarks", "Job", "Learned", "alignment", "by_field_marks", "by_whole_pictures", "calibration",
     "field_marks", "filter_folds", "filter_patches", "first_boxes", "fusion", "held_out", "learn", "map_boxes",
     "mark_views", "object_boxes", "object_corners", "object_views", "occasions", "part_views", "parts", "patch_views",
-    "pooling", "principal_maps", "proposals", "read_out", "read_pictures", "saliency", "strangers", "try_sizes",
+    "pooling", "principal_maps", "proposals", "read_out", "read_pictures", "saliency", "strangers",
+    "taught_pictures", "try_sizes",
     "whole_pictures", "write_model",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Int, Int32
 from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
@@ -51,6 +51,11 @@ def guide_net(job: Job, trained: TrainedNet | None) -> MapNet:
     return for_inference(net).to(job.hardware.device).to(memory_format=torch.channels_last)
 
 
+def taught_pictures(job: Job) -> Int[ndarray, "taught"]:
+    """Indices of the training pictures that boxes and marks are learnt from, ascending."""
+    return drawn(job, job.training, TAUGHT_PICTURES)
+
+
 def joined(
     last: Float[Tensor, "n channels h w"], middle: Float[Tensor, "n fewer h2 w2"]
 ) -> Float[Tensor, "n features h2 w2"]:
@@ -65,7 +70,7 @@ def first_boxes(job: Job, candidates: Proposals, trained: TrainedNet | None) -> 
 
     def compute() -> FirstBoxes:
         net = guide_net(job, trained)
-        taught = drawn(job, job.training, TAUGHT_PICTURES)
+        taught = taught_pictures(job)
         whole = [View(job.samples[i].path, job.samples[i].label) for i in taught]
         passes = Passes.over(job, net, middle_layer(net), whole, size, (LAST_KEPT, MIDDLE_KEPT))
         direction = object_direction(joined(*passes.sampled))

@@ -1,4 +1,4 @@
-"""The step of candidates: selective search on every training picture."""
+"""The step of candidates: selective search on training pictures."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int
 from numpy import ndarray
 
-from wingbar.data.sample import Sample
 from wingbar.images import read_picture
 from wingbar.opam.proposals import propose
 from wingbar.steps.job import Job
@@ -17,22 +17,26 @@ from wingbar.steps.store import Ragged, StepResult
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Proposals(StepResult):
-    """Candidate boxes of every training picture."""
+    """Candidate boxes of training pictures."""
 
     boxes: Ragged
     """int32 [candidates, 4] a picture, best first, in pixels of the original."""
-    mean_count: float
 
 
-def proposals(job: Job) -> Proposals:
-    """Candidate boxes of every training picture. A refit takes them over."""
+def proposals(job: Job, only: Int[ndarray, "searched"] | None = None) -> Proposals:
+    """Candidate boxes of every training picture, which a refit takes over; or of ``only`` these, and none of others."""
     settings = job.config.proposals
 
     def compute() -> Proposals:
-        def one(sample: Sample) -> ndarray:
-            return propose(read_picture(sample.path, short_side=settings.side), settings)
+        def one(index: int) -> ndarray:
+            return propose(read_picture(job.samples[index].path, short_side=settings.side), settings)
 
-        boxes = job.world.map(one, job.samples, job.reporter.watched)
-        return Proposals(boxes=Ragged.of(boxes), mean_count=float(np.mean([len(some) for some in boxes])))
+        searched = list(range(len(job.samples))) if only is None else only.tolist()
+        boxes = [np.zeros((0, 4), np.int32)] * len(job.samples)
+        for index, found in zip(searched, job.world.map(one, searched, job.reporter.watched), strict=True):
+            boxes[index] = found
+        return Proposals(boxes=Ragged.of(boxes))
 
-    return job.before_refit().step("proposals", Proposals, dataclasses.asdict(settings), [], compute)
+    at = job.before_refit() if only is None else job
+    chosen = None if only is None else only.tolist()
+    return at.step("proposals", Proposals, [dataclasses.asdict(settings), chosen], [], compute)
