@@ -7,29 +7,33 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
 from torch.utils.data import Dataset
 
-from wingbar.errors import RunError
+from wingbar._system.distributed import World
+from wingbar.errors import PictureError, RunError
 from wingbar.images import READ_SIDE, crop_square, read_picture
+from wingbar.learning.hardware import Hardware
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.views import (
     NICENESS,
     EpochSampler,
-    FixedViews,
+    FixedBatches,
     Mix,
     TrainViews,
     View,
-    fixed_view,
     load_views,
     random_crop,
     square,
+    to_tensor,
 )
 
 
@@ -52,7 +56,7 @@ def test_the_whole_picture_is_squashed_and_never_cut(picture: Path) -> None:
 
 
 def test_a_box_is_that_box(picture: Path) -> None:
-    pixels = fixed_view(View(picture, 0, (50, 30, 90, 60)), 32).float()
+    pixels = to_tensor(square(picture, (50, 30, 90, 60), 32)).float()
     assert pixels.shape == (3, 32, 32)
     assert pixels[0].mean().item() == pytest.approx(2 * 69.5, abs=1.5)
     assert pixels[1].mean().item() == pytest.approx(4 * 44.5, abs=2.5)
@@ -136,15 +140,16 @@ def test_loader_processes_give_way_to_the_one_that_computes(workers: int) -> Non
 
 SCRIPT = """
 import multiprocessing, sys
-from pathlib import Path
 from wingbar._system.distributed import opened
-from wingbar.errors import RunError
+from wingbar._system.distributed import World
+from wingbar.errors import PictureError, RunError
 for method in sys.argv[1:]:
     with opened():
-        from wingbar.learning.views import FixedViews, View, load_views
+        from wingbar.learning.views import TrainViews, load_views
+        from wingbar.learning.recipe import Recipe
         multiprocessing.set_start_method(method, force=True)
         try:
-            list(load_views(FixedViews([View(Path("none.png"), 0)], 8), [[0]], workers=1))
+            list(load_views(TrainViews([], 8, Recipe(), 0), [[(0, 0)]], workers=1))
         except RunError as error:
             print(method, error)
 """
@@ -167,5 +172,41 @@ def test_a_machine_without_shared_memory_is_told_to_load_without_processes(monke
 
     monkeypatch.setattr(multiprocessing.context.BaseContext, "Lock", refuse)
     with pytest.raises(RunError, match=r"/dev/shm .*Read-only file system.*--workers 0"):
-        list(load_views(FixedViews([], 8), [], workers=1))
-    assert list(load_views(FixedViews([], 8), [], workers=0)) == []
+        list(load_views(Priority(), [], workers=1))
+    assert list(load_views(Priority(), [], workers=0)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_a_pass_is_in_order_and_of_this_ranks_batches(picture: Path, workers: int) -> None:
+    views = [View(picture, number, (0, 0, 10 + number, 20), number % 2) for number in range(7)]
+    hardware = Hardware(Fabric(accelerator="cpu", devices=1), workers, World(rank=1, size=2))
+    given = FixedBatches(views, 16, 2, hardware)
+    told = list(given)
+    assert len(given) == len(told) == 2
+    assert [labels.tolist() for _, labels, _ in told] == [[2, 3], [6]]
+    assert [clusters.tolist() for _, _, clusters in told] == [[0, 1], [0]]
+    for pixels, labels, _ in told:
+        for one, label in zip(pixels, labels.tolist(), strict=True):
+            assert torch.equal(one, to_tensor(square(picture, views[label].box, 16)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_picture_that_cannot_be_read_ends_a_pass_and_its_threads(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "bad.png").write_text("no picture")
+    views, hardware = [View(tmp_path / "bad.png", 0)] * 9, Hardware(Fabric(accelerator="cpu", devices=1), workers)
+    with pytest.raises(PictureError, match=r"bad\.png"):
+        list(FixedBatches(views, 8, 1, hardware))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("wingbar")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
+def test_threads_that_load_give_way_and_nothing_else_does(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, seen = os.getpriority(os.PRIO_PROCESS, 0), []
+
+    def cut(*given: object) -> Image.Image:
+        seen.append(os.getpriority(os.PRIO_PROCESS, 0))
+        return Image.new("RGB", (8, 8))
+
+    monkeypatch.setattr("wingbar.learning.views.square", cut)
+    list(FixedBatches([View(picture, 0)], 8, 1, Hardware(Fabric(accelerator="cpu", devices=1), 2)))
+    assert seen == [min(own + NICENESS, 19)] and os.getpriority(os.PRIO_PROCESS, 0) == own

@@ -38,7 +38,7 @@ from wingbar.learning.learner import Learner, learner_of
 from wingbar.learning.portions import Portions
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.schedule import rate_at
-from wingbar.learning.views import EpochSampler, Mix, TrainViews, View, fixed_loader, load_views
+from wingbar.learning.views import EpochSampler, FixedBatches, Mix, TrainViews, View, load_views
 from wingbar.nets.saliency_head import MapNet, normalize
 from wingbar.opam.alignment import logits_by_cluster
 
@@ -281,7 +281,7 @@ def predict_logits(
     net.eval()
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        for pixels, targets, clusters in fixed_loader(views, size, batch_size, hardware):
+        for pixels, targets, clusters in FixedBatches(views, size, batch_size, hardware):
             with hardware.fabric.autocast():
                 outputs = net(normalize(pixels.to(hardware.device), net)).float().cpu()
             yield logits_by_cluster(outputs, clusters, net.num_classes), targets

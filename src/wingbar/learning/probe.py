@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from wingbar.learning.hardware import Hardware
-from wingbar.learning.views import View, fixed_loader
+from wingbar.learning.views import FixedBatches, View
 from wingbar.nets.saliency_head import MapNet, normalize
 
 STRENGTH = 3e-4
@@ -30,7 +30,7 @@ def features(net: MapNet, views: Sequence[View], size: int, hardware: Hardware) 
     net.eval()
 
     def pooled() -> Iterator[Tensor]:
-        for pixels, _, _ in fixed_loader(views, size, 64, hardware):
+        for pixels, _, _ in FixedBatches(views, size, 64, hardware):
             batch = normalize(pixels.to(hardware.device), net)
             with hardware.fabric.autocast():
                 both = [net.forward_features(x).mean((2, 3)) for x in (batch, batch.flip(3))]

@@ -11,7 +11,11 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import sys
+import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +39,9 @@ from wingbar.learning.recipe import Recipe
 BLANK = (0.05, 0.25)
 """Least and largest share of a view that random erasing blanks."""
 NICENESS = 10
-"""Of loader processes. At this value they get about a tenth of a core that other processes want too."""
+"""Of what loads. At this value it gets about a tenth of a core that what computes wants too."""
+AHEAD = 2
+"""Batches that are read ahead, for each loader."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +118,6 @@ def train_view(
     return to_tensor(picture), torch.from_numpy(factors).float(), torch.tensor([round(side) for side in blank])
 
 
-def fixed_view(view: View, size: int, pictures: DecodedPictures = FILES) -> UInt8[Tensor, "3 size size"]:
-    """The view as it is, resized. Raises PictureError."""
-    return to_tensor(square(view.path, view.box, size, pictures))
-
-
 def to_tensor(picture: Image.Image) -> UInt8[Tensor, "3 height width"]:
     """An RGB picture as a channels-first tensor."""
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
@@ -138,20 +139,6 @@ class TrainViews(Dataset):
 
     def __len__(self) -> int:
         return len(self.mixes)
-
-
-class FixedViews(Dataset):
-    """Views as they are, in order."""
-
-    def __init__(self, views: Sequence[View], size: int, pictures: DecodedPictures = FILES) -> None:
-        self.views, self.size, self.pictures = views, size, pictures
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        view = self.views[index]
-        return fixed_view(view, self.size, self.pictures), view.label, view.cluster
-
-    def __len__(self) -> int:
-        return len(self.views)
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
@@ -177,14 +164,45 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
         return self.count // self.batch_size
 
 
-def fixed_loader(views: Sequence[View], size: int, batch_size: int, hardware: Hardware) -> DataLoader:
-    """Batches of (uint8 views, labels, clusters) in order.
+@dataclass(frozen=True)
+class FixedBatches:
+    """Batches of (uint8 views, labels, clusters) in order, read ahead by threads: a pass is too short for processes.
 
     Each rank gets whole batches, and the batches do not depend on the number of ranks: the last bits of a picture's
     features depend on the batch that it is in.
     """
-    share = hardware.world.share(batches(len(views), batch_size))
-    return load_views(FixedViews(views, size, hardware.pictures), share, hardware.workers)
+
+    views: Sequence[View]
+    size: int
+    batch_size: int
+    hardware: Hardware
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """The rank's share. Raises PictureError."""
+        pool = ThreadPoolExecutor(max(self.hardware.workers, 1), "wingbar", _give_way_in_thread)
+        coming: deque[Future[tuple[Tensor, Tensor, Tensor]]] = deque()
+        try:
+            for places in self._share():
+                coming.append(pool.submit(self._read, places))
+                if len(coming) > AHEAD * self.hardware.workers:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:  # also when whoever asked has gone
+            pool.shutdown(cancel_futures=True)
+
+    def __len__(self) -> int:
+        return len(self._share())
+
+    def _share(self) -> Sequence[list[int]]:
+        return self.hardware.world.share(batches(len(self.views), self.batch_size))
+
+    def _read(self, places: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        views = [self.views[place] for place in places]
+        squares = [np.asarray(square(view.path, view.box, self.size, self.hardware.pictures)) for view in views]
+        pixels = np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))  # by numpy, which starts no threads
+        labels, clusters = ([getattr(view, name) for view in views] for name in ("label", "cluster"))
+        return torch.from_numpy(pixels), torch.tensor(labels), torch.tensor(clusters)
 
 
 def load_views(views: Dataset, batches: Iterable[Any], workers: int, **options: Any) -> DataLoader:
@@ -239,6 +257,14 @@ def _require_locks() -> None:
 def _give_way(worker: int) -> None:
     if hasattr(os, "nice"):
         os.nice(NICENESS)
+
+
+def _give_way_in_thread() -> None:
+    """Lower the priority of this thread, where threads have one of their own: on Linux."""
+    if sys.platform == "linux":
+        os.setpriority(
+            os.PRIO_PROCESS, threading.get_native_id(), min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19)
+        )
 
 
 def batches(count: int, size: int) -> list[list[int]]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 
-from wingbar.learning.views import fixed_loader
+from wingbar.learning.views import FixedBatches
 from wingbar.model.torch_runtime import TorchRuntime, stream_modules
 from wingbar.opam.calibration import fit_calibration, softmax
 from wingbar.opam.strangers import votes_of
@@ -68,7 +68,7 @@ def calibration(job: Job, trained: TrainedNet) -> PlainCalibration:
     def compute() -> PlainCalibration:
         runtime = TorchRuntime(stream_modules({"picture": net_of(job, trained)}), job.hardware.device)
         views, labels = views_of(job, whole_pictures(job)["picture"], job.validation), job.labels[job.validation]
-        loader = fixed_loader(views, side, AT_ONCE, job.hardware)
+        loader = FixedBatches(views, side, AT_ONCE, job.hardware)
         batches = job.world.collect(lambda: (runtime.picture(pixels.numpy()).logits for pixels, _, _ in loader))
         scores = softmax(np.concatenate([np.zeros((0, len(job.classes)), np.float32), *batches]))
         fit = job.world.first(

@@ -15,7 +15,7 @@ from numpy import ndarray
 from wingbar.boxes import crop_boxes
 from wingbar.data.splits import folds
 from wingbar.images import Picture, cut_squares
-from wingbar.learning.views import View, fixed_view
+from wingbar.learning.views import square, to_tensor
 from wingbar.nets.saliency_head import MapNet, normalize
 from wingbar.opam.filtering import crop_confidences, keep_patches, roi_confidences
 from wingbar.steps.job import Job
@@ -95,7 +95,7 @@ def _confidences(job: Job, net: MapNet, index: int, boxes: Int[ndarray, "n 4"]) 
     sample, size = job.samples[index], job.config.size
     if job.config.filtering.scorer == "crop":
         return crop_scores(net, job.hardware.pictures.read(sample.path), boxes, sample.label, size)
-    picture = fixed_view(View(sample.path, sample.label), MAP_SCALE * size)
+    picture = to_tensor(square(sample.path, None, MAP_SCALE * size, job.hardware.pictures))
     return roi_scores(net, picture, job.sizes[index], boxes, sample.label)
 
 

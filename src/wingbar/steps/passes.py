@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int
 from numpy import ndarray
 from torch import Tensor
 
-from wingbar.learning.views import View, fixed_loader
+from wingbar.learning.views import FixedBatches, View
 from wingbar.model.runtime import PictureOutput
 from wingbar.model.torch_runtime import TorchRuntime, stream_modules
 from wingbar.nets.middle import both_maps
@@ -34,7 +34,7 @@ def drawn(job: Job, indices: Int[ndarray, "n"], count: int) -> Int[ndarray, "m"]
 
 def shown(job: Job, net: MapNet, views: Sequence[View], size: int) -> Iterator[torch.Tensor]:
     """Batches of views as the net is shown them, on its device, in order: the rank's share."""
-    loader = fixed_loader(views, size, AT_ONCE, job.hardware)
+    loader = FixedBatches(views, size, AT_ONCE, job.hardware)
     for pixels, _, _ in job.reporter.watched(loader, len(loader)):
         yield normalize(pixels.to(job.hardware.device), net)
 
@@ -61,7 +61,7 @@ def picture_outputs(
     """What prediction would see of every training picture, in batches: the rank's share."""
     runtime = TorchRuntime(stream_modules({"picture": net}, boxes, layer), job.hardware.device)
     views = [View(sample.path, sample.label) for sample in job.samples]
-    loader = fixed_loader(views, size, AT_ONCE, job.hardware)
+    loader = FixedBatches(views, size, AT_ONCE, job.hardware)
     for pixels, _, _ in job.reporter.watched(loader, len(loader)):
         yield runtime.picture(pixels.numpy())
 
