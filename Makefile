@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 # The peers of the benchmarks, beside all that .venv holds: OpenCV's wheels overwrite one another.
 PEERS := .venv-peers/bin
-BENCHMARKS := proposals parts scoring res2net maps prediction growth input heap cost copies manifest memory scaling
+BENCHMARKS := whole_run proposals parts scoring res2net maps prediction growth input heap cost copies manifest memory scaling
 
 # Every dependency at its lower bound; and what writes the bill of materials, which must not be in it.
 LOWEST := .venv-lowest/bin

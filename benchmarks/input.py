@@ -6,13 +6,15 @@ python benchmarks/input.py [--data DATA/cub50] [--quick] [--write]
 from __future__ import annotations
 
 import io
+import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import torch
 from _measure import Options, alternate, door, files, spread, step, table
 from PIL import Image
@@ -20,12 +22,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wingbar._system.memory import keep_freed_memory
-from wingbar.images import crop_square, read_picture
+from wingbar.images import crop_square, picture_size, read_picture
 from wingbar.learning import views as views_module
+from wingbar.learning.augmentation import augmented
+from wingbar.learning.decoded import FILES, DecodedPictures
 from wingbar.learning.recipe import RECIPES
 from wingbar.learning.views import EpochSampler, Mix, TrainViews, load_views
 from wingbar.nets import MapNet, create
-from wingbar.nets.saliency_head import normalize
 
 NETS = (("res2net_nano", 96, 60), ("mobilenetv2_100", 160, 15), ("mobilenetv2_100", 224, 8), ("res2net50", 160, 5))
 """Name, side in pixels, batches."""
@@ -36,24 +39,54 @@ SIDE, BATCH = 160, 16
 
 def training(options: Options, size: int, workers: int) -> DataLoader:
     """The loader of training views of the default recipe."""
-    mixes = [Mix(path, 0, {"whole": [(None, -1)]}, {"whole": 1.0}) for path in files(options.data, "train").values()]
-    views, sampler = TrainViews(mixes, size, RECIPES["finetune"], 0), EpochSampler(len(mixes), BATCH, 0)
-    return load_views(views, sampler, workers)
+    paths = list(files(options.data, "train").values())
+    mixes = [Mix(path, 0, {"whole": [(None, -1)]}, {"whole": 1.0}) for path in paths]
+    views = TrainViews(mixes, size, RECIPES["finetune"], 0, decoded(tuple(paths)))
+    return load_views(views, EpochSampler(len(mixes), BATCH, 0), workers)
 
 
-def learn(net: MapNet, optimizer: torch.optim.Optimizer, pixels: Tensor) -> None:
-    """One step of training, from a loader's pixels."""
-    step(net, optimizer, normalize(pixels, net))
+@cache
+def decoded(paths: tuple[Path, ...]) -> DecodedPictures:
+    """These pictures, all decoded already."""
+    sizes = np.array([picture_size(path) for path in paths])
+    pictures = DecodedPictures.within(Path(tempfile.gettempdir()), paths, sizes, limit=4)
+    for path in paths:
+        pictures.read(path)
+    return pictures
 
 
-def rate(batches: DataLoader, count: int, use: Callable[[Tensor], None]) -> float:
+def learn(
+    net: MapNet, optimizer: torch.optim.Optimizer, pixels: Tensor, _: Tensor, __: Tensor, *changes: Tensor
+) -> None:
+    """One step of training, from a loader's batch."""
+    step(net, optimizer, augmented(pixels, *changes, net))
+
+
+def rate(batches: DataLoader, count: int, use: Callable[..., None]) -> float:
     """Pictures a second over ``count`` batches, the first (workers start) left out."""
     walk = iter(batches)
-    use(next(walk)[0])
+    use(*next(walk))
     start = time.perf_counter()
-    for pixels, _, _ in islice(walk, count):
-        use(pixels)
+    for batch in islice(walk, count):
+        use(*batch)
     return count * BATCH / (time.perf_counter() - start)
+
+
+def views_a_core(options: Options) -> list[list[object]]:
+    """Rows: what views are read from, and training views a second of one core, by its processor time."""
+    paths = tuple(files(options.data, "train").values())[: options.number(300, 20)]
+    mixes = [Mix(path, 0, {"whole": [(None, -1)]}, {"whole": 1.0}) for path in paths]
+    sides: dict[str, Callable[[], object]] = {
+        name: partial(all_views, TrainViews(mixes, SIDE, RECIPES["finetune"], 0, pictures))
+        for name, pictures in (("decoded pictures", decoded(paths)), ("files", FILES))
+    }
+    timed = alternate(sides, options.number(5, 1), time.process_time)
+    return [[name, len(paths) / timed.median(name)] for name in sides]
+
+
+def all_views(views: TrainViews) -> None:
+    for index in range(len(views)):
+        views[(0, index)]
 
 
 def together(options: Options) -> list[list[object]]:
@@ -62,11 +95,11 @@ def together(options: Options) -> list[list[object]]:
     for name, size, batches in NETS[: options.number(len(NETS), 1)]:
         net = create(name, 50).train().to(memory_format=torch.channels_last)
         learning = partial(learn, net, torch.optim.SGD(net.parameters(), 1e-3))
-        fixed, count = torch.zeros(BATCH, 3, size, size, dtype=torch.uint8), options.number(batches, 2)
+        count, fixed = options.number(batches, 2), next(iter(training(options, size, 0)))
         for workers, threads in HANDS[: options.number(len(HANDS), 1)]:
             torch.set_num_threads(threads)
-            timed = alternate({"net": partial(learning, fixed)}, options.number(5, 1), time.perf_counter)
-            alone = rate(training(options, size, workers), count, lambda _: None)
+            timed = alternate({"net": partial(learning, *fixed)}, options.number(5, 1), time.perf_counter)
+            alone = rate(training(options, size, workers), count, lambda *_: None)
             both = rate(training(options, size, workers), count, learning)
             with mock.patch.object(views_module, "NICENESS", 0):
                 equal = rate(training(options, size, workers), count, learning) if workers else both
@@ -107,8 +140,12 @@ def measure(options: Options) -> str:
     header = ("net", "px", "loaders", "compute threads", *sides)
     return f"""## Input
 
-Training views of cub50's files, batches of {BATCH}, pictures a second (wall time); loader processes give way to the one
-that computes, but in the last column.
+Training views of {SIDE} px a second of one core, from a crop's random draw to the batch:
+
+{table(("read from", "views/s"), views_a_core(options))}
+
+Training views of cub50's decoded pictures, batches of {BATCH}, pictures a second (wall time); loader processes give way
+to the one that computes, but in the last column.
 
 {table(header, together(options))}
 

@@ -3,8 +3,8 @@
     python benchmarks/whole_run.py [--data DATA/cub50] [--quick] [--write]
     python benchmarks/whole_run.py --runs mobilenetv2_100:160 --classes 0 --threads 8 --device cuda
 
-Each run is the default method with its default settings, on the first classes of the data set, followed by an
-evaluation on the test pictures. Nets' passes are those forward and back, clipping, the optimiser and the moving
+Each run has the default settings of its method, on the first classes of the data set, and is evaluated on the test
+pictures. Nets' passes are those forward and back, clipping, the optimiser and the moving
 average. A net that costs next to nothing (``res2net_nano``) shows all that is not a net. Without a GPU all but the
 first column are seconds of the processor, which other work on the machine disturbs little, by one thread: then they
 add up to what the run costs. With one they are wall time of the process that computes, and of loaders nothing is told
@@ -142,7 +142,9 @@ def run(options: Options, net: str, size: int) -> tuple[Clock, int]:
     if classes := options.number(chosen.classes, 3):
         dataset = dataset.first_classes(classes)
     weights = "none" if net == "res2net_nano" else "imagenet"
-    config = Config(net=net, weights=weights, size=size, epochs=options.number(12, 1), device=chosen.device)
+    config = Config(
+        method=chosen.method, net=net, weights=weights, size=size, epochs=options.number(12, 1), device=chosen.device
+    )
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder, watched(clock):
         wingbar.train(dataset, Path(folder) / "run", config, quiet=True)
@@ -179,6 +181,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Its own options."""
     parser.add_argument("--runs", default=RUNS, help="nets and sides in pixels, NET:SIZE,...")
     parser.add_argument("--classes", type=int, default=20, help="the first so many classes; 0: all")
+    parser.add_argument("--method", default="field-marks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
 
