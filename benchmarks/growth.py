@@ -18,7 +18,7 @@ from _measure import Options, alternate, door, files, give_back, peak_memory, re
 from numpy import ndarray
 
 from wingbar.images import Picture, picture_size, read_picture
-from wingbar.learning.views import View, fixed_view
+from wingbar.learning.views import square, to_tensor
 from wingbar.nets import MapNet, create, for_inference
 from wingbar.nets.outputs import PictureNet
 from wingbar.nets.saliency_head import normalize
@@ -63,15 +63,15 @@ class Steps:
 
     def score(self, number: int) -> ndarray:
         path, side = self.paths[number % len(self.paths)], MAP_SCALE * SIZE
-        pixels = normalize(fixed_view(View(path, 0), side)[None], self.net)[0]
+        pixels = normalize(to_tensor(square(path, None, side))[None], self.net)[0]
         width, height = picture_size(path)
         boxes = self.kept["selective search"][number] * np.array([side / width, side / height] * 2)
         return keep_patches(roi_confidences(self.net, pixels, boxes, 0).numpy(), 0.0)
 
     def look(self, number: int) -> ndarray:
-        view = View(self.paths[number % len(self.paths)], 0)
+        pixels = to_tensor(square(self.paths[number % len(self.paths)], None, SIZE))
         with torch.no_grad():
-            evidence, logits, *_ = PictureNet(self.net)(fixed_view(view, SIZE)[None])
+            evidence, logits, *_ = PictureNet(self.net)(pixels[None])
         return saliency_maps(evidence.numpy(), logits.numpy())[0]
 
     def choose(self, number: int) -> ndarray:

@@ -20,7 +20,7 @@ from _measure import Options, alternate, door, files, resident, spread, table, v
 from numpy import ndarray
 from torch import Tensor, nn
 
-from wingbar.learning.views import View, fixed_view
+from wingbar.learning.views import square, to_tensor
 from wingbar.nets import MapNet, create, for_inference
 from wingbar.nets.outputs import PictureNet
 from wingbar.nets.saliency_head import normalize
@@ -84,8 +84,8 @@ def batches(options: Options, count: int) -> Iterator[Tensor]:
     """Uint8 squares, the folder over and over if need be."""
     paths = list(files(options.data).values())
     for start in range(0, count, BATCH):
-        views = [View(paths[i % len(paths)], 0) for i in range(start, min(start + BATCH, count))]
-        yield torch.stack([fixed_view(view, SIDE) for view in views])
+        some = [paths[i % len(paths)] for i in range(start, min(start + BATCH, count))]
+        yield torch.stack([to_tensor(square(path, None, SIDE)) for path in some])
 
 
 def compare(name: str, options: Options) -> list[list[object]]:
@@ -94,8 +94,8 @@ def compare(name: str, options: Options) -> list[list[object]]:
     net = create(name, CLASSES).eval().to(memory_format=torch.channels_last)
     quick, layer = for_inference(net), net.backbone.get_submodule(NETS[name])
     paths = files(options.data)
-    views = [View(paths[key], 0) for key in spread(list(paths), BATCH)]
-    squares = torch.stack([fixed_view(view, SIDE) for view in views])
+    some = [paths[key] for key in spread(list(paths), BATCH)]
+    squares = torch.stack([to_tensor(square(path, None, SIDE)) for path in some])
     difference = largest_difference(net, quick, layer, squares[:4])
     found: list[list[object]] = []
     for batch in (1, BATCH):

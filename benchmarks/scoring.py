@@ -23,7 +23,7 @@ from wingbar.data import load
 from wingbar.data.sample import Dataset, Sample
 from wingbar.data.splits import validation_split
 from wingbar.images import READ_SIDE, read_picture
-from wingbar.learning.views import View, fixed_view
+from wingbar.learning.views import square, to_tensor
 from wingbar.model.folder import read_model
 from wingbar.model.torch_runtime import nets_of
 from wingbar.nets import MapNet
@@ -49,8 +49,8 @@ def compare(net: MapNet, sample: Sample, size: int, patches: int) -> tuple[list[
     found: dict[str, ndarray] = {}
 
     def pooled() -> None:
-        square = fixed_view(View(sample.path, sample.label), MAP_SCALE * size)
-        found["pooled"] = roi_scores(net, square, picture.size, boxes, sample.label)
+        whole = to_tensor(square(sample.path, None, MAP_SCALE * size))
+        found["pooled"] = roi_scores(net, whole, picture.size, boxes, sample.label)
 
     def cropped() -> None:
         found["crops"] = crop_scores(net, picture, boxes, sample.label, size)

@@ -32,7 +32,7 @@ from timm.utils import ModelEmaV3
 import wingbar
 from wingbar.config import Config
 from wingbar.data import load
-from wingbar.learning.views import ViewLoader
+from wingbar.learning.views import FixedBatches, ViewLoader
 from wingbar.nets import MapNet
 from wingbar.steps.store import Store
 
@@ -42,13 +42,13 @@ EVALUATION = "evaluation"
 
 
 def elapsed() -> tuple[float, float, float]:
-    """Seconds so far: of the clock on the wall, of what is counted, and of the processes that have ended."""
+    """Seconds so far: of the clock on the wall, of what is counted, and of other threads and processes that ended."""
     wall = time.perf_counter()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         return wall, wall, 0.0
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, time.process_time(), ended.ru_utime + ended.ru_stime
+    ended, own = resource.getrusage(resource.RUSAGE_CHILDREN), time.thread_time()
+    return wall, own, ended.ru_utime + ended.ru_stime + time.process_time() - own
 
 
 class Clock:
@@ -102,13 +102,15 @@ class Clock:
 @contextmanager
 def watched(clock: Clock) -> Iterator[None]:
     """Count what a run does. Every step goes through the store, every view through the loader."""
-    walk, store_step = ViewLoader.__iter__, Store.step
+    store_step = Store.step
 
-    def loading(loader: ViewLoader) -> Iterator[Any]:
-        batches = clock.timed(walk, "loading")(loader)
-        ask = clock.timed(next, "loading")
-        while (batch := ask(batches, None)) is not None:
-            yield batch
+    def loading(walk: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
+        def asked(loader: Any) -> Iterator[Any]:
+            batches, ask = clock.timed(walk, "loading")(loader), clock.timed(next, "loading")
+            while (batch := ask(batches, None)) is not None:
+                yield batch
+
+        return asked
 
     def step(store: Store, name: str, *given: Any) -> Any:
         with clock.of_step(name):
@@ -120,7 +122,8 @@ def watched(clock: Clock) -> Iterator[None]:
     with ExitStack() as stack:
         for owner, name in passes:
             stack.enter_context(mock.patch.object(owner, name, unbound(clock, getattr(owner, name))))
-        stack.enter_context(mock.patch.object(ViewLoader, "__iter__", loading))
+        for loader in (ViewLoader, FixedBatches):
+            stack.enter_context(mock.patch.object(loader, "__iter__", loading(loader.__iter__)))
         stack.enter_context(mock.patch.object(Store, "step", step))
         yield
 
