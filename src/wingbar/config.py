@@ -6,6 +6,7 @@ The settings of a step stand beside its equation, in `wingbar.opam`; those of a 
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -63,8 +64,8 @@ class Config:
     """When all is chosen, train again on all training pictures."""
     seed: int = 0
     """Of everything that is drawn at random."""
-    workers: int = 2
-    """Loader processes; 0 loads in the training process."""
+    workers: int | None = None
+    """Loader processes; 0 loads in the training process; none: one for each core, 2 to 16."""
     decoded_gb: float = 4.0
     """Disk space for decoded training pictures while a run lasts, in GB; 0: pictures are decoded for every view."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
@@ -104,6 +105,10 @@ class Config:
     def locating_size(self) -> int:
         """`localization.locating_size` in pixels, by default a multiple of 32."""
         return self.localization.locating_size or round(self.size * LOCATING_FACTOR / 32) * 32
+
+    def loaders(self) -> int:
+        """`workers`, by default one for each core, but 2 to 16."""
+        return min(max(os.cpu_count() or 1, 2), 16) if self.workers is None else self.workers
 
     def crops_start_from_classnet(self) -> bool:
         """`crops_start`, with auto resolved."""

@@ -270,7 +270,8 @@ def announce(job: steps.Job, dataset: Dataset, names: tuple[str, ...]) -> None:
     epochs = f"{several(config.base_recipe().epochs, 'epoch')}{', then again on all pictures' if config.refit else ''}"
     say(
         f"{config.method} with {config.net} ({config.weights}) at {config.size} px, {epochs}, seed {config.seed}, "
-        f"on {job.hardware.device}: {several(len(job.training), 'picture')} to train on, "
+        f"on {job.hardware.device} with {several(job.hardware.workers, 'loader')}: "
+        f"{several(len(job.training), 'picture')} to train on, "
         f"{len(job.validation)} to choose by"
     )
     say(f"steps: {', '.join(names)}")

@@ -52,7 +52,7 @@ def settings_of(command: Any) -> dict[str, int]:
     settings = getattr(command, "settings", command)
     known = {name: getattr(settings, name, 0) for name in ("batch_size", "size", "workers")}
     if hasattr(settings, "base_recipe"):  # a `Config`, whose module takes seconds to import
-        known["batch_size"] = settings.base_recipe().batch_size
+        known |= {"batch_size": settings.base_recipe().batch_size, "workers": settings.loaders()}
     return {name: value for name, value in known.items() if value}
 
 

@@ -33,9 +33,10 @@ def augmented(
     ``factors`` are each view's brightness, contrast and saturation, ``blanks`` the left, top, right and bottom of its
     blank rectangle, which may be empty.
     """
-    shown = normalized(recoloured(pixels.float().div_(255), factors.to(pixels.device)), net)
+    shown = normalized(recoloured(pixels.float().div_(255), factors), net)
     for view, (left, top, right, bottom) in zip(shown, blanks.tolist(), strict=True):
-        view[:, top:bottom, left:right] = 0
+        if right > left:
+            view[:, top:bottom, left:right] = 0
     return shown
 
 

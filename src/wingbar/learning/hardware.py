@@ -52,11 +52,13 @@ class Hardware:
 def open_hardware(config: Config, world: World = ALONE) -> Hardware:
     """Open the device and precision that the settings ask for, one device for each rank.
 
-    From then on the process keeps the memory that it frees. Raises ConfigError for a device or a precision that the
-    machine does not have.
+    From then on the process keeps the memory that it frees, and GPUs multiply in TF32 what is not in bfloat16. Raises
+    ConfigError for a device or a precision that the machine does not have.
     """
     keep_freed_memory()
     require_device(config.device)
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")
     precision = config.precision
     if precision == "auto":
         gpu = config.device in ("auto", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
@@ -68,7 +70,7 @@ def open_hardware(config: Config, world: World = ALONE) -> Hardware:
             precision=precision,
         )  # fmt: skip
         fabric.launch()
-        return Hardware(fabric, config.workers, world)
+        return Hardware(fabric, config.loaders(), world)
     except (ValueError, RuntimeError, MisconfigurationException) as error:
         raise ConfigError(
             f"device {config.device!r} with precision {config.precision!r}: {error} Leave both settings out "

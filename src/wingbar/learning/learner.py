@@ -89,5 +89,5 @@ def learner_of(net: MapNet, recipe: Recipe, hardware: Hardware) -> Learner:
         average = ModelEmaV3(net, decay=recipe.ema_decay, use_warmup=True, foreach=not hardware.sharded)
         if isinstance(strategy, ModelParallelStrategy):
             shard(average.module.to(memory_format=torch.contiguous_format), strategy.device_mesh)
-    optimizer = make_optimizer(learning, recipe)
+    optimizer = make_optimizer(learning, recipe, fused=hardware.device.type == "cuda" and not hardware.sharded)
     return Learner(net, learning, optimizer, average, wrapped, fabric.setup_optimizers(optimizer))

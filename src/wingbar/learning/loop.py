@@ -88,6 +88,7 @@ def fit(
         sampler,
         hardware.workers,
         persistent_workers=hardware.workers > 0,
+        pin_memory=device.type == "cuda",
     )
     while not finished(history, recipe):
         sampler.epoch = len(history.epochs)
@@ -231,8 +232,8 @@ def descend(
     blanks: Tensor,
 ) -> Float[Tensor, ""]:
     """Add the gradient of some pictures of a batch of ``batch_size`` to the net's; returns their summed loss."""
-    labels = labels.to(hardware.device)
-    outputs = net(augmented(pixels.to(hardware.device), factors, blanks, net))
+    pixels, labels, factors = (one.to(hardware.device, non_blocking=True) for one in (pixels, labels, factors))
+    outputs = net(augmented(pixels, factors, blanks, net))
     logits = logits_by_cluster(outputs, clusters.to(hardware.device), net.num_classes)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
     hardware.fabric.backward(loss * (len(labels) * hardware.world.size / batch_size))

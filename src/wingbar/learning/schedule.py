@@ -10,10 +10,10 @@ from wingbar.learning.recipe import Recipe
 from wingbar.nets.saliency_head import MapNet
 
 
-def make_optimizer(net: MapNet, recipe: Recipe) -> Optimizer:
+def make_optimizer(net: MapNet, recipe: Recipe, fused: bool = False) -> Optimizer:
     """AdamW or SGD over four groups: body and head, each with and without weight decay.
 
-    Norms and biases (everything with fewer than two dimensions) are not decayed.
+    Norms and biases (everything with fewer than two dimensions) are not decayed. ``fused``: AdamW in one kernel.
     """
     groups = []
     head = {id(parameter) for parameter in net.head.parameters()}
@@ -31,7 +31,7 @@ def make_optimizer(net: MapNet, recipe: Recipe) -> Optimizer:
                 )
     if recipe.optimizer == "sgd":
         return SGD(groups, lr=recipe.learning_rate, momentum=0.9)
-    return AdamW(groups, lr=recipe.learning_rate)
+    return AdamW(groups, lr=recipe.learning_rate, fused=fused)
 
 
 def rate_at(epoch: float, recipe: Recipe) -> float:
