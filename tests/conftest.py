@@ -22,8 +22,9 @@ hypothesis.settings.load_profile("untimed")
 
 
 FIRST = (
-    "test_distributed.py", "test_pictures.py", "test_docs.py", "test_backbones.py", "test_pipeline.py",
-    "test_killed.py", "test_real_birds.py", "test_memory.py", "test_damage.py", "test_storm.py",
+    "test_distributed.py", "test_export.py", "test_docs.py", "test_backbones.py", "test_pipeline.py", "test_killed.py",
+    "test_pictures.py", "test_field_marks.py", "test_real_birds.py", "test_cli.py", "test_site.py", "test_same.py",
+    "test_demo.py", "test_storm.py", "test_memory.py", "test_loop.py", "test_damage.py", "test_watch.py",
 )  # fmt: skip
 """Files that take long, the longest first: begun last, they would be waited for by all other workers."""
 
