@@ -81,7 +81,7 @@ def labelled_pictures(run: Path, recognizer: Recognizer, data: Path | None, root
         return []
     of_run = recognizer.card.data
     try:
-        dataset = load_data(data or Path(of_run.source), root or of_run.images_root or None)
+        dataset = load_data(data, root) if data else load_data(of_run.source, of_run.images_root or None)
     except DataError as error:
         if data is not None:
             raise
