@@ -368,10 +368,13 @@ def test_rows_that_are_none_of_ours_are_refused(tmp_path: Path, change: dict[str
 
 
 def test_the_later_of_two_answers_counts_and_parquet_says_the_same(tmp_path: Path) -> None:
-    rows = [WREN.to_dict(), TIT.to_dict(), replace(TIT, path=WREN.path).to_dict(), BROKEN.to_dict()]
+    unread = replace(BROKEN, path=TIT.path)
+    told = [unread, WREN, TIT, replace(TIT, path=WREN.path), BROKEN]
     for form in ("jsonl", "parquet"):
+        rows = [one.to_dict() for one in told]
         (tmp_path / f"answers.{form}").write_bytes(encode(rows, form))  # type: ignore[arg-type] # either
-        assert convert(tmp_path / f"answers.{form}", "csv", tmp_path / f"{form}.csv").count == 2
+        done = convert(tmp_path / f"answers.{form}", "csv", tmp_path / f"{form}.csv")
+        assert done.count == 2 and done.left_out.lines() == ["passed over 'broken.jpg': it could not be read"]
     assert (tmp_path / "jsonl.csv").read_bytes() == (tmp_path / "parquet.csv").read_bytes()
     assert {row["path"]: row["label"] for row in table(tmp_path / "jsonl.csv")}[str(WREN.path)] == "Parus_major"
 

@@ -32,6 +32,12 @@ def test_scores_stay_probabilities_and_equal_weights_change_nothing(raw: list[fl
     assert sum(listed.values()) == pytest.approx(1) and list(listed.values()) == sorted(listed.values(), reverse=True)
 
 
+@pytest.mark.parametrize("unit", [5e-324, 1e-300, 1e300, 8e307])
+def test_frequencies_may_be_in_any_unit(unit: float) -> None:
+    told = at_place({"wren": 0.0, "robin": 0.0, "owl": 1.0}, {"wren": unit, "robin": unit})
+    assert told == {"wren": 0.5, "robin": 0.5}
+
+
 def test_what_is_there() -> None:
     assert class_weights(CLASSES, None, None) is None
     assert class_weights(CLASSES, ["owl", "wren"], None) == {"wren": 1.0, "owl": 1.0}

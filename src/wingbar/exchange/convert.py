@@ -88,7 +88,11 @@ def _answers(source: Path, to: Target, min_score: float, leave_out: LeaveOut) ->
         if to != "csv":
             raise ConfigError(f"{source} has labels without boxes and scores, which make a table alone: --to csv.")
         return list({answer.path: answer for answer in label_studio.read(source, leave_out)}.values())
-    latest = {answer.path: answer for answer in read_answers(source, leave_out)}
+    unread: dict[str, str] = {}
+    latest = {answer.path: answer for answer in read_answers(source, unread.__setitem__)}
+    for path, reason in unread.items():
+        if path not in latest:  # a watch may have read it later
+            leave_out(path, reason)
     return [answer for answer in latest.values() if _fits(answer, to, min_score, leave_out)]
 
 
