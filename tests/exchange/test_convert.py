@@ -157,6 +157,14 @@ def test_boxes_are_lines_of_yolo(answers: Path, pictures: Path, tmp_path: Path) 
         convert(keep(tmp_path / "twins", TIT, replace(TIT, path="tit.jpg")), "yolo", tmp_path / "twins-out")
 
 
+def test_names_of_any_letters_are_texts_of_yaml(tmp_path: Path) -> None:
+    names = ["no", "7", "\U0001f989", "Möwe", 'a"b\\c', "a\u2028b\x85\x7f", ": {", "\u202e"]
+    told = [replace(WREN, path=f"{number}.jpg", scores={name: 1.0}, parts=()) for number, name in enumerate(names)]
+    convert(keep(tmp_path / "answers", *told), "yolo", tmp_path / "yolo")
+    read = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text(encoding="utf-8"))
+    assert list(read["names"].values()) == sorted(names)
+
+
 def labelled(tasks: list[dict[str, Any]], choose: Callable[[dict[str, Any]], list[str]]) -> list[dict[str, Any]]:
     """What Label Studio exports once annotators have taken over predictions and chosen."""
     return [

@@ -19,7 +19,7 @@ def test_a_prior_is_bayes_rule() -> None:
     equal = {name: value / 0.1 for name, value in likelihood.items()}
     evidence = sum(likelihood[name] * prior[name] for name in CLASSES)
     told = at_place(equal, prior)
-    assert list(told) == ["owl", "wren", "robin"] or told["wren"] == pytest.approx(told["robin"])
+    assert next(iter(told)) == "owl"
     assert told == pytest.approx({name: likelihood[name] * prior[name] / evidence for name in CLASSES})
 
 

@@ -8,6 +8,7 @@ import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from wingbar.prediction import Prediction
 from wingbar.review.app import create_app
 from wingbar.review.decisions import Decisions
 from wingbar.review.desk import Desk, Item, Labelled
-from wingbar.review.server import labelled_pictures, review, set_up
+from wingbar.review.server import PER_CLASS, labelled_pictures, review, set_up, spread
 
 JSON = {"content-type": "application/json"}
 
@@ -216,11 +217,15 @@ def test_nothing_is_kept_of_what_no_reviewer_sends(client: TestClient, content: 
     assert client.get("/api/state").json()["left"] == 4
 
 
-def test_pictures_are_shown_without_their_notes(client: TestClient) -> None:
+def test_pictures_are_shown_without_their_notes(client: TestClient, photos: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "where it nests"
+    for path in photos.glob("[0-9].png"):
+        Image.open(path).save(path, exif=exif)
     for address in ("/pictures/0", "/labelled/1"):
         answer = client.get(address)
-        assert answer.headers["content-type"] == "image/jpeg" and answer.content[:2] == b"\xff\xd8"
-    for address in ("/pictures/99", "/labelled/99", "/page/../../server.py", "/pictures/-1"):
+        assert answer.headers["content-type"] == "image/jpeg" and not Image.open(BytesIO(answer.content)).getexif()
+    for address in ("/pictures/99", "/labelled/99", "/page/%2e%2e/server.py", "/page/..%2fserver.py", "/pictures/-1"):
         assert client.get(address).status_code == 404
     page = client.get("/")
     assert page.status_code == 200 and "script-src 'self'" in page.headers["content-security-policy"]
@@ -255,6 +260,12 @@ def test_what_cannot_be_reviewed_is_told(tmp_path: Path, small_run: Path, birds:
         (out / "decisions.json").write_text(content)
         with pytest.raises(RunError, match="damaged"):
             Decisions(out)
+
+
+def test_look_alikes_are_spread_over_a_class() -> None:
+    paths = [Path(str(number)) for number in range(47)]
+    assert spread(paths[:3]) == paths[:3] and spread([]) == []
+    assert len(spread(paths)) == PER_CLASS and spread(paths)[:: PER_CLASS - 1] == [paths[0], paths[-1]]
 
 
 def test_look_alikes_are_training_pictures_of_the_run(small_run: Path, birds: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ last folder ``images`` is taken for ``labels``. Links to folders are resolved be
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -52,6 +51,14 @@ def line(category: int, box: Box, size: tuple[int, int]) -> str:
 
 
 def _description(names: Sequence[str]) -> str:
-    """YAML, of which JSON's texts are a part: no name can be taken for anything but a text."""
-    numbered = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(names))
+    numbered = "".join(f"  {number}: {_text(name)}\n" for number, name in enumerate(names))
     return f"# Weak labels, made by a model, drawn by nobody.\ntrain: images\nval: images\nnames:\n{numbered}"
+
+
+def _text(name: str) -> str:
+    """A name in YAML's double quotes, so that it cannot be taken for anything but a text.
+
+    JSON's would not do: it has two escapes for one letter beyond 16 bits.
+    """
+    letters = (x if x.isprintable() and x not in '"\\' else f"\\U{ord(x):08X}" for x in name)
+    return f'"{"".join(letters)}"'
