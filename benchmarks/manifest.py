@@ -22,6 +22,7 @@ from PIL import Image
 
 import wingbar
 from wingbar.bulk.job import BulkJob
+from wingbar.bulk.settings import BulkSettings
 from wingbar.config import Config
 from wingbar.data.synthetic import draw_bird, write_dataset
 from wingbar.opam.filtering import FilterSettings
@@ -69,9 +70,13 @@ def measure(options: Options) -> str:
         recognizer, pictures = model(Path(home)), draw(Path(home) / "pictures", count)
         out, stop = Path(home) / "out", count // 2 + size // 3
         stopped = len(
-            list(islice(watched(BulkJob(recognizer, pictures, out, size=size), count // FIFTHS, found), stop))
+            list(
+                islice(
+                    watched(BulkJob(recognizer, pictures, out, BulkSettings(size=size)), count // FIFTHS, found), stop
+                )
+            )
         )
-        job = BulkJob(recognizer, pictures, out, size=size)
+        job = BulkJob(recognizer, pictures, out, BulkSettings(size=size))
         again = sum(1 for _ in watched(job, count // FIFTHS, found))
         lines = [line for path in sorted(out.glob("*.jsonl")) for line in path.read_text().splitlines()]
     times = Counter(json.loads(line)["path"] for line in lines)

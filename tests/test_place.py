@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 import wingbar
 from wingbar.bulk.job import BulkJob
+from wingbar.bulk.settings import BulkSettings
 from wingbar.cli import main
 from wingbar.cli.models import described
 from wingbar.errors import ConfigError, RunError
@@ -96,8 +97,8 @@ def test_both_commands_read_the_lists(small_run: Path, birds: Path, tmp_path: Pa
 
 
 def test_answers_of_another_place_are_not_mixed_in(recognizer: Recognizer, birds: Path, tmp_path: Path) -> None:
-    list(BulkJob(recognizer, birds / "images", tmp_path / "out", only=["wren"]).run())
-    assert BulkJob(recognizer, birds / "images", tmp_path / "out", only=["wren"]).answered > 0
-    for other in ({}, {"only": ["owl"]}, {"prior": {"wren": 2.0}}):
+    list(BulkJob(recognizer, birds / "images", tmp_path / "out", BulkSettings(only=["wren"])).run())
+    assert BulkJob(recognizer, birds / "images", tmp_path / "out", BulkSettings(only=["wren"])).answered > 0
+    for other in (BulkSettings(), BulkSettings(only=["owl"]), BulkSettings(prior={"wren": 2.0})):
         with pytest.raises(RunError, match="other settings"):
-            BulkJob(recognizer, birds / "images", tmp_path / "out", **other)  # type: ignore[arg-type] # either
+            BulkJob(recognizer, birds / "images", tmp_path / "out", other)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Literal, cast, get_args, overload
 
@@ -18,11 +17,12 @@ from wingbar._system.text import printable
 from wingbar.boxes import Box, as_box, crop_boxes
 from wingbar.data.checks import named
 from wingbar.errors import ConfigError, PictureError, RunError, suggestion
-from wingbar.images import READ_SIDE, Member, Picture, Source, cut_squares, read_picture
+from wingbar.images import Picture, Source, cut_squares
 from wingbar.model.card import Card
 from wingbar.model.field_marks import read_field_marks
 from wingbar.model.folder import Model, misstated, read_model
 from wingbar.model.onnx_runtime import OnnxRuntime
+from wingbar.model.reading import NO_BOXES, Begun, begin
 from wingbar.model.runtime import PictureOutput, Runtime
 from wingbar.model.trial import try_out
 from wingbar.opam.alignment import Alignment, align_parts, logits_by_cluster
@@ -33,7 +33,6 @@ from wingbar.opam.localization import box_from_map, vote_box
 from wingbar.opam.parts import choose_parts
 from wingbar.opam.place import class_weights
 from wingbar.opam.pooling import pool
-from wingbar.opam.proposals import ProposalSettings, propose
 from wingbar.opam.saliency import saliency_maps
 from wingbar.opam.strangers import signs_of_known, votes_of
 from wingbar.prediction import Part, Prediction
@@ -43,7 +42,6 @@ Views = Literal["all", "picture"]
 """What a prediction shows the nets: the whole picture, its object and parts; or the whole picture alone."""
 Only = Collection[str] | None
 Prior = Mapping[str, float] | None
-NO_BOXES = np.zeros((0, 4), np.int32)
 
 
 class Recognizer:
@@ -183,28 +181,16 @@ class Recognizer:
         pool = ThreadPoolExecutor(thread_name_prefix="wingbar")
         search = self.card.proposals if self.needs_candidates and views == "all" else None
         try:
-            coming, failure = self._begin(pool, pictures, batch_size, search)
+            coming, failure = begin(pool, pictures, batch_size, search)
             while coming:
                 begun, coming = coming, []
                 if failure is None:
-                    coming, failure = self._begin(pool, pictures, batch_size, search)
+                    coming, failure = begin(pool, pictures, batch_size, search)
                 yield from self._finish(begun, views)
             if failure is not None:
                 raise failure
         finally:  # also when whoever asked has gone
             pool.shutdown(cancel_futures=True)
-
-    def _begin(
-        self, pool: Executor, pictures: Iterator[Source], most: int, search: ProposalSettings | None
-    ) -> tuple[list[Begun], Exception | None]:
-        """The next pictures, being read, and what stopped the taking if not their end."""
-        begun: list[Begun] = []
-        try:
-            for source in islice(pictures, most):
-                begun.append(Begun(source, pool, search))
-        except Exception as failure:  # of whoever hands out the pictures
-            return begun, failure
-        return begun, None
 
     def _finish(self, batch: Sequence[Begun], views: Views) -> Iterator[Prediction]:
         read = [begun.picture() for begun in batch]
@@ -348,28 +334,6 @@ class Recognizer:
         return {self.classes[i]: float(scores[i]) for i in order}
 
 
-class Begun:
-    """A picture being read and searched in another thread."""
-
-    def __init__(self, source: Source, pool: Executor, search: ProposalSettings | None) -> None:
-        self.path = str(source) if isinstance(source, (str, Path, Member)) else None
-        self._picture = pool.submit(_read, source)
-        # A pool's tasks begin in order, so this one never waits for a reading that cannot begin.
-        self._candidates = pool.submit(self._search, search)
-
-    def picture(self) -> Picture | str:
-        """The picture, or why it cannot be read."""
-        return self._picture.result()
-
-    def candidates(self) -> Int32[ndarray, "_ 4"]:
-        """Its candidate boxes; none where nobody asks for them."""
-        return self._candidates.result()
-
-    def _search(self, settings: ProposalSettings | None) -> Int32[ndarray, "_ 4"]:
-        picture = self.picture() if settings else None
-        return propose(picture, settings) if isinstance(picture, Picture) and settings else NO_BOXES
-
-
 def predict_together(
     recognizer: Recognizer,
     pictures: Iterable[Source],
@@ -478,10 +442,3 @@ def _strangers(model: Model) -> dict[str, ndarray]:
 def _finite(*answers: ndarray) -> None:
     if not all(np.isfinite(answer).all() for answer in answers):
         raise RunError("the model answers with infinite numbers or none: it is damaged; copy it again or train again.")
-
-
-def _read(source: Source) -> Picture | str:
-    try:
-        return read_picture(source, short_side=READ_SIDE)
-    except PictureError as error:
-        return str(error)

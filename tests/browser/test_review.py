@@ -95,3 +95,15 @@ def test_a_review_by_hand_shows_names_as_text(open_page: Callable[..., Any], at:
     page.click("#undo")
     expect_left(page, 4)
     assert [one["label"] for one in desk.decisions.made] == ["New kind"]
+
+
+def test_enter_on_a_link_follows_it_and_decides_nothing(open_page: Callable[..., Any], at: tuple[str, Desk]) -> None:
+    where, desk = at
+    page = open_page(where)
+    page.wait_for_selector("#result:not([hidden])")
+    page.evaluate("Object.assign(document.getElementById('guide'), { hidden: false, href: '#there', target: '' })")
+    page.focus("#guide")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/#there")
+    press(page, "n", 4)
+    assert [one["kind"] for one in desk.decisions.made] == ["none"]

@@ -23,6 +23,7 @@ from wingbar._system.locks import locked
 from wingbar.bulk.answers import Format
 from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
 from wingbar.bulk.job import BulkJob
+from wingbar.bulk.settings import BulkSettings
 from wingbar.cli import main
 from wingbar.data.listing import listed
 from wingbar.errors import ConfigError, DataError, RunError
@@ -95,11 +96,11 @@ def stamps(out: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.parametrize("stop", range(PICTURES + 1))
 def test_a_stopped_job_loses_one_chunk_at_most_and_doubles_nothing(pictures: Path, out: Path, stop: int) -> None:
-    assert len(list(islice(BulkJob(Stub(), pictures, out, size=SIZE).run(), stop))) == stop
+    assert len(list(islice(BulkJob(Stub(), pictures, out, BulkSettings(size=SIZE)).run(), stop))) == stop
     whole = min(stop // SIZE, PICTURES // SIZE) + (stop == PICTURES)
     before, again = stamps(out), Stub()
     assert len(before) == whole
-    job = BulkJob(again, pictures, out, size=SIZE)
+    job = BulkJob(again, pictures, out, BulkSettings(size=SIZE))
     assert (job.answered, job.total) == (min(whole * SIZE, PICTURES), PICTURES)
     list(job.run())
     assert (
@@ -126,29 +127,29 @@ def killed(work: Iterator[object], after: int) -> None:
 
 def test_a_killed_job_goes_on(pictures: Path, out: Path) -> None:
     for after in (SIZE - 1, SIZE, 2 * SIZE + 1):  # of what is left each time
-        killed(BulkJob(Stub(), pictures, out, size=SIZE).run(), after)
+        killed(BulkJob(Stub(), pictures, out, BulkSettings(size=SIZE)).run(), after)
     assert len(files(out)) == 3
-    list(BulkJob(Stub(), pictures, out, size=SIZE).run())
+    list(BulkJob(Stub(), pictures, out, BulkSettings(size=SIZE)).run())
     assert rows(out) == expected(pictures)
 
 
 def test_a_job_killed_while_it_writes_leaves_no_half_chunk(pictures: Path, out: Path, monkeypatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        killed(BulkJob(Stub(), pictures, out, size=SIZE).run(), PICTURES)
+        killed(BulkJob(Stub(), pictures, out, BulkSettings(size=SIZE)).run(), PICTURES)
     assert [path.suffix for path in out.iterdir() if path.suffix] == [".partial"] and not files(out)
-    list(BulkJob(Stub(), pictures, out, size=SIZE).run())
+    list(BulkJob(Stub(), pictures, out, BulkSettings(size=SIZE)).run())
     assert rows(out) == expected(pictures) and not list(out.glob("*.partial"))
 
 
 def test_a_damaged_chunk_is_made_again(pictures: Path, out: Path) -> None:
-    list(BulkJob(Stub(), pictures, out, size=SIZE).run())
+    list(BulkJob(Stub(), pictures, out, BulkSettings(size=SIZE)).run())
     first, second, third, *_ = files(out)
     first.write_text("")
     second.write_text(second.read_text()[:-20])
     third.write_bytes(b"\xff\n" * SIZE)
     again = Stub()
-    list(BulkJob(again, pictures, out, size=SIZE).run())
+    list(BulkJob(again, pictures, out, BulkSettings(size=SIZE)).run())
     assert len(again.asked) == 3 * SIZE and rows(out) == expected(pictures)
 
 
@@ -164,22 +165,22 @@ def plain(value: Any) -> Any:
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_strangers_are_listed_by_look_also_of_chunks_from_before(pictures: Path, out: Path, form: Format) -> None:
-    killed(BulkJob(Stub(), pictures, out, form, size=SIZE).run(), 7)
-    job = BulkJob(Stub(), pictures, out, form, size=SIZE)
+    killed(BulkJob(Stub(), pictures, out, BulkSettings(form, SIZE)).run(), 7)
+    job = BulkJob(Stub(), pictures, out, BulkSettings(form, SIZE))
     list(job.run())
     told = [{"path": f"{number:02d}.jpg", "known": number / 100} for number in (0, 1, 2, 4)]  # 3 is unreadable
     assert job.list_strangers() == {"wren": told} == json.loads((out / "strangers.json").read_text())
-    assert BulkJob(Stub(), pictures, out, form, size=SIZE).answered == PICTURES
+    assert BulkJob(Stub(), pictures, out, BulkSettings(form, SIZE)).answered == PICTURES
 
 
 def test_both_formats_say_the_same(pictures: Path, tmp_path: Path) -> None:
-    list(BulkJob(Stub(), pictures, tmp_path / "jsonl", size=SIZE).run())
-    job = BulkJob(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
+    list(BulkJob(Stub(), pictures, tmp_path / "jsonl", BulkSettings(size=SIZE)).run())
+    job = BulkJob(Stub(), pictures, tmp_path / "parquet", BulkSettings("parquet", SIZE))
     list(job.run())
     found = [plain(row) for path in files(tmp_path / "parquet") for row in parquet.read_table(path).to_pylist()]
     assert found == [plain(row) for row in rows(tmp_path / "jsonl")]
     unreadable = sum("error" in row for row in found)
-    kept = BulkJob(Stub(), pictures, tmp_path / "parquet", "parquet", size=SIZE)
+    kept = BulkJob(Stub(), pictures, tmp_path / "parquet", BulkSettings("parquet", SIZE))
     assert kept.answered == PICTURES and sum(kept.unreadable.values()) == unreadable == 3
 
 
@@ -190,27 +191,28 @@ def test_names_of_any_bytes_are_written_in_both_formats(tmp_path: Path) -> None:
         os.makedirs(os.path.dirname(path))  # noqa: PTH103, PTH120 (bytes)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
     for form in ("jsonl", "parquet"):
-        list(BulkJob(Stub(), tmp_path / "in", tmp_path / form, form).run())  # type: ignore[arg-type] # a stand-in
+        list(BulkJob(Stub(), tmp_path / "in", tmp_path / form, BulkSettings(form)).run())  # type: ignore[arg-type] # a stand-in
     assert [row["path"] for row in rows(tmp_path / "jsonl")] == ["0\\xff/1.jpg", "x\ny/2.jpg"]
     [file] = files(tmp_path / "parquet")
     assert parquet.read_table(file)["path"].to_pylist() == ["0\\xff/1.jpg", "x\ny/2.jpg"]
 
 
 def test_answers_of_another_job_are_not_mixed_in(pictures: Path, out: Path) -> None:
-    list(BulkJob(Stub(), pictures, out, size=SIZE).run())
+    list(BulkJob(Stub(), pictures, out, BulkSettings(size=SIZE)).run())
     before = rows(out)
-    others: list[dict[str, Any]] = [{"size": 7}, {"top": 2}, {"form": "parquet"}, {"recognizer": Stub("other")}]
-    for other in others:
+    same = BulkSettings(size=SIZE)
+    others = [(Stub(), replace(same, size=7)), (Stub(), replace(same, top=2)), (Stub("other"), same)]
+    for recognizer, settings in [*others, (Stub(), replace(same, form="parquet"))]:
         with pytest.raises(RunError, match=r"answers other pictures.*Choose another --out"):
-            BulkJob(**{"recognizer": Stub(), "source": pictures, "out": out, "size": SIZE, **other})
+            BulkJob(recognizer, pictures, out, settings)
     (pictures / "000.jpg").touch()
     with pytest.raises(RunError, match="answers other pictures"):
-        BulkJob(Stub(), pictures, out, size=SIZE)
+        BulkJob(Stub(), pictures, out, BulkSettings(size=SIZE))
     assert rows(out) == before
 
 
 def test_pictures_that_change_meanwhile_are_told(pictures: Path, out: Path) -> None:
-    job = BulkJob(Stub(), pictures, out, size=SIZE)
+    job = BulkJob(Stub(), pictures, out, BulkSettings(size=SIZE))
     (pictures / "12.jpg").unlink()
     with pytest.raises(DataError, match="has changed since it was listed"):
         list(job.run())
@@ -227,7 +229,7 @@ def test_what_cannot_be_done_is_told(pictures: Path, tmp_path: Path, monkeypatch
     with pytest.raises(DataError, match="no pictures in it"):
         BulkJob(Stub(), tmp_path / "empty", tmp_path / "out")
     with pytest.raises(ConfigError, match="must be at least 1"):
-        BulkJob(Stub(), pictures, tmp_path / "out", size=0)
+        BulkJob(Stub(), pictures, tmp_path / "out", BulkSettings(size=0))
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -237,7 +239,7 @@ def test_what_cannot_be_done_is_told(pictures: Path, tmp_path: Path, monkeypatch
         list(BulkJob(Stub(), pictures, tmp_path / "out").run())
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'wingbar\[parquet\]'"):
-        BulkJob(Stub(), pictures, tmp_path / "out", "parquet")
+        BulkJob(Stub(), pictures, tmp_path / "out", BulkSettings("parquet"))
 
 
 def test_chunks_are_named_by_all_that_they_depend_on() -> None:

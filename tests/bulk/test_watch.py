@@ -21,6 +21,7 @@ from pyarrow import parquet
 from wingbar._system.locks import locked
 from wingbar.bulk import watch as watching
 from wingbar.bulk.job import BulkJob
+from wingbar.bulk.settings import BulkSettings
 from wingbar.bulk.watch import Watch
 from wingbar.cli.many import asked_to_stop
 from wingbar.errors import ConfigError, DataError, RunError
@@ -100,13 +101,14 @@ def told(out: Path) -> list[tuple[str, int]]:
 def test_what_comes_is_answered_once_and_files_are_filled(folder: Path, out: Path) -> None:
     put(folder, "b.jpg", "notes.txt", ".hidden.jpg", "deep/er/c.jpg")()
     looks = Looks(nothing, put(folder, "a.jpg", "d.jpg"), nothing, nothing, put(folder, "e.jpg"), nothing)
-    seen = [one.path for one in Watch(Stub(), folder, out, size=2).run(looks)]
+    seen = [one.path for one in Watch(Stub(), folder, out, BulkSettings(size=2)).run(looks)]
     assert seen == ["b.jpg", "deep/er/c.jpg", "a.jpg", "d.jpg", "e.jpg"]
     assert told(out) == [(name, 7) for name in seen]
     assert [len(path.read_text().splitlines()) for path in sorted(out.glob("*.jsonl"))] == [2, 2, 1]
     again = Stub()
-    assert list(Watch(again, folder, out, size=2).run(Looks(nothing, nothing))) == [] == again.asked
-    more = [one.path for one in Watch(again, folder, out, size=2).run(Looks(put(folder, "f.jpg"), nothing, nothing))]
+    assert list(Watch(again, folder, out, BulkSettings(size=2)).run(Looks(nothing, nothing))) == [] == again.asked
+    looks = Looks(put(folder, "f.jpg"), nothing, nothing)
+    more = [one.path for one in Watch(again, folder, out, BulkSettings(size=2)).run(looks)]
     assert more == ["f.jpg"] and [len(path.read_text().splitlines()) for path in sorted(out.glob("*.jsonl"))] == [2] * 3
 
 
@@ -150,6 +152,28 @@ def test_a_folder_that_is_away_for_a_while_is_waited_for(folder: Path, out: Path
     assert told(out) == [("a.jpg", 7)] and "cannot be read" in caplog.text and "tried again" in caplog.text
 
 
+def test_a_folder_that_cannot_be_listed_has_nothing_answered_twice(folder: Path, out: Path, monkeypatch) -> None:
+    put(folder, "a.jpg")()
+    listing = watching.pictures_in
+
+    def refused(*_: object) -> Iterator[Path]:
+        raise DataError("'inner' cannot be read.")
+
+    looks = Looks(nothing, lambda: monkeypatch.setattr(watching, "pictures_in", refused), nothing, nothing,
+                  lambda: monkeypatch.setattr(watching, "pictures_in", listing), nothing)  # fmt: skip
+    list(Watch(Stub(), folder, out).run(looks))
+    assert told(out) == [("a.jpg", 7)]
+
+
+def test_a_file_that_is_made_at_its_full_size_and_filled_later_is_answered(folder: Path, out: Path) -> None:
+    """The stub cannot read an empty file: its size stays, its time of change does not."""
+    stub = Stub()
+    looks = Looks(put(folder, "a.jpg", content=b""), nothing, nothing, lambda: os.utime(folder / "a.jpg", (0, 0)),
+                  nothing, nothing)  # fmt: skip
+    list(Watch(stub, folder, out).run(looks))
+    assert stub.asked == ["a.jpg", "a.jpg"] and told(out) == [("a.jpg", 0)] * 2
+
+
 def test_a_watch_that_is_killed_at_any_writing_goes_on(folder: Path, out: Path, monkeypatch) -> None:
     names = [f"{number}.jpg" for number in range(7)]
     put(folder, *names)()
@@ -168,17 +192,21 @@ def test_a_watch_that_is_killed_at_any_writing_goes_on(folder: Path, out: Path, 
         if child == 0:
             try:
                 monkeypatch.setattr(Path, "replace", end)
-                list(Watch(Stub(), folder, out, size=3).run(Looks(nothing, nothing)))
+                list(Watch(Stub(), folder, out, BulkSettings(size=3)).run(Looks(nothing, nothing)))
             finally:
                 os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert told(out) == [(name, 7) for name in names[:3]]  # two, then the one that fills the file
-    list(Watch(Stub(), folder, out, size=3).run(Looks(nothing, nothing)))
+    list(Watch(Stub(), folder, out, BulkSettings(size=3)).run(Looks(nothing, nothing)))
     assert told(out) == [(name, 7) for name in names] and not list(out.glob("*.partial"))
 
 
-def test_it_stops_between_two_pictures_and_keeps_what_it_has(folder: Path, out: Path) -> None:
-    put(folder, "a.jpg", "b.jpg", "c.jpg")()
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+def test_it_stops_between_two_pictures_and_keeps_what_it_has(
+    folder: Path, out: Path, monkeypatch, at_once: int
+) -> None:
+    monkeypatch.setattr(watching, "AT_ONCE", at_once)
+    put(folder, "a.jpg", "b.jpg", "c.jpg", "d.jpg")()
     stop, stub = threading.Event(), Stub()
     stub.meanwhile = lambda path: stop.set() if path.name == "b.jpg" else None
     seen = list(Watch(stub, folder, out).run(lambda seconds: stop.wait(seconds / 1000)))
@@ -187,11 +215,11 @@ def test_it_stops_between_two_pictures_and_keeps_what_it_has(folder: Path, out: 
 
 def test_a_damaged_file_is_set_aside(folder: Path, out: Path, caplog) -> None:
     put(folder, "a.jpg", "b.jpg", "c.jpg")()
-    list(Watch(Stub(), folder, out, size=1).run(Looks(nothing)))
+    list(Watch(Stub(), folder, out, BulkSettings(size=1)).run(Looks(nothing)))
     first, second, _ = sorted(out.glob("*.jsonl"))
     first.write_text(first.read_text()[:-20])
     second.write_text('{"path": "b.jpg"}\n')
-    list(Watch(Stub(), folder, out, size=1).run(Looks(nothing)))
+    list(Watch(Stub(), folder, out, BulkSettings(size=1)).run(Looks(nothing)))
     assert sorted(told(out)) == [("a.jpg", 7), ("b.jpg", 7), ("c.jpg", 7)]
     assert len(list(out.glob("*.damaged"))) == 2 and caplog.text.count("is damaged") == 2
 
@@ -199,7 +227,7 @@ def test_a_damaged_file_is_set_aside(folder: Path, out: Path, caplog) -> None:
 def test_parquet_says_the_same(folder: Path, tmp_path: Path) -> None:
     put(folder, "a.jpg", "b.jpg")()
     for looks in (Looks(nothing), Looks(put(folder, "c.jpg"), nothing, nothing)):
-        list(Watch(Stub(), folder, tmp_path / "parquet", "parquet").run(looks))
+        list(Watch(Stub(), folder, tmp_path / "parquet", BulkSettings("parquet")).run(looks))
     [file] = (tmp_path / "parquet").glob("*.parquet")
     assert [(row["path"], row["bytes"], dict(row["scores"])) for row in parquet.read_table(file).to_pylist()] == [
         (name, 7, {"wren": 0.75, "owl": 0.25}) for name in ("a.jpg", "b.jpg", "c.jpg")
@@ -211,9 +239,9 @@ def test_answers_of_another_job_are_refused(folder: Path, out: Path, tmp_path: P
     list(Watch(Stub(), folder, out).run(Looks(nothing)))
     with pytest.raises(RunError, match=r"answers other pictures.*Choose another --out"):
         BulkJob(Stub(), folder, out)
-    for other in ({"top": 2}, {"form": "parquet"}):
+    for other in (BulkSettings(top=2), BulkSettings("parquet")):
         with pytest.raises(RunError, match=r"not written by a watch.*Choose another --out"):
-            list(Watch(Stub(), folder, out, **other).run(Looks()))  # type: ignore[arg-type] # either
+            list(Watch(Stub(), folder, out, other).run(Looks()))
     list(BulkJob(Stub(), folder, tmp_path / "plain").run())
     with pytest.raises(RunError, match="not written by a watch"):
         list(Watch(Stub(), folder, tmp_path / "plain").run(Looks()))
@@ -222,7 +250,7 @@ def test_answers_of_another_job_are_refused(folder: Path, out: Path, tmp_path: P
     with pytest.raises(DataError, match="only a folder can be watched"):
         Watch(Stub(), folder / "a.jpg", out)
     with pytest.raises(ConfigError, match="must be at least 1"):
-        Watch(Stub(), folder, out, top=0)
+        Watch(Stub(), folder, out, BulkSettings(top=0))
 
 
 def test_answers_are_those_of_predict(tmp_path: Path) -> None:

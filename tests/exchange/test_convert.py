@@ -21,7 +21,7 @@ from PIL import Image
 from wingbar.bulk.answers import encode
 from wingbar.cli import main
 from wingbar.data.layouts.table import read as read_table
-from wingbar.errors import ConfigError, DataError
+from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.exchange.convert import convert
 from wingbar.prediction import Part, Prediction
 
@@ -146,9 +146,23 @@ def test_boxes_are_lines_of_yolo(answers: Path, pictures: Path, tmp_path: Path) 
         box = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
         found.append((names[int(category)], tuple(box.round(3).tolist())))
     assert found == [("Cyanistes_caeruleus", WREN.object_box), ("part 1", PARTS[0].box), ("part 2", PARTS[1].box)]
-    assert (tmp_path / "yolo" / "images" / "site" / "wren.jpg").is_file()
+    # Ultralytics resolves the folder, then takes the last folder "images" of each picture's path for "labels".
+    assert set(yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())) == {"train", "val", "names"}
+    images = (tmp_path / "yolo" / "images").resolve()
+    found = [Path("labels".join(str(path).rsplit("images", 1))).with_suffix(".txt") for path in images.rglob("*.*")]
+    assert len(found) == 2 and all(path.is_file() for path in found) and all(map(Path.is_file, images.rglob("*.*")))
+    with pytest.raises(DataError, match="a folder 'images'"):
+        convert(keep(tmp_path / "inner", replace(TIT, path="images/tit.jpg")), "yolo", tmp_path / "inner-out")
     with pytest.raises(DataError, match="would have one file"):
         convert(keep(tmp_path / "twins", TIT, replace(TIT, path="tit.jpg")), "yolo", tmp_path / "twins-out")
+
+
+def test_names_of_any_letters_are_texts_of_yaml(tmp_path: Path) -> None:
+    names = ["no", "7", "\U0001f989", "Möwe", 'a"b\\c', "a\u2028b\x85\x7f", ": {", "\u202e"]
+    told = [replace(WREN, path=f"{number}.jpg", scores={name: 1.0}, parts=()) for number, name in enumerate(names)]
+    convert(keep(tmp_path / "answers", *told), "yolo", tmp_path / "yolo")
+    read = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text(encoding="utf-8"))
+    assert list(read["names"].values()) == sorted(names)
 
 
 def labelled(tasks: list[dict[str, Any]], choose: Callable[[dict[str, Any]], list[str]]) -> list[dict[str, Any]]:
@@ -285,6 +299,38 @@ def test_a_camera_trap_package_keeps_the_standards_rules(
     assert "known:0.9" in observations[0]["observationTags"]
 
 
+def test_no_cell_of_a_package_is_a_formula_and_odd_paths_are_left_out(station: Path, tmp_path: Path) -> None:
+    paths = ("site/=1.jpg", "a..b.jpg", "~a.jpg")
+    for path in paths:
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9003] = "2024:05:01 06:07:08"
+        (tmp_path / "odd" / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 60)).save(tmp_path / "odd" / path, exif=exif)
+    kept = keep(tmp_path / "odd-answers", *(replace(WREN, path=path) for path in paths))
+    done = convert(kept, "camtrap-dp", tmp_path / "package", pictures=tmp_path / "odd", station=station)
+    assert done.count == 1 and "takes no such path" in done.left_out.lines()[-1]
+    [medium] = table(tmp_path / "package" / "media.csv")
+    assert (medium["filePath"], medium["fileName"]) == ("site/=1.jpg", "")
+
+
+def test_nothing_is_left_of_a_folder_that_cannot_be_written(answers: Path, tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(RunError, match="No space left on device"):
+            convert(answers, "yolo", tmp_path / "yolo")
+    assert not (tmp_path / "yolo").exists() and convert(answers, "yolo", tmp_path / "yolo").count == 2
+
+
+def test_a_damaged_file_of_answers_is_told(tmp_path: Path) -> None:
+    content = encode([WREN.to_dict()] * 50, "parquet")
+    (tmp_path / "answers.parquet").write_bytes(content[:-400] + b"\xff" * 392 + content[-8:])
+    with pytest.raises(DataError, match="no file of answers"):
+        convert(tmp_path / "answers.parquet", "csv", tmp_path / "out.csv")
+
+
 def test_what_cannot_be_converted_is_told(answers: Path, station: Path, tmp_path: Path) -> None:
     out, there = tmp_path / "out", tmp_path / "there"
     there.write_text("mine")
@@ -316,7 +362,8 @@ def test_what_cannot_be_converted_is_told(answers: Path, station: Path, tmp_path
 @pytest.mark.parametrize(
     "change",
     [
-        {"path": "../x.jpg"}, {"path": "a\0.jpg"}, {"label": ""}, {"score": 2}, {"score": "high"}, {"size": [0, 9]},
+        {"path": "../x.jpg"}, {"path": "a\0.jpg"}, {"path": "\ud800.jpg"},
+        {"label": ""}, {"score": 2}, {"score": "high"}, {"size": [0, 9]},
         {"object_box": [9, 9, 1, 1]}, {"object_box": [0, 0, 999, 9]}, {"parts": [{"name": "1"}]}, {"scores": []},
         {"known": -1}, {"candidates": 7},
     ],
@@ -329,10 +376,13 @@ def test_rows_that_are_none_of_ours_are_refused(tmp_path: Path, change: dict[str
 
 
 def test_the_later_of_two_answers_counts_and_parquet_says_the_same(tmp_path: Path) -> None:
-    rows = [WREN.to_dict(), TIT.to_dict(), replace(TIT, path=WREN.path).to_dict(), BROKEN.to_dict()]
+    unread = replace(BROKEN, path=TIT.path)
+    told = [unread, WREN, TIT, replace(TIT, path=WREN.path), BROKEN]
     for form in ("jsonl", "parquet"):
+        rows = [one.to_dict() for one in told]
         (tmp_path / f"answers.{form}").write_bytes(encode(rows, form))  # type: ignore[arg-type] # either
-        assert convert(tmp_path / f"answers.{form}", "csv", tmp_path / f"{form}.csv").count == 2
+        done = convert(tmp_path / f"answers.{form}", "csv", tmp_path / f"{form}.csv")
+        assert done.count == 2 and done.left_out.lines() == ["passed over 'broken.jpg': it could not be read"]
     assert (tmp_path / "jsonl.csv").read_bytes() == (tmp_path / "parquet.csv").read_bytes()
     assert {row["path"]: row["label"] for row in table(tmp_path / "jsonl.csv")}[str(WREN.path)] == "Parus_major"
 

@@ -113,9 +113,18 @@ def test_the_sound_model_loads_and_predicts(sound: Path) -> None:
 
 
 Change = Callable[[dict[str, Any], dict[str, dict[str, np.ndarray]]], object]
+
+
+def more_classes(value: dict[str, Any], count: int) -> None:
+    """So many classes more, in all of the card."""
+    names = [f"class {number}" for number in range(count)]
+    value["classes"] += names
+    value["lineages"]["rows"] += [[name] for name in names]
+
+
 CHANGES: dict[str, Change] = {
-    "more classes": lambda value, arrays: value["classes"].append("a fourth"),
-    "a million classes": lambda value, arrays: value["classes"].extend(map(str, range(10**6))),
+    "more classes": lambda value, arrays: more_classes(value, 1),
+    "a million classes": lambda value, arrays: more_classes(value, 10**6),
     "a longer head": lambda value, arrays: arrays["object"].update({"head.bias": np.zeros(300, np.float32)}),
     "a missing weight": lambda value, arrays: arrays["picture"].pop("head.weight"),
     "one weight too many": lambda value, arrays: arrays["picture"].update(more=np.zeros(3, np.float32)),
@@ -240,15 +249,16 @@ def test_lineages_are_read_and_what_does_not_fit_is_refused(sound: Path, tmp_pat
         value["lineages"] = LINEAGES | changes
         with in_time(what), pytest.raises(RunError, match=r"recognizer\.json: lacks or misstates"):
             wingbar.load(write(tmp_path / str(number), value, arrays))
-    value["lineages"] = None
+    value["lineages"] = LINEAGES
     for number, held_out in enumerate(({"cat": [0.5]}, {"wren": [0.9, 0.1]}, {"wren": [7.0]}, {"wren": "much"}, [0.5])):
         value["held_out_by_class"] = held_out
         with pytest.raises(RunError, match=r"recognizer\.json: lacks or misstates"):
             wingbar.load(write(tmp_path / f"by-class-{number}", value, arrays))
     value["held_out_by_class"] = {}
-    value["lineages"] = {"levels": ["class"]}
-    with pytest.raises(RunError, match=r"recognizer\.json: lacks or misstates"):
-        wingbar.load(write(tmp_path / "part", value, arrays))
+    for number, lineages in enumerate(({"levels": ["class"]}, None, "none")):
+        value["lineages"] = lineages
+        with pytest.raises(RunError, match=r"recognizer\.json: lacks or misstates"):
+            wingbar.load(write(tmp_path / f"part-{number}", value, arrays))
 
 
 def test_numbers_too_large_to_add_up_are_no_answer(sound: Path, tmp_path: Path) -> None:

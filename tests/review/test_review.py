@@ -7,6 +7,8 @@ import os
 import signal
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ from starlette.testclient import TestClient
 from wingbar._system.locks import locked
 from wingbar.data.layouts.table import read as read_table
 from wingbar.errors import DataError, RunError
+from wingbar.prediction import Prediction
 from wingbar.review.app import create_app
 from wingbar.review.decisions import Decisions
-from wingbar.review.desk import Desk, Labelled
-from wingbar.review.server import labelled_pictures, review, set_up
+from wingbar.review.desk import Desk, Item, Labelled
+from wingbar.review.server import PER_CLASS, labelled_pictures, review, set_up, spread
 
 JSON = {"content-type": "application/json"}
 
@@ -53,7 +56,7 @@ def client(tmp_path: Path, photos: Path) -> Iterator[TestClient]:
 
 def decide(client: TestClient, decision: str, label: str = "") -> dict[str, Any]:
     item = client.get("/api/state").json()["item"]
-    told = {"number": item["number"], "decision": decision, "label": label}
+    told = {"path": item["path"], "decision": decision, "label": label}
     answer = client.post("/api/decide", json=told)
     assert answer.status_code == 200, answer.text
     return {"path": item["path"], "state": answer.json()}
@@ -142,9 +145,48 @@ def test_a_review_that_is_killed_loses_nothing(tmp_path: Path, monkeypatch, file
     assert after.labels.read_text(encoding="utf-8-sig").count("jpg") == len(there)
 
 
+def test_a_page_from_before_decides_about_the_picture_that_it_shows(client: TestClient, photos: Path) -> None:
+    """The order is another one at each start: addresses and numbers of pictures then belong to others."""
+    shown = client.get("/api/state").json()["item"]["path"]
+    (photos / shown).rename(photos / "gone.png")
+    again = desk(photos.parent, photos)
+    with TestClient(create_app(again)) as other:
+        answer = other.post("/api/decide", json={"path": shown, "decision": "none"})
+        assert answer.status_code == 409 and other.get("/api/state").json()["left"] == 4
+        assert other.get("/pictures/0").headers["cache-control"] == "no-store"
+
+
+def test_a_full_disk_is_told_and_nothing_is_decided(client: TestClient, monkeypatch) -> None:
+    item = client.get("/api/state").json()["item"]
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("wingbar._system.files.os.fsync", full)
+        answer = client.post("/api/decide", json={"path": item["path"], "decision": "none"})
+    assert answer.status_code == 507 and "make room" in answer.json()["error"]
+    assert client.get("/api/state").json()["item"] == item
+
+
+def test_a_table_of_the_users_own_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,label\na.jpg,wren\n")
+    with pytest.raises(RunError, match=r"labels.csv is there already.*Choose another --out"):
+        Decisions(tmp_path)
+    assert (tmp_path / "labels.csv").read_text() == "path,label\na.jpg,wren\n"
+
+
+def test_a_class_of_any_name_can_be_confirmed(tmp_path: Path) -> None:
+    odd = "x" * 300 + " \u202e "
+    item = Item("a.jpg", tmp_path / "a.jpg", Prediction("a.jpg", (9, 9), {odd: 1.0}), ())
+    one = Desk([item], [], [odd, "owl"], Decisions(tmp_path))
+    one.decide("a.jpg", "label", odd)
+    assert one.decisions.made == [{"path": "a.jpg", "kind": "confirmed", "label": odd}]
+
+
 def test_a_decided_picture_is_not_decided_again(client: TestClient, tmp_path: Path) -> None:
     first = decide(client, "label", "owl")
-    answer = client.post("/api/decide", json={"number": 0, "decision": "label", "label": "wren"})
+    answer = client.post("/api/decide", json={"path": first["path"], "decision": "label", "label": "wren"})
     assert answer.status_code == 409 and "decided already" in answer.json()["error"]
     assert labels(tmp_path) == {first["path"]: "owl"}
 
@@ -152,20 +194,20 @@ def test_a_decided_picture_is_not_decided_again(client: TestClient, tmp_path: Pa
 @pytest.mark.parametrize(
     ("content", "kind", "status"),
     [
-        ('{"number": 0, "decision": "label", "label": "owl"}', "text/plain", 415),
-        ('{"number": 0, "decision": "label", "label": "owl"}', "application/x-www-form-urlencoded", 415),
+        ('{"path": "0.png", "decision": "label", "label": "owl"}', "text/plain", 415),
+        ('{"path": "0.png", "decision": "label", "label": "owl"}', "application/x-www-form-urlencoded", 415),
         ("[]", "application/json", 400),
         ("{", "application/json", 400),
         ("[" * 4000, "application/json", 400),
-        ("x" * 5000, "application/json", 413),
-        ('{"number": true, "decision": "none"}', "application/json", 400),
-        ('{"number": 0, "decision": 7}', "application/json", 400),
-        ('{"number": 99, "decision": "none"}', "application/json", 409),
-        ('{"number": -1, "decision": "none"}', "application/json", 409),
-        ('{"number": 0, "decision": "confirmed"}', "application/json", 409),
-        ('{"number": 0, "decision": "label", "label": " "}', "application/json", 409),
-        ('{"number": 0, "decision": "label", "label": "a\\u202eb"}', "application/json", 409),
-        (json.dumps({"number": 0, "decision": "label", "label": "x" * 201}), "application/json", 409),
+        ("x" * 20000, "application/json", 413),
+        ('{"path": 0, "decision": "none"}', "application/json", 400),
+        ('{"path": "0.png", "decision": 7}', "application/json", 400),
+        ('{"path": "99.png", "decision": "none"}', "application/json", 409),
+        ('{"path": "broken.png", "decision": "none"}', "application/json", 409),
+        ('{"path": "0.png", "decision": "confirmed"}', "application/json", 409),
+        ('{"path": "0.png", "decision": "label", "label": " "}', "application/json", 409),
+        ('{"path": "0.png", "decision": "label", "label": "a\\u202eb"}', "application/json", 409),
+        (json.dumps({"path": "0.png", "decision": "label", "label": "x" * 201}), "application/json", 409),
     ],
 )
 def test_nothing_is_kept_of_what_no_reviewer_sends(client: TestClient, content: str, kind: str, status: int) -> None:
@@ -175,11 +217,15 @@ def test_nothing_is_kept_of_what_no_reviewer_sends(client: TestClient, content: 
     assert client.get("/api/state").json()["left"] == 4
 
 
-def test_pictures_are_shown_without_their_notes(client: TestClient) -> None:
+def test_pictures_are_shown_without_their_notes(client: TestClient, photos: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "where it nests"
+    for path in photos.glob("[0-9].png"):
+        Image.open(path).save(path, exif=exif)
     for address in ("/pictures/0", "/labelled/1"):
         answer = client.get(address)
-        assert answer.headers["content-type"] == "image/jpeg" and answer.content[:2] == b"\xff\xd8"
-    for address in ("/pictures/99", "/labelled/99", "/page/../../server.py", "/pictures/-1"):
+        assert answer.headers["content-type"] == "image/jpeg" and not Image.open(BytesIO(answer.content)).getexif()
+    for address in ("/pictures/99", "/labelled/99", "/page/%2e%2e/server.py", "/page/..%2fserver.py", "/pictures/-1"):
         assert client.get(address).status_code == 404
     page = client.get("/")
     assert page.status_code == 200 and "script-src 'self'" in page.headers["content-security-policy"]
@@ -216,6 +262,12 @@ def test_what_cannot_be_reviewed_is_told(tmp_path: Path, small_run: Path, birds:
             Decisions(out)
 
 
+def test_look_alikes_are_spread_over_a_class() -> None:
+    paths = [Path(str(number)) for number in range(47)]
+    assert spread(paths[:3]) == paths[:3] and spread([]) == []
+    assert len(spread(paths)) == PER_CLASS and spread(paths)[:: PER_CLASS - 1] == [paths[0], paths[-1]]
+
+
 def test_look_alikes_are_training_pictures_of_the_run(small_run: Path, birds: Path, tmp_path: Path) -> None:
     import wingbar
 
@@ -223,6 +275,9 @@ def test_look_alikes_are_training_pictures_of_the_run(small_run: Path, birds: Pa
     labelled = labelled_pictures(small_run, recognizer, None, None)
     assert {one.label for one in labelled} == set(recognizer.classes)
     assert labelled_pictures(small_run / "model", recognizer, None, None) == []
+    root = replace(recognizer.card.data, images_root=str(tmp_path))  # of the run's own table, not of another
+    recognizer.card = replace(recognizer.card, data=root)
+    assert labelled_pictures(small_run, recognizer, birds, None) == labelled
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "same.jpg").write_bytes(labelled[3].path.read_bytes())
     (tmp_path / "out").mkdir()

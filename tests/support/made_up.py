@@ -16,6 +16,7 @@ from wingbar.model.runtime import PictureOutput, ViewOutput
 from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.localization import Rule
 from wingbar.opam.proposals import ProposalSettings
+from wingbar.opam.taxonomy import Lineages
 from wingbar.recognizer import Recognizer
 
 SIDE, NEURONS, CLUSTERS = 32, 6, 2
@@ -48,7 +49,8 @@ def card(classes: tuple[str, ...], sha256: dict[str, str]) -> Card:
         method="opam", net="res2net_nano", classes=classes,
         fusion_weights={"picture": 0.4, "object": 0.3, "parts": 0.3}, eval_size=SIDE, picture_size=SIDE,
         rule=Rule.parse("cam otsu"), margin=0.05, pretrained=Pretrained("none"), data=TrainedOn("none", ""),
-        sha256=sha256, proposals=ProposalSettings(limit=100), alignment=AlignmentSettings(clusters=CLUSTERS),
+        sha256=sha256, lineages=Lineages(("class",), tuple((name,) for name in classes), (), ()),
+        proposals=ProposalSettings(limit=100), alignment=AlignmentSettings(clusters=CLUSTERS),
         neuron_layer="backbone.layer3.0.conv3",
     )  # fmt: skip
 

@@ -16,17 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wingbar._system.files import digest, write_bytes, write_json
+from wingbar._system.files import write_bytes, write_json
 from wingbar._system.locks import locked
 from wingbar._system.text import several
-from wingbar.bulk.answers import Format, encode, errors, require, strangers
+from wingbar.bulk.answers import encode, errors, strangers
 from wingbar.bulk.chunks import Chunk, chunk, cut, foreign_chunks
+from wingbar.bulk.settings import PLAIN, BulkSettings
 from wingbar.data.folders import PassOver, Tally
 from wingbar.data.listing import UnlabelledPicture, listed
-from wingbar.errors import ConfigError, DataError, RunError
-from wingbar.opam.place import class_weights
-from wingbar.prediction import ACCURACY, Prediction
-from wingbar.recognizer import Only, Prior, Recognizer, Views
+from wingbar.errors import DataError, RunError
+from wingbar.prediction import Prediction
+from wingbar.recognizer import Recognizer
 
 
 class BulkJob:
@@ -37,32 +37,19 @@ class BulkJob:
         recognizer: Recognizer,
         source: Path,
         out: Path,
-        form: Format = "jsonl",
-        size: int = 1000,
-        top: int = 5,
+        settings: BulkSettings = PLAIN,
         images_root: Path | None = None,
-        views: Views = "all",
-        accuracy: float = ACCURACY,
-        only: Only = None,
-        prior: Prior = None,
     ) -> None:
-        """``size`` pictures a chunk, of each the ``top`` likeliest classes; a table's paths start at ``images_root``.
-        See `Recognizer.predict` for ``views``, ``only`` and ``prior``, `Prediction.answer` for ``accuracy``.
+        """A table's paths start at ``images_root``.
 
         Raises DataError where the pictures cannot be listed, RunError where ``out`` has chunks of another job,
-        ConfigError for an impossible setting.
+        ConfigError for a class that the model does not know.
         """
-        require(form)
-        if size < 1 or top < 1:
-            raise ConfigError(f"chunk_size is {size} and top is {top}; both must be at least 1.")
-        self.recognizer, self.source, self.out, self.form, self.size, self.top = (
-            recognizer, source, out, form, size, top,
-        )  # fmt: skip
-        self.images_root, self.views, self.accuracy, self.only, self.prior = images_root, views, accuracy, only, prior
-        place = class_weights(recognizer.card.classes, only, prior)
+        self.recognizer, self.source, self.out, self.settings = recognizer, source, out, settings
+        self.images_root = images_root
         self.passed_over = Tally()
         """What was left out when the pictures were listed."""
-        self.key = digest(recognizer.card.digest(), top, views, accuracy, *([place] if place else []))
+        self.key = settings.key(recognizer.card)
         self.plan = tuple(planned for planned, _ in self._chunks(self.passed_over))
         if not self.plan:
             raise DataError(f"{str(source)!r}: no pictures in it.")
@@ -104,7 +91,7 @@ class BulkJob:
         """
         groups: dict[str, list[dict[str, Any]]] = {}
         for planned in self.plan:
-            for row in strangers((self.out / planned.file).read_bytes(), self.form):
+            for row in strangers((self.out / planned.file).read_bytes(), self.settings.form):
                 groups.setdefault(row["label"], []).append({"path": row["path"], "known": row["known"]})
         found = {
             label: sorted(rows, key=lambda row: (row["known"], row["path"]))
@@ -114,25 +101,22 @@ class BulkJob:
         return found
 
     def _chunks(self, pass_over: PassOver | None = None) -> Iterator[tuple[Chunk, list[UnlabelledPicture]]]:
-        for number, items in enumerate(cut(listed(self.source, self.images_root, pass_over), self.size)):
-            yield chunk(number, [item.name for item in items], self.key, self.form), items
+        for number, items in enumerate(cut(listed(self.source, self.images_root, pass_over), self.settings.size)):
+            yield chunk(number, [item.name for item in items], self.key, self.settings.form), items
 
     def _predicted(self, planned: Chunk, items: list[UnlabelledPicture], batch_size: int) -> Iterator[Prediction]:
-        rows = []
-        sources = (item.source for item in items)
-        predictions = self.recognizer.predict_many(
-            sources, batch_size, views=self.views, only=self.only, prior=self.prior
-        )
+        rows, asked = [], self.settings
+        predictions = asked.predict(self.recognizer, (item.source for item in items), batch_size)
         for item, prediction in zip(items, predictions, strict=True):
-            rows.append(replace(prediction, path=item.name).to_dict(self.top, self.accuracy))
+            rows.append(replace(prediction, path=item.name).to_dict(asked.top, asked.accuracy))
             if len(rows) == planned.count:
-                write_bytes(self.out / planned.file, encode(rows, self.form))
+                write_bytes(self.out / planned.file, encode(rows, asked.form))
             yield prediction
 
     def _unreadable_in(self, planned: Chunk) -> int | None:
         """How many pictures of a chunk could not be read; None where it is not there, or damaged."""
         try:
-            reasons = errors((self.out / planned.file).read_bytes(), self.form)
+            reasons = errors((self.out / planned.file).read_bytes(), self.settings.form)
         except (OSError, ValueError, AttributeError):
             return None
         return sum(reason is not None for reason in reasons) if len(reasons) == planned.count else None

@@ -9,7 +9,7 @@ of the same name that another number of bytes came to is another picture, and is
 
 A picture that is still being copied is waited for: it is answered once two looks, `EVERY` seconds apart, have found it
 with the same size and time of change. A picture that is gone or has changed by the time it is read, and could not be
-read, is not noted but looked for again.
+read, is not noted but looked for again; one that could not be read and changes later is answered anew.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wingbar._system.files import digest, write_bytes, writing
+from wingbar._system.files import write_bytes, writing
 from wingbar._system.locks import locked
 from wingbar._system.text import several, visible
-from wingbar.bulk.answers import Format, Row, decode, encode, require
+from wingbar.bulk.answers import Row, decode, encode
 from wingbar.bulk.chunks import CHUNK, chunk, cut, number_of
+from wingbar.bulk.settings import PLAIN, BulkSettings
 from wingbar.data.folders import Tally
 from wingbar.data.listing import as_text, pictures_in
-from wingbar.errors import ConfigError, DataError, RunError
-from wingbar.opam.place import class_weights
-from wingbar.prediction import ACCURACY, Prediction
-from wingbar.recognizer import Only, Prior, Recognizer, Views
+from wingbar.errors import DataError, RunError
+from wingbar.prediction import Prediction
+from wingbar.recognizer import Recognizer
 
 logger = logging.getLogger(__name__)
 
@@ -50,37 +50,16 @@ Wait = Callable[[float], bool]
 class Watch:
     """Answers the pictures of a folder as they come."""
 
-    def __init__(
-        self,
-        recognizer: Recognizer,
-        folder: Path,
-        out: Path,
-        form: Format = "jsonl",
-        size: int = 1000,
-        top: int = 5,
-        views: Views = "all",
-        accuracy: float = ACCURACY,
-        only: Only = None,
-        prior: Prior = None,
-    ) -> None:
-        """``size`` answers a file, of each the ``top`` likeliest classes. See `Recognizer.predict` for ``views``,
-        ``only`` and ``prior``, `Prediction.answer` for ``accuracy``.
-
-        Raises DataError where ``folder`` is none, ConfigError for an impossible setting.
-        """
-        require(form)
-        if size < 1 or top < 1:
-            raise ConfigError(f"chunk_size is {size} and top is {top}; both must be at least 1.")
+    def __init__(self, recognizer: Recognizer, folder: Path, out: Path, settings: BulkSettings = PLAIN) -> None:
+        """Raises DataError where ``folder`` is none, ConfigError for a class that the model does not know."""
         if not folder.is_dir():
             raise DataError(f"{str(folder)!r} is no folder, and only a folder can be watched: give one.")
-        self.recognizer, self.folder, self.out, self.form, self.size, self.top = (
-            recognizer, folder, out, form, size, top,
-        )  # fmt: skip
-        self.views, self.accuracy, self.only, self.prior = views, accuracy, only, prior
-        place = class_weights(recognizer.card.classes, only, prior)
-        self.key = digest(recognizer.card.digest(), top, views, accuracy, "watch", *([place] if place else []))
+        self.recognizer, self.folder, self.out, self.settings = recognizer, folder, out, settings
+        self.key = settings.key(recognizer.card, "watch")
         self.answered: set[tuple[str, int]] = set()
         """Name and bytes of each picture that has an answer."""
+        self._unreadable: dict[Path, Stamp] = {}
+        """What could not be read since the start, as it was then."""
         self._number, self._rows = 0, list[Row]()
 
     def run(self, wait: Wait, batch_size: int = 16) -> Iterator[Prediction]:
@@ -97,12 +76,14 @@ class Watch:
             before: dict[Path, Stamp] = {}
             while True:
                 began = time.monotonic()
-                now = self._look(before)
+                now = self._look()
                 took = time.monotonic() - began
-                steady = [path for path, stamp in now.items() if before.get(path) == stamp]
+                steady = [path for path, stamp in (now or {}).items() if before.get(path) == stamp]
                 for paths in cut(steady, AT_ONCE):
-                    yield from self._answer(paths, now, batch_size, wait)
-                before = now
+                    yield from self._answer(paths, before, batch_size, wait)
+                    if wait(0):
+                        return
+                before = before if now is None else now
                 if wait(max(EVERY, 10 * took)):
                     return
 
@@ -110,32 +91,39 @@ class Watch:
         """A picture's name in the answers: its path within the folder."""
         return as_text(path.relative_to(self.folder).as_posix())
 
-    def _look(self, before: dict[Path, Stamp]) -> dict[Path, Stamp]:
-        """The pictures without an answer. Where the folder cannot be listed, those of ``before``."""
+    def _look(self) -> dict[Path, Stamp] | None:
+        """The pictures without an answer; None where the folder cannot be listed."""
         found = {}
         try:
             for path in pictures_in(self.folder, Tally()):
                 stamp = _stamp(path)
-                if stamp is not None and (self.name_of(path), stamp[0]) not in self.answered:
+                if stamp is not None and self._waits(path, stamp):
                     found[path] = stamp
         except DataError as error:
             logger.warning("%s It is tried again.", error)
-            return before
+            return None
         return found
+
+    def _waits(self, path: Path, stamp: Stamp) -> bool:
+        """Whether a picture has no answer, or could not be read and has changed since.
+
+        Some copiers make a file of its full size before they fill it.
+        """
+        return (self.name_of(path), stamp[0]) not in self.answered or self._unreadable.get(path, stamp) != stamp
 
     def _answer(
         self, paths: Sequence[Path], stamps: dict[Path, Stamp], batch_size: int, wait: Wait
     ) -> Iterator[Prediction]:
         """Predict pictures, write their answers and yield them; fewer than all when asked to stop."""
         fresh: list[tuple[Row, Prediction]] = []
-        for path, prediction in zip(
-            paths,
-            self.recognizer.predict_many(paths, batch_size, views=self.views, only=self.only, prior=self.prior),
-            strict=True,
-        ):
+        asked = self.settings
+        for path, prediction in zip(paths, asked.predict(self.recognizer, paths, batch_size), strict=True):
+            self._unreadable.pop(path, None)
             if prediction.error is None or _stamp(path) == stamps[path]:
                 named = replace(prediction, path=self.name_of(path))
-                fresh.append(({**named.to_dict(self.top, self.accuracy), "bytes": stamps[path][0]}, named.lean()))
+                fresh.append(({**named.to_dict(asked.top, asked.accuracy), "bytes": stamps[path][0]}, named.lean()))
+                if prediction.error is not None:
+                    self._unreadable[path] = stamps[path]
             if wait(0):
                 break
         self._write([row for row, _ in fresh])
@@ -146,16 +134,16 @@ class Watch:
         """Add rows to the last file, and to new ones where it is full."""
         waiting = list(rows)
         while waiting:
-            if len(self._rows) >= self.size:
+            if len(self._rows) >= self.settings.size:
                 self._number, self._rows = self._number + 1, []
-            room = self.size - len(self._rows)
+            room = self.settings.size - len(self._rows)
             self._rows += waiting[:room]
-            write_bytes(self.out / self._file(self._number), encode(self._rows, self.form))
+            write_bytes(self.out / self._file(self._number), encode(self._rows, self.settings.form))
             self.answered.update((row["path"], row["bytes"]) for row in waiting[:room])
             waiting = waiting[room:]
 
     def _file(self, number: int) -> str:
-        return chunk(number, (), self.key, self.form).file
+        return chunk(number, (), self.key, self.settings.form).file
 
     def _read_answers(self) -> None:
         numbered = sorted(
@@ -173,7 +161,7 @@ class Watch:
     def _rows_of(self, file: Path) -> list[Row]:
         """The rows of a file. A damaged one is set aside, so that its pictures are answered again."""
         try:
-            rows = decode(file.read_bytes(), self.form)
+            rows = decode(file.read_bytes(), self.settings.form)
             if all(isinstance(row.get("bytes"), int) for row in rows):
                 return rows
         except (OSError, ValueError):

@@ -24,7 +24,7 @@ class Convert:
     out: Path
     """File (csv, coco, darwin-core) or folder (yolo, label-studio, camtrap-dp) to make; nothing is overwritten."""
     pictures: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
-    """Folder that the answers' paths start at: for the times of observations, and YOLO's link to the pictures."""
+    """Folder that the answers' paths start at: for the times of observations, and YOLO's links to the pictures."""
     station: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=NOT_GIVEN)] = None
     """TOML file about the place, which camtrap-dp needs: id, latitude, longitude, utc_offset, project, contributor."""
     taxa: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=NOT_GIVEN)] = None

@@ -18,6 +18,7 @@ from wingbar.cli.models import accuracy_of, described_place, report_unreadable
 from wingbar.cli.options import Device, Flag, Only, Prior, place_of, views_of
 
 if TYPE_CHECKING:
+    from wingbar.bulk.settings import BulkSettings
     from wingbar.prediction import Prediction
     from wingbar.recognizer import Recognizer
 
@@ -68,6 +69,15 @@ class PredictMany:
         recognizer = load(self.run_folder, device=self.device, runtime=self.runtime)
         return self.answer_what_comes(recognizer) if self.watch else self.answer_all(recognizer)
 
+    def settings(self, recognizer: Recognizer) -> BulkSettings:
+        """What is asked of each picture."""
+        from wingbar.bulk.settings import BulkSettings
+
+        return BulkSettings(
+            self.format, self.chunk_size, self.top, views_of(self.fast), accuracy_of(self.accuracy),
+            **place_of(recognizer.classes, self.only, self.prior),
+        )  # fmt: skip
+
     def answer_all(self, recognizer: Recognizer) -> int:
         """Answer the pictures that are there; returns the exit code."""
         from rich.console import Console
@@ -75,11 +85,7 @@ class PredictMany:
         from wingbar._system.progress import counted
         from wingbar.bulk.job import BulkJob
 
-        job = BulkJob(
-            recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, self.images_root,
-            views_of(self.fast), accuracy_of(self.accuracy),
-            **place_of(recognizer.classes, self.only, self.prior),
-        )  # fmt: skip
+        job = BulkJob(recognizer, self.pictures, self.out, self.settings(recognizer), self.images_root)
         for line in job.passed_over.lines():
             print(line, file=sys.stderr)
         failed = sum(job.unreadable.values())
@@ -103,10 +109,7 @@ class PredictMany:
         """Answer pictures as they come, until a signal asks to stop; returns the exit code."""
         from wingbar.bulk.watch import Watch
 
-        watch = Watch(
-            recognizer, self.pictures, self.out, self.format, self.chunk_size, self.top, views_of(self.fast),
-            accuracy_of(self.accuracy), **place_of(recognizer.classes, self.only, self.prior),
-        )  # fmt: skip
+        watch = Watch(recognizer, self.pictures, self.out, self.settings(recognizer))
         answered = 0
         with asked_to_stop() as stop:
             print(f"watching {printable(str(self.pictures), 4096)} (stop with Ctrl-C)", file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ A list may have more species than a model knows: those are told, and the others 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from wingbar._system.text import nfc, plain_letters
@@ -18,6 +19,8 @@ from wingbar.errors import DataError, suggestion
 
 TOLD = 5
 """Unknown names that are told one by one."""
+COMPARED = 300
+"""Unknown names that a class is sought for which they resemble: the list of the world's birds has ten thousand."""
 
 
 def read_only(file: Path, classes: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -64,8 +67,8 @@ def read_prior(file: Path, classes: Sequence[str]) -> tuple[dict[str, float], li
 
 def unknown_lines(file: Path, unknown: Sequence[str], classes: Sequence[str]) -> list[str]:
     """Lines for people: names that are no classes, those that resemble one first."""
-    resembling = [(name, suggestion(name, classes)) for name in unknown]
-    ordered = sorted(resembling, key=lambda one: not one[1])
+    hints = [suggestion(name, classes) for name in unknown[:COMPARED]]
+    ordered = sorted(zip_longest(unknown, hints, fillvalue=""), key=lambda one: not one[1])
     lines = [f"{str(file)!r}: {quoted(name)} is no class of the model.{hint}" for name, hint in ordered[:TOLD]]
     if len(unknown) > TOLD:
         lines.append(f"{str(file)!r}: {len(unknown) - TOLD} more names are no classes of the model.")
@@ -87,5 +90,5 @@ def _found(names: Iterable[str], classes: Sequence[str]) -> dict[str, str]:
 
 def _require_one(file: Path, found: dict[str, str], names: Sequence[str], classes: Sequence[str]) -> None:
     if not found:
-        hint = next((hint for name in names if (hint := suggestion(name, classes))), "")
+        hint = next((hint for name in names[:COMPARED] if (hint := suggestion(name, classes))), "")
         raise DataError(f"{str(file)!r} names no class of the model.{hint} Its first class is {classes[0]!r}.")

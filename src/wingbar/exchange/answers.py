@@ -6,6 +6,7 @@ Files of answers may come from anywhere, so each row is checked: what is not of 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -72,10 +73,12 @@ def _rows(file: Path) -> list[Row]:
     form: Format = "parquet" if file.suffix == ".parquet" else "jsonl"
     require(form)
     try:
-        return decode(file.read_bytes(), form)
+        content = file.read_bytes()
     except OSError as error:
         raise DataError(f"{str(file)!r} cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError) as error:
+    try:
+        return decode(content, form)
+    except (ValueError, OSError, RecursionError) as error:  # pyarrow calls some damage an OSError
         raise DataError(
             f"{str(file)!r}: no file of answers ({quoted(str(error))}). Give the folder that `predict-many --out` "
             "wrote, a .jsonl or .parquet file of it, or Label Studio's export as JSON."
@@ -106,6 +109,7 @@ def inside(path: str) -> str:
     """
     if not path or "\0" in path or ".." in PurePosixPath(path).parts:
         raise ValueError(f"the path {quoted(path)}")
+    os.fsencode(path)  # letters that no file's name has
     return path
 
 

@@ -46,8 +46,8 @@ NEEDED = ("id", "latitude", "longitude", "utc_offset", "project", "contributor")
 
 def why_not(answer: Answer, moments: Mapping[str, datetime]) -> str | None:
     """Why the standard takes no such picture; None where it does."""
-    if answer.path.startswith((".", "/", "~", *FORMULA)):
-        return "Camtrap DP takes no path that begins so"
+    if answer.path.startswith((".", "/", "~", *FORMULA)) or ".." in answer.path or "\n" in answer.path:
+        return "Camtrap DP takes no such path"
     return None if answer.path in moments else "its EXIF does not say when it was taken (--pictures names the folder)"
 
 
@@ -89,9 +89,11 @@ def _deployment(station: Station, stamps: Sequence[str]) -> dict[str, object]:
 
 def _medium(answer: Answer, station: Station, stamp: str) -> dict[str, object]:
     kind, _ = mimetypes.guess_type(answer.path)
+    name = answer.path.rsplit("/", 1)[-1]
     return {
         "mediaID": identifier(answer, station), "deploymentID": station.id, "captureMethod": station.capture_method,
-        "timestamp": stamp, "filePath": answer.path, "filePublic": False, "fileName": answer.path.rsplit("/", 1)[-1],
+        "timestamp": stamp, "filePath": answer.path, "filePublic": False,
+        "fileName": None if name.startswith(FORMULA) else name,
         "fileMediatype": kind or f"image/{answer.path.rsplit('.', 1)[-1].lower()}",
     }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,10 +75,11 @@ def convert(
     if not answers:
         told = " ".join(f"{line}." for line in left_out.lines("left out"))
         raise DataError(f"{str(source)!r}: no answer is left. {told}")
-    _write(_encoded(answers, to, place, scientific_names(answers, species), moments), out)
-    if to == "yolo" and pictures is not None:
-        with writing(out):
-            (out / "images").symlink_to(pictures.resolve(), target_is_directory=True)
+    content = _encoded(answers, to, place, scientific_names(answers, species), moments)
+    if isinstance(content, bytes):
+        write_bytes(out, content)
+    else:
+        _write_folder(out, content, _links(answers, pictures) if to == "yolo" and pictures is not None else {})
     return Converted(len(answers), left_out)
 
 
@@ -86,7 +88,11 @@ def _answers(source: Path, to: Target, min_score: float, leave_out: LeaveOut) ->
         if to != "csv":
             raise ConfigError(f"{source} has labels without boxes and scores, which make a table alone: --to csv.")
         return list({answer.path: answer for answer in label_studio.read(source, leave_out)}.values())
-    latest = {answer.path: answer for answer in read_answers(source, leave_out)}
+    unread: dict[str, str] = {}
+    latest = {answer.path: answer for answer in read_answers(source, unread.__setitem__)}
+    for path, reason in unread.items():
+        if path not in latest:  # a watch may have read it later
+            leave_out(path, reason)
     return [answer for answer in latest.values() if _fits(answer, to, min_score, leave_out)]
 
 
@@ -119,12 +125,23 @@ def _encoded(
             return camtrap_dp.files(answers, names, place, moments)
 
 
-def _write(content: bytes | dict[str, bytes], out: Path) -> None:
-    if isinstance(content, bytes):
-        return write_bytes(out, content)
+def _links(answers: Sequence[Answer], pictures: Path) -> dict[str, Path]:
+    """Name -> picture of each link that YOLO finds pictures by."""
+    places = {f"images/{answer.path}": pictures.resolve() / answer.path for answer in answers}
+    return {name: place for name, place in places.items() if place.is_file()}
+
+
+def _write_folder(out: Path, content: Mapping[str, bytes], links: Mapping[str, Path]) -> None:
+    """A new folder of files and of links to files; nothing is left of it where it cannot be written."""
     make_folder(out)
     with writing(out):
-        for name, inner in content.items():
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            (out / name).write_bytes(inner)
-    return None
+        try:
+            for name, target in links.items():
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+                (out / name).symlink_to(target)
+            for name, inner in content.items():
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+                (out / name).write_bytes(inner)
+        except BaseException:
+            shutil.rmtree(out, ignore_errors=True)
+            raise

@@ -1,15 +1,15 @@
 """Boxes as YOLO's text files: a file a picture, a line a box. Weak labels for detectors, without scores.
 
     labels/PATH.txt   CLASS x y width height, the box's centre and size as shares of the picture's
-    data.yaml         the numbers of the classes and parts
-    images            a link to the pictures, where their folder is named
+    data.yaml         the numbers of the classes and parts; its own folder is the root, since it names none
+    images/PATH       a link to each picture, where their folder is named
 
-Ultralytics' documentation, "Object detection datasets overview".
+Ultralytics' documentation, "Object detection datasets overview". Labels are found by the pictures' path, in which the
+last folder ``images`` is taken for ``labels``. Links to folders are resolved before that, those to files are not.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -20,13 +20,19 @@ from wingbar.exchange.coco import categories
 
 
 def files(answers: Sequence[Answer]) -> dict[str, bytes]:
-    """Name -> content of each file. Raises DataError where two pictures would have one file of labels."""
+    """Name -> content of each file. Raises DataError where a picture would have no file of labels, or another's."""
     classes, parts = categories(answers)
     number = {name: place for place, name in enumerate([*classes, *parts])}
     owners: dict[str, str] = {}
     told: dict[str, bytes] = {}
     for answer in answers:
-        name = str(PurePosixPath("labels", answer.path.lstrip("/")).with_suffix(".txt"))
+        path = PurePosixPath(answer.path.lstrip("/"))
+        if "images" in path.parent.parts:
+            raise DataError(
+                f"{answer.path!r} lies in a folder 'images', in which YOLO would look for its labels: predict the "
+                "pictures of that folder itself."
+            )
+        name = str(PurePosixPath("labels", path).with_suffix(".txt"))
         if owners.setdefault(name, answer.path) != answer.path:
             raise DataError(
                 f"{owners[name]!r} and {answer.path!r} would have one file, {name!r}: YOLO tells pictures apart by "
@@ -45,6 +51,14 @@ def line(category: int, box: Box, size: tuple[int, int]) -> str:
 
 
 def _description(names: Sequence[str]) -> str:
-    """YAML, of which JSON's texts are a part: no name can be taken for anything but a text."""
-    numbered = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(names))
-    return f"# Weak labels, made by a model, drawn by nobody.\npath: .\ntrain: images\nval: images\nnames:\n{numbered}"
+    numbered = "".join(f"  {number}: {_text(name)}\n" for number, name in enumerate(names))
+    return f"# Weak labels, made by a model, drawn by nobody.\ntrain: images\nval: images\nnames:\n{numbered}"
+
+
+def _text(name: str) -> str:
+    """A name in YAML's double quotes, so that it cannot be taken for anything but a text.
+
+    JSON's would not do: it has two escapes for one letter beyond 16 bits.
+    """
+    letters = (x if x.isprintable() and x not in '"\\' else f"\\U{ord(x):08X}" for x in name)
+    return f'"{"".join(letters)}"'

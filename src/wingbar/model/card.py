@@ -81,6 +81,8 @@ class Card:
     data: TrainedOn
     sha256: Mapping[str, str]
     """Checksum of each ``NAME.safetensors`` in the folder, by name."""
+    lineages: Lineages
+    """Groups of the classes, and how well they are told."""
     proposals: ProposalSettings = field(default_factory=ProposalSettings)
     parts: PartSettings = field(default_factory=PartSettings)
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
@@ -98,8 +100,6 @@ class Card:
     """Probabilities of the true classes of pictures that were held out, ascending, for candidate sets."""
     held_out_by_class: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """The same of each class with enough of them for a threshold of its own."""
-    lineages: Lineages | None = None
-    """Groups of the classes, and how well they are told; None in a model that was made before they were kept."""
     strangers: StrangerRule | None = None
     """When a picture is taken for a stranger; None where pictures were too few to tell."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class Card:
             raise ValueError("held_out_by_class")
         if (self.strangers is not None) != ("strangers" in self.sha256) or not _sound(self.strangers):
             raise ValueError("strangers")
-        if self.lineages is not None and not _fits(self.lineages, self.classes):
+        if not _fits(self.lineages, self.classes):
             raise ValueError("lineages")
         if not 32 <= self.eval_size <= 4096 or not 32 <= self.picture_size <= 8192:
             raise ValueError("eval_size or picture_size")
@@ -194,7 +194,7 @@ class Card:
         for name in ("neuron_layer", "middle_layer"):
             if not isinstance(value[name], str | None):
                 raise TypeError(name)
-        by_class = _mapping(value, "held_out_by_class", list) if "held_out_by_class" in value else {}
+        by_class = _mapping(value, "held_out_by_class", list)
         for name, numbers in ("mark_sides", value["mark_sides"]), ("held_out", value["held_out"]), *by_class.items():
             if not isinstance(numbers, list) or not all(type(one) is float for one in numbers):
                 raise TypeError(name)
@@ -220,7 +220,7 @@ class Card:
             calibration=float(value["calibration"]),
             held_out=tuple(value["held_out"]),
             held_out_by_class={name: tuple(values) for name, values in by_class.items()},
-            lineages=None if value.get("lineages") is None else _lineages(value["lineages"]),
+            lineages=_lineages(value["lineages"]),
             strangers=None if value["strangers"] is None else fill(NO_RULE, value["strangers"], "strangers"),
             settings=_mapping(value, "settings"),
             onnx=_mapping(value, "onnx", str),

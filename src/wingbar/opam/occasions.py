@@ -16,7 +16,7 @@ from wingbar.data.splits import folds
 
 FOLDS = 5
 MOST = 2000
-"""Pictures that it is told from, at most; whole occasions are drawn."""
+"""Pictures that it is told from, at most; occasions are drawn, and of the last one perhaps a part."""
 
 
 def random_and_grouped(
@@ -28,7 +28,7 @@ def random_and_grouped(
 
 
 def drawn(labels: Int[ndarray, "n"], groups: Int[ndarray, "n"], seed: int) -> Int[ndarray, "m"]:
-    """Pictures to tell it from: whole occasions, about `MOST` pictures, and of each class two or none, ascending."""
+    """Pictures to tell it from, ascending: occasion by occasion `MOST` at most, and of each class two or none."""
     order = np.random.default_rng(seed).permutation(groups.max() + 1)
     rank = np.argsort(order)[groups]
     some = np.sort(np.argsort(rank, kind="stable")[:MOST])

@@ -42,6 +42,7 @@ def class_weights(
 
 def at_place(scores: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float]:
     """p' of the classes that are there, the likeliest first."""
-    weighted = {name: weight * max(scores[name], LEAST) for name, weight in weights.items()}
+    most = max(weights.values())  # so that weights in any unit neither vanish nor overflow
+    weighted = {name: weight / most * max(scores[name], LEAST) for name, weight in weights.items()}
     total = sum(weighted.values())
     return dict(sorted(((name, value / total) for name, value in weighted.items()), key=lambda item: -item[1]))

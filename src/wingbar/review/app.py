@@ -15,13 +15,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from wingbar.errors import PictureError
+from wingbar.errors import PictureError, RunError
 from wingbar.review.desk import SHOWN, SMALL, Desk
 from wingbar.serve import app as served
 from wingbar.serve.guard import Guard
 
 HERE = Path(__file__).parent / "page"
-LONGEST_BODY = 4096
+LONGEST_BODY = 16384
+"""Bytes of a decision: a path and a class's name."""
 
 
 class Review:
@@ -47,11 +48,11 @@ class Review:
 
     async def decide(self, request: Request) -> Response:
         told = await sent(request)
-        number, kind, label = told.get("number"), told.get("decision"), told.get("label", "")
-        if type(number) is not int or not isinstance(kind, str) or not isinstance(label, str):
-            raise HTTPException(400, "Send a number, a decision and a label.")
+        path, kind, label = told.get("path"), told.get("decision"), told.get("label", "")
+        if not isinstance(path, str) or not isinstance(kind, str) or not isinstance(label, str):
+            raise HTTPException(400, "Send a path, a decision and a label.")
         try:
-            self.desk.decide(number, kind, label)
+            self.desk.decide(path, kind, label)
         except ValueError as error:
             raise HTTPException(409, f"Not kept: {error}.") from None
         return self._state()
@@ -78,7 +79,8 @@ class Review:
             content = self.desk.jpeg(path, side)
         except PictureError:
             raise HTTPException(404, "This picture cannot be read any more.") from None
-        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        # After a new start the same address is another picture's.
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     def _state(self) -> Response:
         state = {**self.desk.state(), "guide": self.guide is not None}
@@ -105,8 +107,15 @@ def create_app(desk: Desk, hosts: Sequence[str] = (), guide: Path | None = None)
     ]
     if guide is not None:
         routes.append(Mount("/guide", StaticFiles(directory=guide, html=True)))
-    handlers: dict[Any, Any] = {HTTPException: served.error_response, Exception: served.fault_response}
+    handlers: dict[Any, Any] = {
+        HTTPException: served.error_response, RunError: not_written, Exception: served.fault_response
+    }  # fmt: skip
     return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts)
+
+
+async def not_written(request: Request, error: RunError) -> Response:
+    """Why a decision is not on the disk, and what to do; the page is shown to this machine alone."""
+    return JSONResponse({"error": str(error)}, 507)
 
 
 async def sent(request: Request) -> dict[str, Any]:

@@ -9,6 +9,7 @@ A decision is on the disk before the page shows the next picture. Only `undo` ta
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -24,16 +25,23 @@ LABELLED: tuple[Kind, ...] = ("confirmed", "corrected", "new")
 
 
 class Decisions:
-    """The decisions of a folder, which the caller has locked. Raises RunError where they are damaged."""
+    """The decisions of a folder, which the caller has locked.
+
+    Raises RunError where they are damaged, and where ``labels.csv`` is there without them: it is the user's.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.record, self.labels = folder / "decisions.json", folder / "labels.csv"
-        self.made: list[dict[str, str]] = self._read() if self.record.exists() else []
-        self._write_labels()  # a kill may have come between the two files
+        if self.labels.exists() and not self.record.exists():
+            raise RunError(
+                f"{self.labels} is there already, and was not written by a review: nothing is overwritten. Choose "
+                "another --out."
+            )
+        self._keep(self._read() if self.record.exists() else [])  # a kill may have come between the two files
 
     def of(self, path: str) -> str | None:
         """What was decided about a picture; None where nothing was."""
-        return next((one["kind"] for one in reversed(self.made) if one["path"] == path), None)
+        return self._last.get(path)
 
     def decide(self, path: str, kind: Kind, label: str = "") -> None:
         """Keep a decision. Raises ValueError for a picture that has one, but for a skipped one."""
@@ -49,16 +57,12 @@ class Decisions:
 
     def counts(self) -> dict[str, int]:
         """How many pictures were decided in each way."""
-        last = {one["path"]: one["kind"] for one in self.made}
-        return {kind: sum(one == kind for one in last.values()) for kind in KINDS}
+        return dict.fromkeys(KINDS, 0) | Counter(self._last.values())
 
     def _keep(self, made: list[dict[str, str]]) -> None:
         write_record(self.record, {"made": made})
-        self.made = made
-        self._write_labels()
-
-    def _write_labels(self) -> None:
-        labels = [Answer(one["path"], one["label"]) for one in self.made if one["kind"] in LABELLED]
+        self.made, self._last = made, {one["path"]: one["kind"] for one in made}
+        labels = [Answer(one["path"], one["label"]) for one in made if one["kind"] in LABELLED]
         write_bytes(self.labels, table.encode(labels))
 
     def _read(self) -> list[dict[str, str]]:

@@ -55,6 +55,7 @@ class Desk:
     ) -> None:
         """``items`` are in the order in which they are shown."""
         self.items, self.labelled, self.classes, self.decisions = items, labelled, list(classes), decisions
+        self.by_name = {item.name: item for item in items}
         self.start = len(decisions.made)
         self.skipped: set[str] = set()
         """Pictures that were skipped since the start: they come again at the next one."""
@@ -63,9 +64,8 @@ class Desk:
     def state(self) -> dict[str, Any]:
         """What the page shows, as JSON knows it."""
         left = [number for number, item in enumerate(self.items) if self._open(item)]
-        counts = self.decisions.counts()
         return {
-            "left": len(left), "total": len(self.items), "counts": counts,
+            "left": len(left), "total": len(self.items), "counts": self.decisions.counts(),
             "undo": len(self.decisions.made) > self.start,
             "classes": self.known_classes(), "item": self._shown(left[0]) if left else None,
         }  # fmt: skip
@@ -75,11 +75,14 @@ class Desk:
         added = [one["label"] for one in self.decisions.made if one["kind"] in LABELLED]
         return list(dict.fromkeys([*self.classes, *added]))
 
-    def decide(self, number: int, kind: str, label: str) -> None:
-        """Keep a decision about an item. Raises ValueError for an impossible one, or one about a decided picture."""
-        if not 0 <= number < len(self.items) or not self._open(self.items[number]):
+    def decide(self, path: str, kind: str, label: str) -> None:
+        """Keep a decision about the item of this name. A number would be another picture's after a new start.
+
+        Raises ValueError for an impossible decision, or one about a decided picture.
+        """
+        item = self.by_name.get(path)
+        if item is None or not self._open(item):
             raise ValueError("this picture is decided already, or there is none")
-        item = self.items[number]
         if kind == "label":
             name = self._class_of(label)
             of_model = name in self.classes
@@ -102,12 +105,14 @@ class Desk:
 
     def _class_of(self, label: str) -> str:
         """The known class of this name, whatever its case; else a new one. Raises ValueError for no name."""
+        known = self.known_classes()
+        if label in known:
+            return label
         name = nfc(" ".join(label.split()))
         if not name or len(name) > LONGEST or printable(name) != name:
             raise ValueError(f"a class's name has 1 to {LONGEST} letters, all of which can be printed")
-        known = self.known_classes()
         alike = [one for one in known if folded(one) == folded(name)]
-        return label if label in known else alike[0] if len(alike) == 1 else name
+        return alike[0] if len(alike) == 1 else name
 
     def _shown(self, number: int) -> dict[str, Any]:
         item = self.items[number]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from wingbar._system.locks import locked
 from wingbar.data import load as load_data
@@ -81,7 +84,7 @@ def labelled_pictures(run: Path, recognizer: Recognizer, data: Path | None, root
         return []
     of_run = recognizer.card.data
     try:
-        dataset = load_data(data or Path(of_run.source), root or of_run.images_root or None)
+        dataset = load_data(data, root) if data else load_data(of_run.source, of_run.images_root or None)
     except DataError as error:
         if data is not None:
             raise
@@ -95,5 +98,11 @@ def labelled_pictures(run: Path, recognizer: Recognizer, data: Path | None, root
     return [
         Labelled(path, recognizer.classes[number])
         for number, paths in sorted(by_class.items())
-        for path in paths[:: max(1, len(paths) // PER_CLASS)][:PER_CLASS]
+        for path in spread(paths)
     ]
+
+
+def spread(paths: Sequence[Path]) -> list[Path]:
+    """`PER_CLASS` of the paths at most, at equal distances from the first to the last."""
+    places = np.linspace(0, len(paths) - 1, min(len(paths), PER_CLASS)).round().astype(int)
+    return [paths[place] for place in places.tolist()]

@@ -33,8 +33,8 @@ def occasions(job: Job) -> Occasions:
 
     def compute() -> Occasions:
         some = drawn(labels, groups, config.seed)
-        together = 1 - len(np.unique(groups[some])) / len(some)
-        if together < FEW or config.weights == "none" or len(some) < FOLDS:
+        alone = len(np.unique(groups[some]))
+        if len(some) < FOLDS or len(some) - alone < FEW * len(some) or config.weights == "none":
             return Occasions(random=None, grouped=None)
         net = job.world.each(lambda: create(config.net, len(job.classes), config.weights)).to(job.hardware.device)
         views = [View(job.samples[place].path, int(labels[place])) for place in some]

@@ -32,7 +32,7 @@ async function ask(address, told) {
   }
 }
 
-const decide = (decision, label = "") => state?.item && ask("api/decide", { number: state.item.number, decision, label });
+const decide = (decision, label = "") => state?.item && ask("api/decide", { path: state.item.path, decision, label });
 
 function show(value) {
   state = value;
@@ -47,7 +47,8 @@ function show(value) {
   if (document.activeElement === $("label")) $("label").blur();
   if (item === null) return;
   $("path").replaceChildren(called(item.path));
-  $("picture").src = `pictures/${item.number}`;
+  // A new element: an old one shows the picture before until the next is loaded.
+  $("picture").replaceWith(make("img", { id: "picture", alt: $("picture").alt, src: `pictures/${item.number}` }));
   boxes(item);
   const scores = Object.entries(item.scores).sort((one, other) => other[1] - one[1]);
   $("names").replaceChildren(...scores.map(([name, score], i) => choice(name, score, i)));
@@ -94,7 +95,7 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") $("label").blur();
     return;
   }
-  if (event.key === "Enter" && event.target instanceof HTMLButtonElement) return; // the button's own
+  if (event.key === "Enter" && event.target.closest("a, button")) return; // the button's own, the link's own
   const names = [...$("names").querySelectorAll("button")];
   const number = event.key === "Enter" ? 1 : Number(event.key);
   const keys = { n: () => decide("none"), s: () => decide("skipped"), u: () => state?.undo && ask("api/undo", {}), "/": () => $("label").focus() };
