@@ -471,7 +471,8 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
         tmp_path: "not a regular file",
         tmp_path / "pipe.jpg": "not a regular file",
         Path("/dev/zero"): "not a regular file",
-        on_disk(tmp_path, b"", "empty.jpg"): "not a picture of a known format",
+        on_disk(tmp_path, b"", "empty.jpg"): "an empty file",
+        on_disk(tmp_path, b"version https://git-lfs.github.com/spec/v1\n", "lfs.jpg"): "git lfs pull",
         on_disk(tmp_path, b"%!PS-Adobe-3.0 EPSF-3.0\n", "script.jpg"): "not a picture of a known format",
         tmp_path / "a\0b.jpg": "cannot be read|no such file",
     }

@@ -38,6 +38,8 @@ from wingbar.errors import PictureError, PictureNeedsMemory, PictureTooLarge
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+LFS_POINTER = b"version https://git-lfs.github.com/"
+"""How a file begins that Git LFS left in a picture's place."""
 AVIF_BRANDS = {b"avif", b"avis"}
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 MAX_PIXELS = 120_000_000
@@ -268,7 +270,12 @@ def _file(source: Path | str | bytes | Member) -> Iterator[File]:
 
 def _open_image(file: File) -> ImageFile.ImageFile:
     """Read a picture's header, by the reader that its first bytes ask for."""
-    brands = _brands(file.read(256))
+    head = file.read(256)
+    if not head:
+        raise PictureError("an empty file")
+    if head.startswith(LFS_POINTER):
+        raise PictureError("a pointer of Git LFS: fetch the pictures by git lfs pull")
+    brands = _brands(head)
     file.seek(0)
     if not brands & (AVIF_BRANDS | HEIF_BRANDS):
         return Image.open(without_notes(file), formats=FORMATS)

@@ -137,6 +137,8 @@ def test_the_folder_is_whole(exported) -> None:
 def test_a_damaged_file_and_a_folder_without_exports_are_told(exported, run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="wingbar export"):
         wingbar.load(run, runtime="onnx")
+    with pytest.raises(RunError, match=r"is an export, which .* read with --runtime onnx"):
+        wingbar.load(exported[0])
     for path in exported[0].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     content = bytearray((tmp_path / "object.onnx").read_bytes())

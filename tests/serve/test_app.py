@@ -73,7 +73,7 @@ JPEG_CUT = png(kind="JPEG")[:-200]
     ("content", "kind", "status", "sentence"),
     [
         (b"no picture", "image/jpeg", 400, "not a picture of a known format"),
-        (b"", "image/jpeg", 400, "not a picture of a known format"),
+        (b"", "image/jpeg", 400, "an empty file"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml", 400, "not a picture of a known format"),
         (JPEG_CUT, "image/jpeg", 400, "cut short"),
         (b"\x00" * 4001, "image/jpeg", 413, "larger than 0.0038147 MiB"),

@@ -21,14 +21,10 @@ EXTENSIONS = frozenset(
         ".heic", ".heif", ".hif", ".avif",
     )
 )  # fmt: skip
-LFS_POINTER = b"version https://git-lfs.github.com/"
-"""How a file begins that Git LFS left in a picture's place."""
 MIN_PER_CLASS = 2
 VALIDATION_NAMES = ("val", "valid", "validation", "dev")
-NO_VALIDATION = (
-    "Wingbar cuts its own validation set out of the training pictures: "
-    "call these pictures 'train' to learn from them too, or 'test' to be judged on them."
-)
+NO_VALIDATION = "is not a split. Wingbar cuts its own validation set out of the training pictures"
+"""What is said of a split with one of these names, before the remedy."""
 
 
 _SHORT = reprlib.Repr()
@@ -57,8 +53,6 @@ def why_no_picture(path: Path) -> str | None:
     try:
         picture_size(path)
     except PictureError as error:
-        if _begins_with(path, LFS_POINTER):
-            return "a pointer of Git LFS: fetch the pictures by git lfs pull"
         return str(error).removeprefix(f"{str(path)!r}: ")
     return None
 
@@ -69,17 +63,6 @@ def _missing(path: Path) -> str:
         if os.path.exists(f"{path}{ending}"):  # noqa: PTH110 # as above
             return f"no such file, but {quoted(path.name + ending)} is there: write its extension too"
     return "no such file"
-
-
-def _begins_with(path: Path, content: bytes) -> bool:
-    """Whether a regular file begins so; one that cannot be read does not."""
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return file.read(len(content)) == content
-    except OSError:
-        return False
 
 
 def only_pictures(samples: Iterable[Sample]) -> tuple[tuple[Sample, ...], tuple[Skipped, ...]]:

@@ -41,9 +41,9 @@ class Row:
     values: dict[str, str]
 
 
-def line_error(file: Path, line: int, problem: object) -> DataError:
+def line_error(file: Path, line: int, problem: object, remedy: str = "Correct or remove that line.") -> DataError:
     """The error for one line of a table."""
-    return DataError(f"{str(file)!r}, line {line}: {problem}. Correct or remove that line.")
+    return DataError(f"{str(file)!r}, line {line}: {problem}. {remedy}")
 
 
 def read_rows(file: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Iterator[Row]:

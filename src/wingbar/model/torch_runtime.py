@@ -89,8 +89,16 @@ def stream_modules(
 
 
 def nets_of(model: Model) -> dict[str, MapNet]:
-    """The model's nets by stream, in torch and in eval mode. Raises RunError where they do not fit the card."""
+    """The model's nets by stream, in torch and in eval mode.
+
+    Raises RunError for an export, which has ONNX files only, and where they do not fit the card.
+    """
     card, nets = model.card, {}
+    if card.onnx:
+        raise RunError(
+            f"{model.folder}: is an export, which predict, predict-many and evaluate read with --runtime onnx "
+            '(in Python, runtime="onnx"). For anything else give the run that it was made from.'
+        )
     for name in card.nets:
         state = {key: torch.from_numpy(value) for key, value in model.arrays(name).items()}
         try:

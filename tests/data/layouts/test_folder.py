@@ -41,7 +41,7 @@ def test_folders_of_classes_are_all_for_training(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("train", ["train", "Train"])
 def test_train_and_test_folders(tmp_path: Path, train: str) -> None:
-    fill(tmp_path, {f"{train}/a": 3, f"{train}/b": 2, "test/b": 1, "test/a": 0, "test/notes": 0, "docs": 0})
+    fill(tmp_path, {f"{train}/a": 3, f"{train}/b": 2, "test/b": 1, "test/a": 0, "test/notes": 0, "docs": 0, "val/a": 0})
     draw(tmp_path / "test" / "loose.jpg")
     (tmp_path / "test" / "notes" / "today.txt").touch()
     dataset = load(tmp_path)
@@ -51,6 +51,7 @@ def test_train_and_test_folders(tmp_path: Path, train: str) -> None:
         ("loose.jpg", "not in a class folder"),
         ("notes", "a folder without pictures"),
         ("docs", "neither train nor test"),
+        ("val", "neither train nor test"),
     }
 
 
@@ -78,7 +79,7 @@ def test_what_is_no_picture_is_skipped_counted_and_named(tmp_path: Path) -> None
         "notes.txt": "not a picture's extension: '.txt'",
         ".hidden.jpg": "hidden file",
         "fake.jpg": "not a picture of a known format",
-        "empty.png": "not a picture of a known format",
+        "empty.png": "an empty file",
         "broken link.png": "no such file",
         "pipe.png": "not a regular file",
     }
@@ -128,7 +129,11 @@ ERRORS = {
     "test alone": ({"test/a": 3, "test/b": 3}, "no class folders in train/"),
     "test among classes": ({"a": 3, "b": 3, "test": 3}, "two layouts at once"),
     "no classes": ({"train": 3, "test": 3}, "no class folders in train/"),
-    "validation": ({"train/a": 3, "train/b": 3, "val/a": 3}, "'val' is not a split.*cuts its own validation"),
+    "validation": (
+        {"train/a": 3, "train/b": 3, "val/a": 3},
+        "'val' is not a split.*cuts its own validation.*val/CLASS into train/CLASS",
+    ),
+    "validation alone": ({"val/a": 3, "val/b": 3}, "'val' is not a split"),
     "validation for test": (
         {"train/a": 3, "train/b": 3, "valid/a": 3, "test/a": 3},
         "'valid' is not a split",

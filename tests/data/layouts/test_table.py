@@ -97,7 +97,7 @@ ERRORS = {
         ROWS + "q.png,tern,tset\n",
         r"line 7: the split 'tset' is neither.*Did you mean 'test'\?",
     ),
-    "validation": (ROWS + "q.png,tern,val\n", "line 7: 'val' is not a split.*cuts its own"),
+    "validation": (ROWS + "q.png,tern,val\n", "line 7: 'val' is not a split.*cuts its own.*in place of each 'val'"),
     "no split": (
         ROWS + "q.png,tern,\n",
         "line 7: the split '' is neither.*Write one of these into the column 'split' of each row",

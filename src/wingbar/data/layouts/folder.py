@@ -6,8 +6,8 @@ by the innermost folder, and ``Dataset.taxonomy`` has the others. Trees of which
 refused, with what to move. What is passed over in folders, see `wingbar.data.folders`, and files that are no pictures
 are listed in ``Dataset.skipped``.
 
-There is no validation folder, for that set is cut out of training: ``val/`` is an error, not a guess. A folder
-``train/`` that holds pictures and no folders is a class like any other (cars, planes and trains).
+There is no validation folder, for that set is cut out of training: pictures in ``val/`` are an error, not a guess. A
+folder ``train/`` that holds pictures and no folders is a class like any other (cars, planes and trains).
 """
 
 from __future__ import annotations
@@ -75,9 +75,13 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 
 def _read_splits(where: str, tree: Folder, splits: dict[str, Folder], skipped: list[Skipped]) -> Dataset:
-    validation = next((name for name in splits if name in VALIDATION_NAMES), None)
-    if validation:
-        raise DataError(f"{where}: {splits[validation].path.name!r} is not a split. {NO_VALIDATION}")
+    validation = [splits.pop(name) for name in VALIDATION_NAMES if name in splits]
+    if full := next(filter(_holds_pictures, validation), None):
+        name = full.path.name
+        raise DataError(
+            f"{where}: {name!r} {NO_VALIDATION}. Move the pictures of each {name}/CLASS into train/CLASS to learn from "
+            "them too, or into test/CLASS to judge by them, or move the folder away."
+        )
     rest = [folder for folder in tree.folders if folder not in splits.values()]
     with_pictures = [folder for folder in rest if _holds_pictures(folder)]
     if with_pictures:

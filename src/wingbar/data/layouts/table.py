@@ -42,9 +42,11 @@ def _label_and_split(file: Path, row: Row) -> tuple[str, Split]:
     if not label:
         raise line_error(file, row.line, "the label is empty")
     if split in VALIDATION_NAMES:
-        raise line_error(file, row.line, f"{quoted(split)} is not a split. {NO_VALIDATION.rstrip('.')}")
+        instead = f"Write 'train' in place of each {quoted(split)} to learn from those pictures too"
+        raise line_error(file, row.line, f"{quoted(split)} {NO_VALIDATION}", f"{instead}, or 'test' to judge by them.")
     if split not in ("train", "test"):
-        remedy = suggestion(split, ("train", "test")) or " Write one of these into the column 'split' of each row."
-        problem = f"the split {quoted(split)} is neither 'train' nor 'test'.{remedy.rstrip('.')}"
-        raise line_error(file, row.line, problem)
+        problem = f"the split {quoted(split)} is neither 'train' nor 'test'"
+        if meant := suggestion(split, ("train", "test")):
+            raise line_error(file, row.line, problem + "." + meant.rstrip("."))
+        raise line_error(file, row.line, problem, "Write one of these into the column 'split' of each row.")
     return label, cast(Split, split)
