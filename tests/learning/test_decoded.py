@@ -78,10 +78,16 @@ def test_a_full_disk_costs_time_and_nothing_else(
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    pictures = kept(paths, tmp_path)
+    pictures, pwrite = kept(paths, tmp_path), os.pwrite
     monkeypatch.setattr(os, "pwrite", full)
     for _ in range(2):
         assert pictures.read(paths[0]).pixels.shape == (47, 61, 3)
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr("wingbar.learning.decoded.ROOM", float("inf"))
+    pictures.read(paths[0])
+    paths[0].unlink()
+    with pytest.raises(PictureError, match="no such file"):  # nothing was written down
+        pictures.read(paths[0])
 
 
 def test_a_picture_that_is_no_longer_as_large_is_not_kept(paths: list[Path], tmp_path: Path) -> None:

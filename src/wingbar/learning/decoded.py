@@ -3,7 +3,7 @@
 Decoding takes longer than cutting and resizing a view, and a run shows each picture some fifty times. So the pixels of
 the first pictures, as many as the limit holds, are kept uncompressed. Each process that reads a picture first decodes
 it and writes it down for the others. The file has no name: it goes with the last process that holds it, however that
-ends, and is never out of date. Where the disk is full, pictures are decoded every time.
+ends, and is never out of date. Where the disk is nearly full, pictures are decoded every time, to the same pixels.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from numpy import ndarray
 
 from wingbar.images import READ_SIDE, Picture, picture_size, read_picture, shrunk
 
+ROOM = 2e9
+"""Bytes that stay free on the disk: a run has other things to write down."""
 DONE = b"\1"
 """Marks a picture whose pixels have been written."""
 
@@ -96,6 +98,9 @@ class DecodedPictures:
     def _keep(self, place: Place, pixels: ndarray) -> None:
         assert self.file is not None
         try:
+            disk = os.fstatvfs(self.file.fileno())
+            if disk.f_bavail * disk.f_frsize < ROOM:
+                return
             if os.pwrite(self.file.fileno(), pixels.tobytes(), place.offset) == pixels.nbytes:
                 os.pwrite(self.file.fileno(), DONE, place.number)
         except OSError:  # a full disk
