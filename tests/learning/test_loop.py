@@ -61,6 +61,14 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return all(torch.equal(one, other) for one, other in pairs)
 
 
+def test_one_process_of_a_slurm_job_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning takes the job's number of tasks for its own, or refuses it."""
+    for name, value in {"NTASKS": 4, "JOB_ID": 7, "PROCID": 1, "LOCALID": 1, "NODEID": 1, "NNODES": 2}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    fabric = open_hardware(Config(device="cpu")).fabric
+    assert (fabric.world_size, fabric.global_rank) == (1, 0)
+
+
 class Stop(Exception):
     """Stands for a power cut."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
 from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch.nn.parallel import DistributedDataParallel
@@ -67,7 +68,7 @@ def open_hardware(config: Config, world: World = ALONE) -> Hardware:
     try:
         fabric = Fabric(
             accelerator=config.device, strategy=_strategy(config, world), devices=world.local_size, num_nodes=machines,
-            precision=precision,
+            precision=precision, plugins=_surroundings(world),
         )  # fmt: skip
         fabric.launch()
         return Hardware(fabric, config.loaders(), world)
@@ -76,6 +77,11 @@ def open_hardware(config: Config, world: World = ALONE) -> Hardware:
             f"device {config.device!r} with precision {config.precision!r}: {error} Leave both settings out "
             "to take what this machine has."
         ) from None
+
+
+def _surroundings(world: World) -> ClusterEnvironment:
+    """How ranks find one another: as torchrun says. A single process is one, inside a job of Slurm too."""
+    return LightningEnvironment() if world.size == 1 else TorchElasticEnvironment()
 
 
 def _strategy(config: Config, world: World) -> Strategy | str:
