@@ -51,7 +51,7 @@ def test_the_guide_leads_back_to_the_page_where_there_is_one(guide: Path, open_p
         assert page.locator("#served").evaluate("link => link.href") == site
         page = open_page(f"{site}guide/classes/0001.html")
         page.click("#served")
-        page.wait_for_url(site)
+        page.wait_for_selector("#guide[href='guide/']", state="visible")
     page = open_page(guide.as_uri())
     page.wait_for_load_state("networkidle")
     assert page.locator("#served").is_hidden()
