@@ -46,17 +46,11 @@ def doubts_of(scores: Scores) -> ndarray:
 
 
 def ours(scores: Scores, left: ndarray, labelled: ndarray, draw: np.random.Generator) -> list[int]:
-    return order_of_worth(doubts_of(scores), left)
+    return order_of_worth(doubts_of(scores), left, labelled)
 
 
-def ours_beside(scores: Scores, left: ndarray, labelled: ndarray, draw: np.random.Generator) -> list[int]:
-    """Distances to the labelled pictures count too."""
-    return order_by(doubts_of(scores), left, (1 - left @ labelled.T).min(1))
-
-
-def ours_rooted(scores: Scores, left: ndarray, labelled: ndarray, draw: np.random.Generator) -> list[int]:
-    """Distances count by their root only."""
-    return order_by(doubts_of(scores), left, np.ones(len(left)), 0.5)
+def by_distance(scores: Scores, left: ndarray, labelled: ndarray, draw: np.random.Generator) -> list[int]:
+    return order_by(doubts_of(scores), left, np.ones(len(left)))
 
 
 def doubt_alone(scores: Scores, left: ndarray, labelled: ndarray, draw: np.random.Generator) -> list[int]:
@@ -71,13 +65,13 @@ def at_random(scores: Scores, left: ndarray, labelled: ndarray, draw: np.random.
     return draw.permutation(len(left)).tolist()
 
 
-def order_by(doubts: ndarray, left: ndarray, nearest: ndarray, power: float = 1.0) -> list[int]:
+def order_by(doubts: ndarray, left: ndarray, nearest: ndarray) -> list[int]:
     """The greedy order by doubt times distance, with distances that begin at ``nearest``."""
-    open_, chosen = np.ones(len(left), bool), []
+    waiting, chosen = np.ones(len(left), bool), []
     for _ in range(len(left)):
-        one = int(np.where(open_, (doubts + 1e-6) * (nearest + 1e-6) ** power, -1).argmax())
+        one = int(np.where(waiting, (doubts + 1e-6) * (nearest + 1e-6), -1).argmax())
         chosen.append(one)
-        open_[one] = False
+        waiting[one] = False
         nearest = np.minimum(nearest, np.maximum(1 - left @ left[one], 0))
     return chosen
 
@@ -86,9 +80,8 @@ ORDERS: dict[str, Order] = {
     "random": at_random,
     "k-centre": k_centre,
     "doubt alone": doubt_alone,
-    "doubt x distance (review)": ours,
-    "the same, from the labelled on": ours_beside,
-    "doubt x root of distance": ours_rooted,
+    "doubt x likeness (review)": ours,
+    "doubt x distance": by_distance,
 }
 
 

@@ -116,6 +116,14 @@ def test_a_plain_net_goes_on_too_and_a_tree_that_has_grown_needs_no_table(
     assert not (tmp_path / "longer" / "pictures.csv").exists()
 
 
+def test_a_folder_of_one_new_class_is_enough(
+    run: Path, folders: tuple[Path, Path], birds: Path, tmp_path: Path
+) -> None:
+    name = load_data(birds).classes[2]
+    shutil.copytree(folders[1] / "train" / name, tmp_path / "new" / name)
+    assert wingbar.train(tmp_path / "new", tmp_path / "out", based_on=run, quiet=True).classes[2] == name
+
+
 def test_a_corrected_label_counts_and_is_read_from_a_table(
     run: Path, folders: tuple[Path, Path], birds: Path, tmp_path: Path
 ) -> None:

@@ -117,7 +117,7 @@ def _read(
     elif before is None:
         return load_data(Path(data), images_root, taxonomy=taxonomy)
     else:
-        dataset = load_data(Path(data), images_root, to_learn=False)
+        dataset = load_data(Path(data), images_root, to_learn=False, fewest=1)
     if before is not None:
         dataset = learnable(joined(_learnt_from(before), dataset, out.resolve() / "pictures.csv"))
     return dataset if taxonomy is None else with_taxonomy(dataset, taxonomy)
