@@ -7,16 +7,21 @@ python docs/images.py demo/field-marks    and what a run of `make demo` looked a
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
 
 import numpy as np
 from PIL import Image, ImageDraw
+from playwright.sync_api import sync_playwright
 
 import wingbar
 from wingbar.boxes import Box, with_context
 from wingbar.data import load as load_data
-from wingbar.data.sample import Sample
+from wingbar.data.sample import Dataset, Sample
 from wingbar.data.synthetic import SPECIES, draw_bird
 from wingbar.evaluation.localization import paired_iou
 from wingbar.explain import panel
@@ -25,6 +30,11 @@ from wingbar.explain.figures import Canvas, boxes_figure, heat_figure
 from wingbar.explain.lettering import write
 from wingbar.images import read_picture
 from wingbar.prediction import Prediction
+from wingbar.review.app import create_app
+from wingbar.review.decisions import Decisions
+from wingbar.review.desk import Labelled
+from wingbar.review.server import set_up
+from wingbar.serve.server import LOCAL_NAMES, Server, address, listen
 
 FOLDER = Path(__file__).parent / "images"
 SHOWN = 8
@@ -32,6 +42,8 @@ BIRD = 3
 """Seed of the bird that wears every species' marks."""
 CELL = (240, 180)
 QUALITY = 82
+REVIEWED = 10
+"""Every how many-th test picture is reviewed."""
 
 
 def species(seed: int) -> Image.Image:
@@ -86,6 +98,29 @@ def telling(recognizer: wingbar.Recognizer, samples: Sequence[Sample]) -> tuple[
     return max(sure, key=lambda pair: paired_iou(np.array([pair[1].object_box]), np.array([pair[0].box]))[0])
 
 
+def review(recognizer: wingbar.Recognizer, dataset: Dataset) -> Image.Image:
+    """The page of `wingbar review` over some test pictures, in Chromium."""
+    with TemporaryDirectory() as folder, listen("127.0.0.1", 0) as listener, sync_playwright() as playwright:
+        photos = Path(folder, "photos")
+        photos.mkdir()
+        for number, sample in enumerate(dataset.split("test")[::REVIEWED]):
+            shutil.copy(sample.path, photos / f"photo-{number:02d}{sample.path.suffix}")
+        labelled = [Labelled(one.path, dataset.classes[one.label]) for one in dataset.split("train")]
+        server = Server(create_app(set_up(recognizer, photos, labelled, Decisions(Path(folder)), 16), LOCAL_NAMES))
+        thread = Thread(target=server.run, args=([listener],))
+        thread.start()
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1000, "height": 720})
+        page.goto(address(listener))
+        page.wait_for_selector("#result:not([hidden])")
+        page.wait_for_load_state("networkidle")
+        content = page.screenshot(full_page=True)
+        browser.close()
+        server.should_exit = True
+        thread.join()
+    return Image.open(BytesIO(content)).convert("RGB")
+
+
 def main() -> None:
     """Draw all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,7 +129,9 @@ def main() -> None:
     save("species", species(BIRD))
     if run is not None:
         recognizer = wingbar.load(run)
-        sample, prediction = telling(recognizer, load_data(recognizer.card.data.source).split("test"))
+        dataset = load_data(recognizer.card.data.source)
+        save("review", review(recognizer, dataset))
+        sample, prediction = telling(recognizer, dataset.split("test"))
         save("steps", steps(prediction, sample.path))
         picture = read_picture(sample.path)
         erased = erasures(recognizer.predict_many, picture, prediction, (picture, prediction.object_box))

@@ -28,6 +28,7 @@ from wingbar.config import Config, read_config
 from wingbar.data import load as load_data
 from wingbar.opam.filtering import FilterSettings
 from wingbar.presets import PRESETS
+from wingbar.review.decisions import Decisions
 from wingbar.serve.app import document
 from wingbar.serve.server import Server
 
@@ -40,7 +41,6 @@ PAGES = [ROOT / name for name in (
 )]  # fmt: skip
 ONLY_PARSED = {
     "wingbar data check reviewed/labels.csv --images-root more_pictures/": "labels that a person gave",
-    "wingbar train reviewed/labels.csv --images-root more_pictures/ --out run-of-the-reviewed": "the same",
     "wingbar train CUB_200_2011 --out paper --recipe paper --net vgg19_bn_cam --size 224": "a net for a GPU, 70 epochs",
     "wingbar train CUB_200_2011 --out paper-literal --config paper.toml": "the same net",
     "wingbar evaluate paper": "the run of the lines above",
@@ -117,6 +117,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
         "annotations": [{"result": [{"type": "choices", "value": {"choices": ["wren"]}}]}],
     }
     (folder / "export.json").write_text(json.dumps([task]))
+    (folder / "reviewed").mkdir()
+    Decisions(folder / "reviewed").decide("one.jpg", "confirmed", "wren")
+    shutil.copytree(folder / "photos" / "train" / "wren", folder / "new_classes" / "dunnock")
     (folder / "list.txt").write_text("# of the whole country\nWren\ntree sparrow\ngolden eagle\n")
     (folder / "place.csv").write_text("label,prior\nwren,120\ntree_sparrow,8\n")
     (folder / "taxa.csv").write_text("label,scientificName\nwren,Troglodytes troglodytes\n")

@@ -44,6 +44,19 @@ def shown(page: Any) -> list[str]:
     return page.locator("#cards li:visible .words").all_inner_texts()
 
 
+def test_the_guide_leads_back_to_the_page_where_there_is_one(guide: Path, open_page: Open) -> None:
+    with served(make_site(guide=guide.parent)) as site:
+        page = open_page(f"{site}guide/card.html")
+        page.wait_for_selector("#served", state="visible")
+        assert page.locator("#served").evaluate("link => link.href") == site
+        page = open_page(f"{site}guide/classes/0001.html")
+        page.click("#served")
+        page.wait_for_selector("#guide[href='guide/']", state="visible")
+    page = open_page(guide.as_uri())
+    page.wait_for_load_state("networkidle")
+    assert page.locator("#served").is_hidden()
+
+
 def test_the_search_box_narrows_the_list(address: str, open_page: Open) -> None:
     page = open_page(address)
     names = shown(page)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from wingbar.data.splits import folds, random_folds, validation_split
+from wingbar.data.splits import folds, going_on_split, random_folds, validation_split
 from wingbar.errors import ConfigError, DataError
 
 LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=60).map(np.array)
@@ -137,3 +137,22 @@ def test_random_folds_without_groups_are_scikit_learns() -> None:
     ours = random_folds(23, 5, 3)
     theirs = KFold(5, shuffle=True, random_state=3).split(np.zeros(23))
     assert [(a.tolist(), b.tolist()) for a, b in ours] == [(a.tolist(), b.tolist()) for a, b in theirs]
+
+
+def test_what_was_learnt_stays_in_training_and_what_was_held_out_stays_out() -> None:
+    labels = np.repeat([0, 1, 2], [6, 6, 10])
+    groups = np.arange(22)
+    groups[12] = groups[0]  # a new picture of an occasion that was learnt from
+    learnt, held = np.zeros(22, bool), np.zeros(22, bool)
+    learnt[:4], held[4:6], learnt[6:10], held[10:12] = True, True, True, True
+    training, validation = going_on_split(labels, 0.2, 0, groups, learnt, held)
+    assert {0, 1, 2, 3, 6, 7, 8, 9, 12} <= {*training} and {4, 5, 10, 11} <= {*validation}
+    assert (labels[validation] == 2).sum() == 2 and sorted([*training, *validation]) == list(range(22))
+
+
+def test_a_class_that_was_all_held_out_is_learnt_from() -> None:
+    held = np.array([False, False, True, True, True])
+    training, validation = going_on_split(np.array([0, 0, 0, 1, 1]), 0.2, 0, np.arange(5), ~held, held)
+    assert training.tolist() == [0, 1, 3, 4] and validation.tolist() == [2]
+    with pytest.raises(DataError, match="learnt from all of these pictures"):
+        going_on_split(np.array([0, 0]), 0.2, 0, np.arange(2), np.ones(2, bool), np.zeros(2, bool))

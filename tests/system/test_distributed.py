@@ -141,11 +141,11 @@ def test_what_is_shared_out_has_the_bits_of_one_process(
 
 
 def card(run: Path) -> tuple[Config, Path]:
-    from wingbar.check.doubts import origin
     from wingbar.model.folder import read_model
+    from wingbar.steps import settings_of
 
     read = read_model(run).card
-    return origin(read, run)[0], Path(read.data.source)
+    return settings_of(read, run), Path(read.data.source)
 
 
 def test_weights_are_nearly_those_of_one_process(alone: Path, together: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from safetensors.numpy import save
 
 import wingbar
 from wingbar._system.files import OUTPUT_MARK, read_record, write_record
-from wingbar.check.doubts import origin
 from wingbar.config import Config
 from wingbar.errors import RunError
 from wingbar.evaluation.evaluate import evaluate
@@ -25,6 +24,7 @@ from wingbar.guide.evaluation import read_evaluation
 from wingbar.learning.checkpoint import Checkpoint
 from wingbar.model.folder import read_model
 from wingbar.model.save import SEEN
+from wingbar.steps import settings_of
 from wingbar.steps.alignment import AlignedParts
 from wingbar.steps.box_regression import ObjectBoxes
 from wingbar.steps.data import Pictures
@@ -152,7 +152,7 @@ def test_what_is_not_checked_tells_nothing(run: Path, monkeypatch: pytest.Monkey
         path.name in (*TELLS_NOTHING, OUTPUT_MARK) or path.name == "key" or path.is_relative_to(run / "tensorboard")
         for path in rest
     )
-    config, _ = origin(read_model(run).card, run)
+    config = settings_of(read_model(run).card, run)
     assert isinstance(config, Config) and config.net == "res2net_nano" and config.size == 48
 
 
@@ -160,7 +160,7 @@ def test_damage_is_named_and_only_what_is_needed_is_done_again(
     tmp_path: Path, run: Path, birds: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(shutil.copytree(run, tmp_path / "run"))
-    config, _ = origin(read_model(run).card, run)
+    config = settings_of(read_model(run).card, run)
     for name in ("steps/saliency/result.safetensors", "steps/fusion/result.json", "model/recognizer.json"):
         (folder / name).write_bytes(flip((folder / name).read_bytes()))
     for name in ("model/object.safetensors", "config.toml", "steps/classnet/key", "lock"):
@@ -242,14 +242,15 @@ def test_a_model_and_the_steps_of_another_training_are_not_taken_for_one(
     from wingbar.steps import held_out
 
     folder = Path(shutil.copytree(run, tmp_path / "run"))
-    config, key = origin(read_model(run).card, run)
+    card = read_model(run).card
+    config, trained_on = settings_of(card, run), card.data
     dataset, store = load_data(birds), Store(folder)
-    assert len(held_out(dataset, config, store, key)[1]) == 6
+    assert len(held_out(dataset, config, store, trained_on)[1]) == 6
     path = folder / "steps" / "data" / "result.json"
     record = json.loads(path.read_text())
     del record["checksum"]
     write_record(path, {**record, "key": "of other settings"})
     with pytest.raises(RunError, match="of a training begun since"):
-        held_out(dataset, config, store, key)
+        held_out(dataset, config, store, trained_on)
     with pytest.raises(RunError, match="was not trained on the pictures"):
-        held_out(dataset, config, store, "another data set's")
+        held_out(dataset, config, store, replace(trained_on, key="another data set's"))

@@ -11,8 +11,8 @@ import torch
 from safetensors.numpy import load_file
 
 import wingbar
-from wingbar.check.doubts import origin
 from wingbar.model.folder import read_model
+from wingbar.steps import settings_of
 
 BOUND = 1e-5
 """Largest difference of any weight; 3e-8 was seen between numbers of threads. No GPU was at hand."""
@@ -27,13 +27,13 @@ def test_loaders_and_threads_change_no_byte_of_the_model(
 ) -> None:
     """The small run has no loader processes and as many threads of proposals as the machine likes."""
     monkeypatch.setattr("wingbar._system.distributed.ThreadPoolExecutor", lambda threads: ThreadPoolExecutor(1))
-    config, _ = origin(read_model(small_run).card, small_run)
+    config = settings_of(read_model(small_run).card, small_run)
     wingbar.train(birds, tmp_path / "run", config, quiet=True, workers=2)
     assert folder_bytes(tmp_path / "run" / "model") == folder_bytes(small_run / "model")
 
 
 def test_another_seed_gives_another_model(tmp_path: Path, small_run: Path, birds: Path) -> None:
-    config, _ = origin(read_model(small_run).card, small_run)
+    config = settings_of(read_model(small_run).card, small_run)
     nets = []
     for seed in (config.seed, config.seed + 1):
         run = tmp_path / str(seed)

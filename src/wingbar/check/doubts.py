@@ -20,21 +20,19 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from wingbar._system.settings import fill
 from wingbar._system.text import visible
 from wingbar.check.audit import Finding, doubts
 from wingbar.config import Config
 from wingbar.data.sample import Dataset, Sample
 from wingbar.data.splits import folds
-from wingbar.errors import ConfigError, DataError, RunError
+from wingbar.errors import DataError, RunError
 from wingbar.evaluation.evaluate import matching, note_reading
 from wingbar.learning.hardware import Hardware, open_hardware
 from wingbar.learning.probe import STRENGTH, features
 from wingbar.learning.views import View
-from wingbar.model.card import Card
 from wingbar.nets import create
 from wingbar.recognizer import Device, Recognizer, load
-from wingbar.steps import held_out
+from wingbar.steps import held_out, settings_of
 from wingbar.steps.store import Store
 
 FOLDS = 5
@@ -60,9 +58,9 @@ def doubtful_labels(
     dataset = matching(dataset, recognizer)
     if not (run / "steps").is_dir():
         raise RunError(f"{run}: a model without its run; give the run folder, which knows what was held out.")
-    config, trained_on = origin(recognizer.card, run)
+    config = settings_of(recognizer.card, run)
     config = config if device == "auto" else replace(config, device=device)
-    training, validation = held_out(dataset, config, Store(run), trained_on)
+    training, validation = held_out(dataset, config, Store(run), recognizer.card.data)
     test, findings = dataset.split("test"), []
     if config.weights != "none":
         findings.append(out_of_fold(config, dataset, training, open_hardware(config)))
@@ -83,20 +81,6 @@ def _note_reading(run: Path, dataset: Dataset, out: Path | None) -> None:
         if out is None:
             raise
         note_reading(out, dataset, f"whose labels are checked by the run {visible(str(run))}")
-
-
-def origin(card: Card, run: Path) -> tuple[Config, str]:
-    """The settings that a model was trained with, and the key of its training pictures.
-
-    Raises RunError if the card's settings are not those of this version.
-    """
-    try:
-        return fill(Config(), dict(card.settings), "config"), card.data.key
-    except ConfigError as error:
-        raise RunError(
-            f"{run}: its model does not state the settings that it was trained with ({error}); repeat the command of "
-            "its training: finished steps are kept."
-        ) from None
 
 
 def out_of_fold(config: Config, dataset: Dataset, samples: Sequence[Sample], hardware: Hardware) -> Finding:

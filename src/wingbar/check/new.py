@@ -1,7 +1,6 @@
 """Pictures that a model was not trained on, as far as one knows: which of them it has seen, and which are strangers.
 
-A model keeps two hashes of each training picture, nothing else: the beginning of its file's SHA-256, and 255 bits of
-its look (`data.duplicates`). So a copy is found though it was re-encoded, shrunk, brightened or hardly cropped.
+What it has seen is told by the hashes that it keeps (`model.seen`).
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy import ndarray
 
 from wingbar.check.audit import Examined, Finding, Item, PictureFacts
 from wingbar.check.doubts import doubtful_labels
@@ -22,14 +20,12 @@ from wingbar.data.sample import Dataset, Sample, Skipped
 from wingbar.errors import DataError
 from wingbar.evaluation.evaluate import matching
 from wingbar.evaluation.labelled import same_pictures
-from wingbar.model.folder import Model, misstated, read_model
-from wingbar.model.save import SEEN
+from wingbar.model.folder import read_model
+from wingbar.model.seen import Seen, seen_by
 from wingbar.prediction import Prediction
 from wingbar.recognizer import Device, Recognizer, load
 
 NOT_KNOWN = "In the run's training: not known"
-Hashes = tuple[ndarray, ndarray]
-"""Of a model's training pictures: the beginnings of their files' SHA-256, and the bits of their look."""
 
 
 def load_new(path: Path, images_root: Path | None = None) -> Dataset:
@@ -63,8 +59,8 @@ def by_run(
     if _learnt_from(recognizer, dataset):
         return doubtful_labels(run, dataset, out=out, device=device)
     model = read_model(run)
-    hashes = _hashes(model)
-    seen = seen_pictures(hashes, examine()) if hashes else Finding("seen", NOT_KNOWN, "It keeps no hashes of them.", ())
+    kept = seen_by(model)
+    seen = seen_pictures(kept, examine()) if kept else Finding("seen", NOT_KNOWN, "It keeps no hashes of them.", ())
     predictions = recognizer.predict_many(sample.path for sample in dataset.samples)
     return seen, strange_pictures(dataset.samples, [prediction.lean() for prediction in predictions])
 
@@ -77,13 +73,12 @@ def _learnt_from(recognizer: Recognizer, dataset: Dataset) -> bool:
         return False
 
 
-def seen_pictures(hashes: Hashes, examined: Examined) -> Finding:
+def seen_pictures(kept: Seen, examined: Examined) -> Finding:
     """The pictures that the model was trained on, or choices were made on, and near copies of such."""
-    digests, bits = hashes
-    known = {row.tobytes() for row in digests}
+    known = kept.learnt() | kept.held_out()
     read = [(sample, facts) for sample, facts in examined if isinstance(facts, PictureFacts)]
     smalls = np.stack([facts.small for _, facts in read]) if read else np.zeros((0, 1, 1), np.uint8)
-    distances = nearest(packed(smalls), bits) if read else np.zeros(0, np.int64)
+    distances = nearest(packed(smalls), kept.bits) if read else np.zeros(0, np.int64)
     same = [bytes.fromhex(facts.digest)[:DIGEST] in known for _, facts in read]
     near = (distances <= NEAR) & (smalls.std((1, 2)) >= FLAT)  # what shows nothing looks like anything
     exact = [Item((read[i][0],), {"copy": "the same file"}) for i in np.flatnonzero(same)]
@@ -107,17 +102,3 @@ def strange_pictures(samples: Sequence[Sample], predictions: Sequence[Prediction
     ]
     advice = "The strangest first. If several show one thing, it may be a class that the model should learn."
     return Finding("strangers", "Look like none of the run's classes", advice, tuple(items))
-
-
-def _hashes(model: Model) -> Hashes | None:
-    """What a model keeps of its training pictures; None for nothing, or where it was removed. Raises RunError."""
-    if "seen" not in model.card.sha256 or not (model.folder / SEEN).exists():
-        return None
-    with misstated(model.card_file):
-        arrays = model.arrays("seen")
-        digests, bits = arrays["digests"], arrays["bits"]
-        if digests.dtype != np.uint8 or bits.dtype != np.uint8 or len(digests) != len(bits):
-            raise ValueError("what seen.safetensors holds")
-        if digests.shape[1:] != (DIGEST,) or bits.shape[1:] != ((BITS + 7) // 8,):
-            raise ValueError("what seen.safetensors holds")
-        return digests, bits

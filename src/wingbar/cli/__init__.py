@@ -148,7 +148,10 @@ def parse(arguments: list[str]) -> Any:
 
         file, preset = value_of("--config", arguments), value_of("--preset", arguments)
         typed = [name[2:].partition("=")[0].removeprefix("no-") for name in arguments if name.startswith("--")]
-        train = train_command(Path(file) if file else None, preset or "auto", typed)
+        based_on = value_of("--based-on", arguments)
+        train = train_command(
+            Path(file) if file else None, preset or "auto", typed, Path(based_on) if based_on else None
+        )
     commands: dict[str, Any] = {"train": train, **COMMANDS}
     for name in arguments[:1]:
         if not name.startswith("-") and name not in commands:

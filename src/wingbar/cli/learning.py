@@ -31,6 +31,11 @@ class Train:
     taxonomy: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=NOT_GIVEN)] = None
     """Table of the classes' groups, with the columns class, genus, family or the like; by default taxonomy.csv beside
     the pictures."""
+    based_on: Annotated[Path | None, tyro.conf.arg(metavar="RUN", help_behavior_hint=NOT_GIVEN)] = None
+    """Finished run to go on from: DATA are more pictures, of its classes or of new ones. Its net is taken as it is, and
+    learns all classes in minutes."""
+    full: Flag = False
+    """With --based-on, train the net again on all pictures, those of RUN included."""
     from_step: Annotated[str | None, tyro.conf.arg(name="from", metavar="STEP", help_behavior_hint=NOT_GIVEN)] = None
     """Step to redo, with all after it; the steps are listed when training begins."""
     quiet: Flag = False
@@ -48,7 +53,8 @@ class Train:
 
         train(
             self.data, self.out, self.settings, preset=None if self.chosen else "auto",
-            images_root=self.images_root, taxonomy=self.taxonomy, redo_from=self.from_step, quiet=self.quiet,
+            images_root=self.images_root, taxonomy=self.taxonomy, based_on=self.based_on, full=self.full,
+            redo_from=self.from_step, quiet=self.quiet,
         )  # fmt: skip
         print(f"model: {self.out / 'model'}; judge it: wingbar evaluate {shlex.quote(str(self.out))}", file=sys.stderr)
         return 0

@@ -22,7 +22,9 @@ from wingbar._system.settings import fill
 from wingbar.cli.learning import Train
 from wingbar.config import Config, read_config
 from wingbar.learning.recipe import Recipe
+from wingbar.model.folder import read_model
 from wingbar.presets import chosen_already, with_preset
+from wingbar.steps import settings_of
 
 RECIPE = "training"
 """The section whose keys are those of the recipe."""
@@ -30,17 +32,26 @@ WHEN_NONE = re.compile(r"[;,]? none: (.+?)\.$")
 """The end of the text of a setting that may be None: the default in that case."""
 
 
-def train_command(file: Path | None = None, preset: str = "auto", typed: Collection[str] = ()) -> type[Train]:
+def train_command(
+    file: Path | None = None, preset: str = "auto", typed: Collection[str] = (), based_on: Path | None = None
+) -> type[Train]:
     """`Train` with an option for each setting, whose defaults are those of the preset, and over it the TOML file.
 
-    ``typed`` are the options on the command line, without their dashes. Raises ConfigError.
+    Those of a run that it is ``based_on`` stand in the preset's place. ``typed`` are the options on the command line,
+    without their dashes. Raises ConfigError, and RunError for a run that is none.
     """
-    base = Config() if preset == "auto" else with_preset(Config(), preset)
+    base = settings_of(read_model(based_on).card, based_on) if based_on else Config()
+    base = base if preset == "auto" else with_preset(base, preset)
     base = read_config(file, base) if file else base
     options = settings_options(base)
     added = ("options", Annotated[options, tyro.conf.arg(name="")], field(default_factory=options))
     settings = cached_property(lambda command: chosen_settings(base, command.options))
-    chosen = preset != "auto" or file is not None or chosen_already(name.partition(".")[0] for name in typed)
+    chosen = (
+        preset != "auto"
+        or file is not None
+        or based_on is not None
+        or chosen_already(name.partition(".")[0] for name in typed)
+    )
     command = make_dataclass("Train", [added], bases=(Train,), namespace={"settings": settings, "chosen": chosen})
     command.__doc__ = Train.__doc__
     return command

@@ -17,7 +17,12 @@ __all__ = ["Dataset", "Keypoint", "Sample", "Skipped", "Split", "load"]
 
 
 def load(
-    path: Path | str, root: Path | str | None = None, *, taxonomy: Path | str | None = None, to_learn: bool = True
+    path: Path | str,
+    root: Path | str | None = None,
+    *,
+    taxonomy: Path | str | None = None,
+    to_learn: bool = True,
+    fewest: int = 2,
 ) -> Dataset:
     """Read a data set, in whichever of the layouts it is:
 
@@ -31,13 +36,14 @@ def load(
     Each picture's header is checked, nothing is decoded. Files that are no pictures are listed in
     ``Dataset.skipped``. ``taxonomy`` is a table of the classes' groups, by default ``taxonomy.csv`` beside the pictures
     (`wingbar.data.taxonomy`). With ``to_learn`` off the set is to be judged on alone: it needs no training pictures and
-    no second class. Raises ``DataError``, with the place and the remedy, if no usable set results.
+    no second class; ``fewest`` is the least number of class folders that a folder has. Raises ``DataError``, with the
+    place and the remedy, if no usable set results.
     """
-    dataset = _read(path, root)
+    dataset = _read(path, root, fewest)
     return with_taxonomy(learnable(dataset), taxonomy) if to_learn else not_empty(dataset)
 
 
-def _read(path: Path | str, root: Path | str | None) -> Dataset:
+def _read(path: Path | str, root: Path | str | None, fewest: int) -> Dataset:
     place = _existing(path, "data set")
     try:
         if place.is_file() and place.suffix.lower() in TABLES:
@@ -45,8 +51,8 @@ def _read(path: Path | str, root: Path | str | None) -> Dataset:
         if root is not None:
             raise DataError(f"{str(place)!r} is no table, and an images root is for tables alone. Leave it away.")
         if place.is_dir():
-            layout = next((layout for layout in _LAYOUTS if layout.recognised(place)), folder)
-            return layout.read(place)
+            layout = next((layout for layout in _LAYOUTS if layout.recognised(place)), None)
+            return folder.read(place, fewest) if layout is None else layout.read(place)
         if place.is_file() and aircraft.recognised(place):
             return aircraft.read(place)
     except OSError as error:

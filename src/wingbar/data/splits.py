@@ -11,7 +11,7 @@ Such scores are like those of new pictures, whereas a net scores its training pi
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from wingbar.errors import ConfigError, DataError
@@ -50,6 +50,31 @@ def validation_split(
     if not held.any():
         raise DataError("no class has two pictures, or two occasions, so no validation set can be cut; add pictures")
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def going_on_split(
+    labels: Int[ndarray, " n"],
+    fraction: float,
+    seed: int,
+    groups: Int[ndarray, " n"],
+    learnt: Bool[ndarray, " n"],
+    held: Bool[ndarray, " n"],
+) -> tuple[Int[ndarray, " t"], Int[ndarray, " v"]]:
+    """`validation_split` of pictures some of which were cut before, for a net that has ``learnt`` from some of them.
+
+    These stay in training, with all of their groups, and those that were ``held`` out stay held out. The others are
+    cut as `validation_split` cuts them. Raises ``DataError`` if nothing is held out.
+    """
+    training = np.isin(groups, groups[learnt])
+    validation = np.isin(groups, groups[held]) & ~training
+    others = np.flatnonzero(~training & ~validation)
+    if (np.bincount(labels[others], minlength=1) > 1).any():
+        validation[others[validation_split(labels[others], fraction, seed, groups[others])[1]]] = True
+    taught = np.unique(labels[~validation])
+    validation &= np.isin(labels, taught)  # a class whose pictures were all held out is learnt from them
+    if not validation.any():
+        raise DataError("the net has learnt from all of these pictures, so no validation set can be cut; add pictures")
+    return np.flatnonzero(~validation), np.flatnonzero(validation)
 
 
 def folds(

@@ -14,6 +14,7 @@ from wingbar.data.layouts.folder import split_folders
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import DataError
 from wingbar.model.card import Card
+from wingbar.steps.data import data_settings
 from wingbar.steps.store import Store
 
 
@@ -126,5 +127,5 @@ def _trained_on(card: Card, dataset: Dataset) -> bool:
 
 def same_pictures(card: Card, dataset: Dataset) -> bool:
     """Whether a model was trained on these very pictures, wherever they lie now."""
-    settings = [dataset.training_fingerprint(), card.settings.get("validation"), card.settings.get("seed")]
+    settings = data_settings(dataset, card.settings.get("validation"), card.settings.get("seed"), card.data.before)
     return card.data.key == Store(dataset.root).key("data", settings, [])

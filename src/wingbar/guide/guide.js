@@ -22,6 +22,18 @@
     tell();
   }
 
+  // Behind `wingbar serve` or `wingbar review` the guide leads back to their page; from the disk there is none.
+  async function linkToPage(link) {
+    if (!location.protocol.startsWith("http")) return;
+    const page = new URL("../", document.querySelector("a.home").href);
+    try {
+      const told = await (await fetch(new URL("healthz", page))).json();
+      link.textContent = "Back to the page";
+      link.href = page.href;
+      link.hidden = told.status !== "ok";
+    } catch { /* another server, which has no such page */ }
+  }
+
   function search(form) {
     const query = document.getElementById("query");
     const list = document.getElementById("cards");
@@ -84,6 +96,7 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     themeButton();
+    linkToPage(document.getElementById("served"));
     const form = document.getElementById("search");
     if (form) search(form);
     document.addEventListener("keydown", keys);

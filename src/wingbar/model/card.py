@@ -58,6 +58,8 @@ class TrainedOn:
     """Of the pictures' contents and labels, and of the cut: see `steps.data`."""
     images_root: str = ""
     """Folder that the table's paths start at, where one was named; empty in an export."""
+    before: str = ""
+    """What identifies the pictures that its nets had seen before, in a model whose nets are another model's."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ class Reading:
     mark_logits: Float32[ndarray, "pictures marks classes"]
     features: dict[str, Float32[ndarray, "pictures channels"]]
     """Of the object, and of the parts: their mean direction."""
+    pooled: Float32[ndarray, "pictures views channels"]
+    """What the net's head sees of the whole picture, the object, and each mark."""
 
 
 def read_field_marks(
@@ -57,8 +59,10 @@ def read_field_marks(
     object_logits, mark_logits = np.split(views.logits, [len(pictures)])
     mark_logits = mark_logits.reshape(len(pictures), -1, whole.logits.shape[1])
     object_features, mark_features = np.split(views.features, [len(pictures)])
+    each_mark = mark_features.reshape(len(pictures), -1, views.features.shape[1])
+    pooled = np.concatenate([whole.features[:, None], object_features[:, None], each_mark], 1)
     mark_features = directions(mark_features).reshape(len(pictures), -1, views.features.shape[1]).mean(1)
     parts = log_softmax(mark_logits, axis=-1).mean(1).astype(np.float32)
     logits = {"picture": whole.logits, "object": object_logits, "parts": parts}
     features = {"object": object_features, "parts": mark_features}
-    return Reading(objects, marks, whole.evidence, logits, mark_logits, features)
+    return Reading(objects, marks, whole.evidence, logits, mark_logits, features, pooled)

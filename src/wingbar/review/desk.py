@@ -170,4 +170,4 @@ def lay_out(
         Item(name, path, prediction, tuple(places[one] for one in row))
         for ((name, path, prediction), _), row in zip(good, alike.tolist(), strict=True)
     ]
-    return [items[place] for place in order_of_worth(doubts, vectors)]
+    return [items[place] for place in order_of_worth(doubts, vectors, known)]

@@ -1,11 +1,12 @@
-"""The order in which pictures are worth a look: doubtful ones first, and each unlike those before it.
+"""The order in which pictures are worth a look: first those that doubtful pictures look like, and each unlike the last.
 
-    next = argmax_i  u_i * min_{j chosen} (1 - cos(f_i, f_j)),      u_i = 1 - (p_first - p_second)
+    next = argmax_j  sum_i u_i max(0, s_ij - max_{k known} s_ik),      u_i = 1 - (p_first - p_second)
 
 u is the margin's complement (Scheffer, Decomain, Wrobel, "Active hidden Markov models for information extraction", IDA
-2001), the distance that of the k-centre rule (Gonzalez, Theoretical Computer Science 38, 1985; Sener, Savarese, "Active
-learning for convolutional neural networks: a core-set approach", ICLR 2018). Doubt alone asks for ten
-frames of one bird.
+2001). s is the cosine of two pictures' features without their mean, nothing below 0, and known are the labelled
+pictures and those before in the order: facility location (Wei, Iyer, Bilmes, "Submodularity in data subset selection
+and active learning", ICML 2015), each picture counting by its doubt. Doubt alone asks for ten frames of one bird, and
+distance alone for what looks like nothing else.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from jaxtyping import Float, Float32
 from numpy import ndarray
 
 FIRST = 500
-"""Pictures that are ordered by doubt and distance; those after them by doubt alone."""
+"""Pictures that are ordered so; those after them by doubt alone."""
+MOST = 4000
+"""Pictures, the most doubtful ones, that these are chosen among: memory grows with their square."""
 
 
 def doubt(scores: dict[str, float]) -> float:
@@ -25,17 +28,33 @@ def doubt(scores: dict[str, float]) -> float:
 
 
 def order_of_worth(
-    doubts: Float[ndarray, "n"], features: Float32[ndarray, "n channels"], first: int = FIRST
+    doubts: Float[ndarray, "n"],
+    features: Float32[ndarray, "n channels"],
+    labelled: Float32[ndarray, "m channels"],
+    first: int = FIRST,
 ) -> list[int]:
-    """The pictures' places, those most worth a look first. ``features`` are of length one."""
-    nearest = np.ones(len(doubts))
-    left = np.ones(len(doubts), bool)
+    """The pictures' places, those most worth a look first. ``features`` and those of ``labelled`` are of length one."""
+    if len(doubts) == 0:
+        return []
+    by_doubt = np.argsort(-doubts, kind="stable")
+    some = by_doubt[:MOST]
+    middle = np.concatenate([features, labelled]).mean(0)
+    near, weights = _centred(features[some], middle), doubts[some] + 1e-6
+    alike = np.maximum(near @ near.T, 0)
+    covered = np.maximum(near @ _centred(labelled, middle).T, 0).max(1, initial=0)
     chosen: list[int] = []
-    for _ in range(min(first, len(doubts))):
-        worth = np.where(left, (doubts + 1e-6) * (nearest + 1e-6), -1.0)
-        one = int(worth.argmax())
-        chosen.append(one)
-        left[one] = False
-        nearest = np.minimum(nearest, np.maximum(1 - features @ features[one], 0))
-    rest = np.flatnonzero(left)
-    return chosen + rest[np.argsort(-doubts[rest], kind="stable")].tolist()
+    for _ in range(min(first, len(some))):
+        worth = weights @ np.maximum(alike - covered[:, None], 0)
+        worth[chosen] = -1
+        chosen.append(int(worth.argmax()))
+        covered = np.maximum(covered, alike[:, chosen[-1]])
+    leading = some[chosen]
+    return [*leading.tolist(), *by_doubt[~np.isin(by_doubt, leading)].tolist()]
+
+
+def _centred(
+    features: Float32[ndarray, "n channels"], middle: Float32[ndarray, "channels"]
+) -> Float32[ndarray, "n channels"]:
+    """The directions of features from their middle."""
+    moved = features - middle
+    return moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-6)

@@ -16,9 +16,11 @@ from wingbar.data.checks import named
 from wingbar.data.duplicates import DIGEST, Small, packed, small_copy
 from wingbar.data.occasions import Taken, groups_of, taken
 from wingbar.data.sample import Dataset, Sample, Skipped
-from wingbar.data.splits import validation_split
+from wingbar.data.splits import going_on_split, validation_split
 from wingbar.errors import DataError, PictureError, PictureNeedsMemory, RunError
 from wingbar.images import read_picture
+from wingbar.model.card import TrainedOn
+from wingbar.model.seen import Seen
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import StepResult, Store
 
@@ -62,27 +64,39 @@ class Pictures(StepResult):
 
 
 def read_pictures(
-    dataset: Dataset, config: Config, store: Store, reporter: Reporter
+    dataset: Dataset, config: Config, store: Store, reporter: Reporter, before: Seen | None = None
 ) -> tuple[tuple[Sample, ...], Pictures, tuple[Skipped, ...]]:
     """Decode every training picture once, and set the unreadable ones aside, each with the reason.
 
-    Raises DataError for a class with fewer than two readable pictures.
+    ``before`` is what the net has seen that a run goes on from. Raises DataError for a class with fewer than two
+    readable pictures.
     """
     samples, world = dataset.split("train"), store.world
 
     def compute() -> Pictures:
         reporter.say(f"reading {len(samples)} training pictures")
         facts = world.map(_facts_or_reason, samples, reporter.watched)
-        return world.first(lambda: _cut(dataset, samples, facts, config, reporter))
+        return world.first(lambda: _cut(dataset, samples, facts, config, reporter, before))
 
-    pictures = store.step("data", Pictures, _settings(dataset, config), [], compute)
+    pictures = store.step(
+        "data",
+        Pictures,
+        data_settings(dataset, config.validation, config.seed, before.key if before else ""),
+        [],
+        compute,
+    )
     reasons = pictures.unreadable
     skipped = tuple(Skipped(sample.path, reasons[sample.key]) for sample in samples if sample.key in reasons)
     return pictures.readable(samples), pictures, skipped
 
 
 def _cut(
-    dataset: Dataset, samples: Sequence[Sample], facts: Sequence[Facts | str], config: Config, reporter: Reporter
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    facts: Sequence[Facts | str],
+    config: Config,
+    reporter: Reporter,
+    before: Seen | None,
 ) -> Pictures:
     unreadable = {sample.key: fact for sample, fact in zip(samples, facts, strict=True) if isinstance(fact, str)}
     labels = np.array([sample.label for sample in samples if sample.key not in unreadable], np.int64)
@@ -98,7 +112,13 @@ def _cut(
     groups = groups_of(kept, [fact.taken for fact in read], np.stack([fact.small for fact in read]))
     if together := len(groups) - len(np.unique(groups)):
         reporter.say(f"{len(np.unique(groups))} occasions: {together} pictures were taken with others")
-    _, validation = validation_split(labels, config.validation, config.seed, groups)
+    if before is None:
+        _, validation = validation_split(labels, config.validation, config.seed, groups)
+    else:
+        learnt, held = (
+            np.array([fact.digest in side for fact in read]) for side in (before.learnt(), before.held_out())
+        )
+        _, validation = going_on_split(labels, config.validation, config.seed, groups, learnt, held)
     if without := [dataset.classes[label] for label in np.setdiff1d(labels, labels[validation])]:
         reporter.say(f"no choice is made on {named(without)}: of too few occasions to hold one out")
     sizes = np.array([fact.size for fact in read])
@@ -120,15 +140,15 @@ def _unreadable_ones(samples: Sequence[Sample], reasons: Mapping[str, str]) -> s
 
 
 def held_out(
-    dataset: Dataset, config: Config, store: Store, trained_on: str
+    dataset: Dataset, config: Config, store: Store, trained_on: TrainedOn
 ) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
     """A run's readable training pictures, and those of them that none of its model's nets was trained on.
 
-    ``trained_on`` is the key of the pictures that its model was made from. Raises RunError if these are others, or
+    ``trained_on`` are the pictures that its model was made from. Raises RunError if these are others, or
     if the run no longer knows them.
     """
-    key = store.key("data", _settings(dataset, config), [])
-    if key != trained_on:
+    key = store.key("data", data_settings(dataset, config.validation, config.seed, trained_on.before), [])
+    if key != trained_on.key:
         raise RunError(f"{store.folder}: was not trained on the pictures of {dataset.root}; give the run that was.")
     pictures = store.read("data", Pictures, key)
     if pictures is None:
@@ -140,8 +160,9 @@ def held_out(
     return readable, () if config.refit else tuple(readable[i] for i in pictures.validation)
 
 
-def _settings(dataset: Dataset, config: Config) -> list[Any]:
-    return [dataset.training_fingerprint(), config.validation, config.seed]
+def data_settings(dataset: Dataset, validation: Any, seed: Any, before: str) -> list[Any]:
+    """What the cut depends on; ``before`` identifies the pictures that the net has seen that a run goes on from."""
+    return [dataset.training_fingerprint(), validation, seed, *([before] if before else [])]
 
 
 def _facts_or_reason(sample: Sample) -> Facts | str:

@@ -8,10 +8,13 @@ from pathlib import Path
 from numpy import ndarray
 
 from wingbar._system.files import write_text
-from wingbar.config import describing, to_toml
+from wingbar._system.settings import fill
+from wingbar.config import Config, describing, to_toml
 from wingbar.data.sample import Dataset
+from wingbar.errors import ConfigError, RunError
 from wingbar.model.card import STREAMS, VIEWS, Card, Pretrained, TrainedOn
 from wingbar.model.save import checksums, save_model, serialized
+from wingbar.model.seen import with_held
 from wingbar.opam.candidates import kept, kept_by_class
 from wingbar.opam.localization import Rule
 from wingbar.opam.taxonomy import fit_lineages
@@ -92,10 +95,25 @@ class Learned:
         return files
 
 
-def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
-    """The run's model folder, and beside it the settings it was learnt with. Raises RunError."""
+def settings_of(card: Card, run: Path) -> Config:
+    """The settings that a model was learnt with. Raises RunError if they are not those of this version."""
+    try:
+        return fill(Config(), dict(card.settings), "config")
+    except ConfigError as error:
+        raise RunError(
+            f"{run}: its model does not state the settings that it was trained with ({error}); repeat the command of "
+            "its training: finished steps are kept."
+        ) from None
+
+
+def write_model(job: Job, dataset: Dataset, learned: Learned, before: str = "") -> None:
+    """The run's model folder, and beside it the settings it was learnt with. Raises RunError.
+
+    ``before`` identifies what its nets had seen before, where they are another model's.
+    """
     config, run, attention = job.config, job.store.folder, learned.attention
-    contents = serialized(learned.arrays() | {"seen": dict(job.pictures.copies)})
+    seen = with_held(job.pictures.copies, [job.samples[i].path for i in job.validation])
+    contents = serialized(learned.arrays() | {"seen": seen})
     marks, calibrated = learned.field_marks, learned.calibrated
     weights = attention.fusion.weights if attention else marks.pooling.weights if marks else [1.0]
     card = Card(
@@ -115,6 +133,7 @@ def write_model(job: Job, dataset: Dataset, learned: Learned) -> None:
             validation=len(job.validation),
             key=job.pictures.key,
             images_root=str(dataset.images_root or ""),
+            before=before,
         ),
         sha256=checksums(contents),
         proposals=config.proposals,

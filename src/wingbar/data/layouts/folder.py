@@ -39,8 +39,8 @@ _LIKE_A_SPLIT = {
 }
 
 
-def read(root: Path) -> Dataset:
-    """Read either layout. Raises ``DataError`` if it is neither, both, or too small to train on."""
+def read(root: Path, fewest: int = 2) -> Dataset:
+    """Read either layout. Raises ``DataError`` if it is neither, both, or has less than ``fewest`` class folders."""
     skipped: list[Skipped] = []
     tree = read_tree(root, lambda path, reason: skipped.append(Skipped(path, reason)))
     where = f"data set {str(root)!r}"
@@ -52,7 +52,7 @@ def read(root: Path) -> Dataset:
     names = split_folders(root)
     splits = {name: folder for folder in tree.folders for name, path in names.items() if folder.path == path}
     _refuse_other_split_names(where, tree, splits)
-    if len(tree.folders) < 2 and not splits:
+    if len(tree.folders) < fewest and not splits:
         raise DataError(
             f"{str(root)!r} has fewer than two class folders.{_hint(tree)}{_first(skipped)} "
             "Put the pictures of each class into a folder of its own."
