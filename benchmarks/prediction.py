@@ -1,6 +1,6 @@
 """What a prediction costs: of one picture in forward passes, of many in seconds, beside a bare timm loop and ONNX.
 
-    python benchmarks/prediction.py [--data DATA/cub50] [--quick] [--write]
+    python benchmarks/prediction.py [--data DATA/cub50] [--runs NET:SIZE,...] [--quick] [--write]
 
 Models are trained for one epoch on drawn birds: their speed does not depend on what they have learnt, and the pictures
 that are predicted are real. All times are wall time, from the files on, with two threads. The bare loop is what one
@@ -9,6 +9,7 @@ writes with timm alone: open, resize, stack, normalise, run, at the size of the 
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from wingbar.config import Config
 from wingbar.data.synthetic import write_dataset
 from wingbar.recognizer import Recognizer, Views
 
-NETS = {"mobilenetv2_100": 160, "res2net50_26w_4s": 224}
+RUNS = "mobilenetv2_100:160,res2net50_26w_4s:224"
 THREADS, BATCH = 2, 16
 
 
@@ -84,7 +85,8 @@ def measure(options: Options) -> str:
     paths = files(options.data)
     chosen = [paths[key] for key in spread(list(paths), options.number(500, 16))]
     singles, rows = [], []
-    for name, size in list(NETS.items())[: options.number(len(NETS), 1)]:
+    runs = [(name, int(size)) for name, _, size in (one.partition(":") for one in options.arguments.runs.split(","))]
+    for name, size in runs[: options.number(len(runs), 1)]:
         with tempfile.TemporaryDirectory() as folder:
             recognizer, exported = models(name, size, Path(folder))
             net = timm.create_model(name, num_classes=3).eval().to(memory_format=torch.channels_last)
@@ -105,5 +107,10 @@ pictures at the same size as the answer from one pass:
 {table(("net", "pictures", "way", "seconds", "pictures/s"), rows)}"""
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its own options."""
+    parser.add_argument("--runs", default=RUNS, help="nets and sides in pixels, NET:SIZE,...")
+
+
 if __name__ == "__main__":
-    door(measure, __doc__)
+    door(measure, __doc__, arguments)

@@ -4,11 +4,11 @@
     python benchmarks/whole_run.py --runs mobilenetv2_100:160 --classes 0 --threads 8 --device cuda
 
 Each run has the default settings of its method, on the first classes of the data set, and is evaluated on the test
-pictures. Nets' passes are those forward and back, clipping, the optimiser and the moving
-average. A net that costs next to nothing (``res2net_nano``) shows all that is not a net. Without a GPU all but the
-first column are seconds of the processor, which other work on the machine disturbs little, by one thread: then they
-add up to what the run costs. With one they are wall time of the process that computes, and of loaders nothing is told
-but how long it waited.
+pictures. Nets' passes are those forward and back, clipping, the optimiser and the moving average. Loaders read views;
+other threads read views too, and search for candidates. A net that costs next to nothing (``res2net_nano``) shows all
+that is not a net. Without a GPU all but the first column are seconds of the processor, which other work on the machine
+disturbs little, by one thread: then they add up to what the run costs. With one they are wall time of the process that
+computes, and of loaders nothing is told but how long it waited.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def measure(options: Options) -> str:
         share = 1 - nets / (nets + loading + rest)
         parts.append(
             f"{name} at {size} px, {pictures} training pictures; outside of the nets' passes: {share:.0%}.\n\n"
-            + table(("step", "s by the clock", *KINDS), rows)
+            + table(("step", "s by the clock", "nets", "loaders and other threads", "rest"), rows)
         )
     return "## A whole run\n\nSeconds, with default settings.\n\n" + "\n\n".join(parts)
 
