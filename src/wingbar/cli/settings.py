@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import textwrap
 import typing
 from collections.abc import Collection
 from dataclasses import field, fields, is_dataclass, make_dataclass
@@ -125,7 +126,7 @@ def documented(kind: type) -> dict[str, str]:
     """Field of a dataclass -> the string below it, as one line."""
     texts: dict[str, str] = {}
     for record in reversed([base for base in kind.__mro__ if is_dataclass(base)]):
-        tree = ast.parse(inspect.cleandoc(inspect.getsource(record))).body[0]
+        tree = ast.parse(textwrap.dedent(inspect.getsource(record))).body[0]
         assert isinstance(tree, ast.ClassDef)
         for statement, below in zip(tree.body, tree.body[1:], strict=False):
             if isinstance(statement, ast.AnnAssign) and isinstance(below, ast.Expr):
