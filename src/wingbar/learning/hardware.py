@@ -58,12 +58,12 @@ def open_hardware(config: Config, world: World = ALONE) -> Hardware:
     """
     keep_freed_memory()
     require_device(config.device)
-    if torch.cuda.is_available():
+    gpu = config.device in ("auto", "cuda") and torch.cuda.is_available()
+    if gpu:
         torch.set_float32_matmul_precision("high")
     precision = config.precision
     if precision == "auto":
-        gpu = config.device in ("auto", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        precision = "bf16-mixed" if gpu else "32-true"
+        precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
     machines = world.size // world.local_size
     try:
         fabric = Fabric(

@@ -18,7 +18,6 @@ from wingbar._system.files import digest
 from wingbar.errors import RunError
 from wingbar.images import Picture, cut_squares
 from wingbar.learning.probe import fit_head
-from wingbar.learning.views import batches
 from wingbar.model.card import VIEWS
 from wingbar.model.field_marks import read_field_marks
 from wingbar.model.folder import Model, misstated
@@ -28,7 +27,7 @@ from wingbar.opam.calibration import fit_temperature, mean_loss
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet, net_of
-from wingbar.steps.passes import AT_ONCE
+from wingbar.steps.passes import read_through
 from wingbar.steps.readout import Readout
 
 STRENGTHS = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -72,22 +71,12 @@ def new_head(job: Job, taken: TrainedNet, read_views: Callable[[], ReadViews]) -
     """
 
     def compute() -> TrainedNet:
-        views = seen_views(job, read_views())
+        views = np.concatenate(read_through(job, np.arange(len(job.samples)), read_views()))
         weight, bias = job.world.first(lambda: _best_head(job, views))
         tensors = {**taken.tensors, "head.weight": weight, "head.bias": bias}
         return TrainedNet(tensors=tensors, weights=taken.weights, licence=taken.licence, history={})
 
     return job.step("head", TrainedNet, [job.config.prediction_size(), STRENGTHS], [taken], compute)
-
-
-def seen_views(job: Job, read: ReadViews) -> Float32[ndarray, "n views channels"]:
-    """What the head sees of all training pictures."""
-    share = job.world.share(batches(len(job.samples), AT_ONCE))
-
-    def of(places: list[int]) -> ndarray:
-        return read([job.hardware.pictures.read(job.samples[place].path) for place in places])
-
-    return np.concatenate(job.world.collect(lambda: job.reporter.watched(map(of, share), len(share))))
 
 
 def _best_head(

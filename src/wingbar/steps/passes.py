@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from jaxtyping import Float32, Int
 from numpy import ndarray
 from torch import Tensor
 
-from wingbar.learning.views import FixedBatches, View
+from wingbar.images import Picture
+from wingbar.learning.views import FixedBatches, View, batches
 from wingbar.model.runtime import PictureOutput
 from wingbar.model.torch_runtime import TorchRuntime, stream_modules
 from wingbar.nets.middle import both_maps
@@ -21,6 +23,7 @@ from wingbar.opam.basis import Basis
 from wingbar.opam.principal import Moments
 from wingbar.steps.job import Job
 
+T = TypeVar("T")
 AT_ONCE = 16
 """Pictures a batch."""
 SAMPLE = 200
@@ -37,6 +40,16 @@ def shown(job: Job, net: MapNet, views: Sequence[View], size: int) -> Iterator[t
     loader = FixedBatches(views, size, AT_ONCE, job.hardware)
     for pixels, _, _ in job.reporter.watched(loader, len(loader)):
         yield normalize(pixels.to(job.hardware.device), net)
+
+
+def read_through(job: Job, indices: Int[ndarray, "n"], read: Callable[[list[Picture]], T]) -> list[T]:
+    """What ``read`` says of the pictures ``indices``, decoded as for a prediction: a result a batch, on all ranks."""
+    share = job.world.share(batches(len(indices), AT_ONCE))
+
+    def of(places: list[int]) -> T:
+        return read([job.hardware.pictures.read(job.samples[indices[place]].path) for place in places])
+
+    return job.world.collect(lambda: job.reporter.watched(map(of, share), len(share)))
 
 
 def feature_maps(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from wingbar.learning.views import batches
+from wingbar.images import Picture
 from wingbar.model.card import STREAMS
 from wingbar.model.field_marks import read_field_marks
 from wingbar.model.torch_runtime import TorchRuntime
@@ -19,7 +19,7 @@ from wingbar.steps.calibration import Calibrated
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet, net_of
-from wingbar.steps.passes import AT_ONCE
+from wingbar.steps.passes import read_through
 from wingbar.steps.readout import Readout
 
 
@@ -46,14 +46,11 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
         runtime = TorchRuntime(readout.modules(for_inference(net_of(job, trained))), job.hardware.device)
         config, labels = job.config, job.labels[job.validation]
         sizes = config.picture_size(), config.prediction_size()
-        share = job.world.share(batches(len(labels), AT_ONCE))
 
-        def read(places: list[int]) -> dict[str, ndarray]:
-            paths = [job.samples[job.validation[place]].path for place in places]
-            pictures = [job.hardware.pictures.read(path) for path in paths]
+        def read(pictures: list[Picture]) -> dict[str, ndarray]:
             return read_field_marks(runtime, pictures, *sizes, marks.sides).logits
 
-        readings = job.world.collect(lambda: job.reporter.watched(map(read, share), len(share)))
+        readings = read_through(job, job.validation, read)
         logits = np.stack([np.concatenate([reading[name] for reading in readings]) for name in STREAMS])
         views = [1, 1, len(marks.sides)]
 

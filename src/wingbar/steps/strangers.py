@@ -12,7 +12,6 @@ from numpy import ndarray
 
 from wingbar._system.settings import fill
 from wingbar.images import Picture, cut_squares
-from wingbar.learning.views import batches
 from wingbar.model.field_marks import read_field_marks
 from wingbar.model.torch_runtime import TorchRuntime, stream_modules
 from wingbar.nets.inference import for_inference
@@ -20,7 +19,7 @@ from wingbar.opam.strangers import NO_RULE, StrangerRule, centres, fit_strangers
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet, net_of
-from wingbar.steps.passes import AT_ONCE
+from wingbar.steps.passes import read_through
 from wingbar.steps.readout import Readout
 from wingbar.steps.store import StepResult
 
@@ -111,10 +110,5 @@ def some_of_each(labels: Int[ndarray, "n"], indices: Int[ndarray, "t"]) -> Int[n
 
 
 def _features(job: Job, read: Read, indices: Int[ndarray, "n"]) -> dict[str, ndarray]:
-    share = job.world.share(batches(len(indices), AT_ONCE))
-
-    def features_of(places: list[int]) -> dict[str, ndarray]:
-        return read([job.hardware.pictures.read(job.samples[indices[place]].path) for place in places])
-
-    readings = job.world.collect(lambda: job.reporter.watched(map(features_of, share), len(share)))
+    readings = read_through(job, indices, read)
     return {view: np.concatenate([reading[view] for reading in readings]) for view in (readings or [{}])[0]}
