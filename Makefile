@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-# The peers of the benchmarks, beside all that .venv holds: OpenCV's wheels overwrite one another.
+# The peers of the benchmarks and of the exchange, beside all that .venv holds: OpenCV's wheels overwrite one another.
 PEERS := .venv-peers/bin
 BENCHMARKS := whole_run proposals parts scoring res2net maps prediction growth input heap cost copies manifest memory scaling
 
@@ -15,7 +15,7 @@ SBOM := .venv-sbom/bin
 # Tests start hundreds of processes: what one compiles, the next ones read.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test units test-lowest lint sbom bench bench-quick fuzz
+.PHONY: demo test units test-lowest test-exchange lint sbom bench bench-quick fuzz
 .PHONY: torture torture-backbones torture-inputs torture-ranks torture-serve clean
 
 $(READY): pyproject.toml
@@ -68,9 +68,14 @@ sbom: $(READY)
 		> "$$(echo .venv-peers/lib/python*/site-packages)/all-of-venv.pth"
 	$(PEERS)/pip install --quiet --disable-pip-version-check matplotlib opencv-contrib-python-headless ttach
 	$(PEERS)/pip install --quiet --disable-pip-version-check --no-deps grad-cam
+	$(PEERS)/pip install --quiet --disable-pip-version-check frictionless python-dwca-reader label-studio-sdk ultralytics
 	touch $@
 
 .venv-peers: .venv-peers/.ready
+
+# What `wingbar convert` writes, read by the programs that it is written for.
+test-exchange: .venv-peers/.ready
+	$(PEERS)/python -m pytest tests/exchange/test_tools.py
 
 # Every benchmark writes its own section of docs/performance.md; they read cub50 in the folder that WINGBAR_DATA names.
 bench: .venv-peers/.ready

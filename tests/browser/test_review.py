@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from made_up import made_up
 from PIL import Image
+from serving import make_site
 
 from wingbar.review.app import create_app
 from wingbar.review.decisions import Decisions
@@ -31,7 +32,8 @@ def at(tmp_path: Path) -> Iterator[tuple[str, Desk]]:
     recognizer = made_up(tmp_path / "model", CLASSES)
     desk = set_up(recognizer, tmp_path / "photos", labelled, Decisions(tmp_path / "out"), 4)
     with listen("127.0.0.1", 0) as listener:
-        server = Server(create_app(desk, ("127.0.0.1",)))
+        site = make_site(CLASSES)
+        server = Server(create_app(desk, site, ("127.0.0.1",)), site.batcher.stop)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
@@ -95,6 +97,20 @@ def test_a_review_by_hand_shows_names_as_text(open_page: Callable[..., Any], at:
     page.click("#undo")
     expect_left(page, 4)
     assert [one["label"] for one in desk.decisions.made] == ["New kind"]
+
+
+def test_a_picture_of_ones_own_is_named_beside_the_review(
+    open_page: Callable[..., Any], at: tuple[str, Desk], tmp_path: Path
+) -> None:
+    where, _ = at
+    page = open_page(where)
+    page.evaluate("for (const link of document.links) link.target = ''")
+    page.click("text=Name a picture")
+    page.wait_for_selector("#known:has-text('3 classes')")
+    page.set_input_files("#choose", tmp_path / "photos" / "3.png")
+    page.wait_for_selector("#result:not([hidden])")
+    page.click("text=Review")
+    expect_left(page, 5)
 
 
 def test_enter_on_a_link_follows_it_and_decides_nothing(open_page: Callable[..., Any], at: tuple[str, Desk]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from answered import BROKEN, HELD_OUT, PARTS, SCORES, TIT, WREN, keep
 from PIL import Image
 
 from wingbar.bulk.answers import encode
@@ -23,56 +24,7 @@ from wingbar.cli import main
 from wingbar.data.layouts.table import read as read_table
 from wingbar.errors import ConfigError, DataError, RunError
 from wingbar.exchange.convert import convert
-from wingbar.prediction import Part, Prediction
-
-SCORES = {"Cyanistes_caeruleus": 0.75, "Parus_major": 0.25}
-HELD_OUT = tuple(np.linspace(0.2, 0.9, 50).tolist())
-PARTS = (Part((10, 10, 20, 30), 0, SCORES), Part((30, 20, 60, 40), 1, SCORES))
-WREN = Prediction(
-    "site/wren.jpg", (80, 60), SCORES, (8, 6, 72, 54), PARTS, {"picture": SCORES}, held_out=HELD_OUT, known=0.9
-)  # fmt: skip
-TIT = replace(WREN, path="tit.webp", scores={"Parus_major": 0.6, "Cyanistes_caeruleus": 0.4}, object_box=(0, 0, 80, 60))
-STRANGER = replace(WREN, path="fox.jpg", known=0.1, least_known=0.5)
-BROKEN = Prediction("broken.jpg", error="'broken.jpg': damaged")
-STATION = """
-id = "pond"
-latitude = 52.5
-longitude = -13.25
-utc_offset = "+01:00"
-project = "Birds of the pond"
-contributor = "A. Person"
-"""
-
-
-def keep(folder: Path, *predictions: Prediction) -> Path:
-    """Answers as `predict-many` keeps them."""
-    folder.mkdir()
-    rows = [prediction.to_dict() for prediction in predictions]
-    (folder / "000000-0123456789ab.jsonl").write_bytes(encode(rows, "jsonl"))
-    return folder
-
-
-@pytest.fixture
-def answers(tmp_path: Path) -> Path:
-    return keep(tmp_path / "answers", WREN, TIT, STRANGER, BROKEN)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Those of the answers, with their times, but for the fox."""
-    for number, path in enumerate(("site/wren.jpg", "tit.webp", "fox.jpg")):
-        exif = Image.Exif()
-        if path != "fox.jpg":
-            exif.get_ifd(0x8769)[0x9003] = f"2024:05:0{number + 1} 06:07:08"
-        (tmp_path / "pictures" / path).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (80, 60)).save(tmp_path / "pictures" / path, exif=exif)
-    return tmp_path / "pictures"
-
-
-@pytest.fixture
-def station(tmp_path: Path) -> Path:
-    (tmp_path / "station.toml").write_text(STATION)
-    return tmp_path / "station.toml"
+from wingbar.prediction import Prediction
 
 
 def table(file: Path) -> list[dict[str, str]]:

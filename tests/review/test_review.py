@@ -11,11 +11,13 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
 from made_up import made_up
 from PIL import Image
+from serving import make_site, png
 from starlette.testclient import TestClient
 
 from wingbar._system.locks import locked
@@ -50,7 +52,7 @@ def desk(tmp_path: Path, photos: Path) -> Desk:
 @pytest.fixture
 def client(tmp_path: Path, photos: Path) -> Iterator[TestClient]:
     (tmp_path / "out").mkdir()
-    with TestClient(create_app(desk(tmp_path, photos))) as one:
+    with TestClient(create_app(desk(tmp_path, photos), make_site())) as one:
         yield one
 
 
@@ -150,7 +152,7 @@ def test_a_page_from_before_decides_about_the_picture_that_it_shows(client: Test
     shown = client.get("/api/state").json()["item"]["path"]
     (photos / shown).rename(photos / "gone.png")
     again = desk(photos.parent, photos)
-    with TestClient(create_app(again)) as other:
+    with TestClient(create_app(again, make_site())) as other:
         answer = other.post("/api/decide", json={"path": shown, "decision": "none"})
         assert answer.status_code == 409 and other.get("/api/state").json()["left"] == 4
         assert other.get("/pictures/0").headers["cache-control"] == "no-store"
@@ -239,13 +241,25 @@ def test_the_field_guide_is_linked_where_there_is_one(client: TestClient, tmp_pa
     (tmp_path / "guide").mkdir()
     (tmp_path / "guide" / "index.html").write_text("the guide")
     none = Desk([], [], ["wren"], Decisions(tmp_path / "out"))
-    with TestClient(create_app(none, guide=tmp_path / "guide")) as other:
+    with TestClient(create_app(none, make_site(guide=tmp_path / "guide"))) as other:
         assert other.get("/api/state").json()["guide"] is True and other.get("/guide/").text == "the guide"
+
+
+def test_the_page_that_names_a_picture_is_a_part_of_the_review(client: TestClient) -> None:
+    assert 'href="name/"' in client.get("/").text
+    classes = client.get("/name/api/classes").json()
+    assert urljoin("http://testserver/name/", classes["review"]) == "http://testserver/"
+    answer = client.post("/name/api/predict", content=png(), headers={"content-type": "image/png"})
+    assert answer.status_code == 200 and list(answer.json()["scores"]) == ["wren", "robin", "owl"]
+    assert client.post("/name/api/predict", content=b"no picture").status_code == 422
+    for name in ("name/", "name/page/app.js", "name/page/app.css", "name/healthz"):
+        answer = client.get(f"/{name}")
+        assert answer.status_code == 200 and "script-src 'self'" in answer.headers["content-security-policy"]
 
 
 def test_other_names_of_the_server_are_refused(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "out").mkdir()
-    with TestClient(create_app(desk(tmp_path, photos), ("localhost",)), base_url="http://evil.example") as client:
+    with TestClient(create_app(desk(tmp_path, photos), make_site(), ("localhost",)), base_url="http://evil.example") as client:
         assert client.get("/api/state").status_code == 421
 
 

@@ -1,9 +1,13 @@
-"""The routes of the review page. What is decided comes as JSON alone, which no page from elsewhere can send."""
+"""The routes of the review page. What is decided comes as JSON alone, which no page from elsewhere can send.
+
+Below ``name/`` is the page of `wingbar.serve`, which names a picture and knows the way back.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +91,12 @@ class Review:
         return JSONResponse(state, headers={"Cache-Control": "no-store"})
 
 
-def create_app(desk: Desk, hosts: Sequence[str] = (), guide: Path | None = None) -> ASGIApp:
+def create_app(desk: Desk, site: served.Site, hosts: Sequence[str] = ()) -> ASGIApp:
     """The whole application; ``hosts`` are the names that it may be called by, none for any.
 
-    ``guide`` is the folder of the field guide, which the page links to.
+    ``site`` is the page that names a picture. Its field guide is the review's too.
     """
-    review = Review(desk, guide)
+    review = Review(desk, site.guide)
     routes: list[Route | Mount] = [
         Route("/", review.page),
         Route("/style.css", review.style),
@@ -104,13 +108,14 @@ def create_app(desk: Desk, hosts: Sequence[str] = (), guide: Path | None = None)
         Route("/pictures/{number:int}", review.picture),
         Route("/labelled/{number:int}", review.labelled),
         Mount("/page", StaticFiles(directory=HERE)),
+        Mount("/name", served.pages(replace(site, review="../"))),
     ]
-    if guide is not None:
-        routes.append(Mount("/guide", StaticFiles(directory=guide, html=True)))
+    if site.guide is not None:
+        routes.append(Mount("/guide", StaticFiles(directory=site.guide, html=True)))
     handlers: dict[Any, Any] = {
         HTTPException: served.error_response, RunError: not_written, Exception: served.fault_response
     }  # fmt: skip
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts)
+    return Guard(Starlette(routes=routes, exception_handlers=handlers, lifespan=lambda _: served.answering(site)), hosts)
 
 
 async def not_written(request: Request, error: RunError) -> Response:

@@ -21,6 +21,7 @@ from wingbar.review.app import create_app
 from wingbar.review.decisions import Decisions
 from wingbar.review.desk import Desk, Labelled, embed, lay_out
 from wingbar.serve import server as web
+from wingbar.serve.examples import some_of
 
 PER_CLASS = 24
 """Training pictures of each class that look-alikes are sought among."""
@@ -44,8 +45,11 @@ def review(
     with locked(out), web.listen("127.0.0.1", port) as listener:
         decisions = Decisions(out)
         recognizer = load(run, device=device)
-        desk = set_up(recognizer, photos, labelled_pictures(run, recognizer, data, images_root), decisions, batch_size)
-        server = web.Server(create_app(desk, web.LOCAL_NAMES, web.guide_of(run)))
+        labelled = labelled_pictures(run, recognizer, data, images_root)
+        desk = set_up(recognizer, photos, labelled, decisions, batch_size)
+        by_class = [[one.path for one in labelled if one.label == name] for name in recognizer.classes]
+        site = web.build_site(run, recognizer, some_of(by_class))
+        server = web.Server(create_app(desk, site, web.LOCAL_NAMES), site.batcher.stop)
         web.say(f"{len(desk.items)} pictures to review at {web.address(listener)} (stop with Ctrl-C)")
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])

@@ -52,6 +52,8 @@ class Site:
     limits: Limits = field(default_factory=Limits)
     guide: Path | None = None
     """Folder of the field guide."""
+    review: str | None = None
+    """Address of the review that this page is a part of."""
 
     async def page(self, request: Request) -> Response:
         return FileResponse(HERE / "page" / "index.html")
@@ -91,7 +93,8 @@ class Site:
             )
         ]
         limits = {"bytes": self.limits.size, "pixels": self.limits.pixels}
-        return JSONResponse({"classes": classes, "guide": "guide/" if self.guide else None, "limits": limits})
+        guide = "guide/" if self.guide else None
+        return JSONResponse({"classes": classes, "guide": guide, "review": self.review, "limits": limits})
 
     async def example(self, request: Request) -> Response:
         label, number = request.path_params["label"], request.path_params["number"]
@@ -118,6 +121,11 @@ class Site:
 
 def create_app(site: Site, hosts: Sequence[str] = ()) -> ASGIApp:
     """The whole application; ``hosts`` are the names it may be called by, none for any."""
+    return Guard(Measured(pages(site), site.metrics), hosts)
+
+
+def pages(site: Site) -> Starlette:
+    """What answers all addresses, without a guard. Whoever mounts it in an application of theirs runs `answering`."""
     routes: list[Route | Mount] = [
         Route("/", site.page),
         Route("/favicon.ico", site.icon),
@@ -132,20 +140,20 @@ def create_app(site: Site, hosts: Sequence[str] = ()) -> ASGIApp:
     if site.guide:
         routes.append(Route("/guide", site.guide_index))
         routes.append(Mount("/guide", StaticFiles(directory=site.guide, html=True)))
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        site.batcher.watch = site.metrics.saw_batch
-        working = asyncio.create_task(site.batcher.run())
-        try:
-            yield
-        finally:
-            site.batcher.stop()
-            await working
-
     handlers: dict[Any, Any] = {HTTPException: error_response, Exception: fault_response}
-    inner = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
-    return Guard(Measured(inner, site.metrics), hosts)
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lambda _: answering(site))
+
+
+@asynccontextmanager
+async def answering(site: Site) -> AsyncIterator[None]:
+    """Pictures are predicted while this is open."""
+    site.batcher.watch = site.metrics.saw_batch
+    working = asyncio.create_task(site.batcher.run())
+    try:
+        yield
+    finally:
+        site.batcher.stop()
+        await working
 
 
 async def error_response(request: Request, error: HTTPException) -> Response:

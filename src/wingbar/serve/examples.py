@@ -51,4 +51,9 @@ def find_examples(classes: Sequence[str], data: Path, root: Path | str | None = 
             by_class[label[sample.label]].append(sample.path)
     if not any(by_class):
         raise DataError(f"{str(data)!r}: has training pictures of none of the model's classes.")
+    return some_of(by_class)
+
+
+def some_of(by_class: Sequence[Sequence[Path]]) -> ExamplePictures:
+    """`PER_CLASS` pictures of each class, evenly spread."""
     return ExamplePictures([paths[:: max(1, len(paths) // PER_CLASS)][:PER_CLASS] for paths in by_class])

@@ -40,6 +40,8 @@ const ready = fetch("api/classes").then((answer) => answer.json()).then((result)
   known.limits = result.limits;
   $("known").textContent = `The model knows ${result.classes.length} classes and no others: it gives every picture one of them.`;
   $("guide").hidden = !result.guide;
+  $("review").hidden = !result.review;
+  if (result.review) $("review").href = result.review;
 }).catch(() => fail("The server cannot be reached. Load the page again."));
 
 // ---- asking -------------------------------------------------------------------------------------------------
