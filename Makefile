@@ -3,8 +3,10 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-# The peers of the benchmarks and of the exchange, beside all that .venv holds: OpenCV's wheels overwrite one another.
+# Beside all that .venv holds: the peers of the benchmarks, and the programs that `wingbar convert` writes for.
+# OpenCV's wheels overwrite one another.
 PEERS := .venv-peers/bin
+TOOLS := .venv-tools/bin
 BENCHMARKS := whole_run proposals parts scoring res2net maps prediction growth input heap cost copies manifest memory scaling
 
 # Every dependency at its lower bound; and what writes the bill of materials, which must not be in it.
@@ -62,20 +64,28 @@ sbom: $(READY)
 	$(SBOM)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
 		--output-file sbom.json $(BIN)/python
 
+# A new environment in which all of .venv can be imported too.
+define beside
+$(PYTHON) -m venv $(1)
+echo "import site; site.addsitedir('$(CURDIR)/$$(echo .venv/lib/python*/site-packages)')" \
+	> "$$(echo $(1)/lib/python*/site-packages)/all-of-venv.pth"
+endef
+
 .venv-peers/.ready: $(READY)
-	$(PYTHON) -m venv .venv-peers
-	echo "import site; site.addsitedir('$(CURDIR)/$$(echo .venv/lib/python*/site-packages)')" \
-		> "$$(echo .venv-peers/lib/python*/site-packages)/all-of-venv.pth"
+	$(call beside,.venv-peers)
 	$(PEERS)/pip install --quiet --disable-pip-version-check matplotlib opencv-contrib-python-headless ttach
 	$(PEERS)/pip install --quiet --disable-pip-version-check --no-deps grad-cam
-	$(PEERS)/pip install --quiet --disable-pip-version-check frictionless python-dwca-reader label-studio-sdk ultralytics
 	touch $@
 
-.venv-peers: .venv-peers/.ready
+.venv-tools/.ready: $(READY)
+	$(call beside,.venv-tools)
+	$(TOOLS)/pip install --quiet --disable-pip-version-check --no-compile \
+		frictionless python-dwca-reader label-studio-sdk ultralytics
+	touch $@
 
 # What `wingbar convert` writes, read by the programs that it is written for.
-test-exchange: .venv-peers/.ready
-	$(PEERS)/python -m pytest tests/exchange/test_tools.py
+test-exchange: .venv-tools/.ready
+	$(TOOLS)/python -m pytest tests/exchange/test_tools.py
 
 # Every benchmark writes its own section of docs/performance.md; they read cub50 in the folder that WINGBAR_DATA names.
 bench: .venv-peers/.ready
@@ -103,4 +113,4 @@ torture-ranks: $(READY)
 	WINGBAR_TORTURE=1 $(BIN)/python -m pytest -s -v --durations=0 tests/system/test_distributed.py
 
 clean:
-	rm -rf .venv .venv-lowest .venv-peers .venv-sbom sbom.json demo
+	rm -rf .venv .venv-lowest .venv-peers .venv-tools .venv-sbom sbom.json demo

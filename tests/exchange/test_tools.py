@@ -90,13 +90,14 @@ def test_an_archives_reader_knows_every_term_of_the_occurrences(
 ) -> None:
     """A table alone in a folder is an archive, as the standard has it: its first line names the terms."""
     read = pytest.importorskip("dwca.read", reason=f"python-dwca-reader {REMEDY}")
-    from dwca.darwincore.utils import qualname
+    from dwca.darwincore.terms import TERMS
 
     (tmp_path / "archive").mkdir()
     convert(answers, "darwin-core", tmp_path / "archive" / "occurrence.csv", pictures=pictures, station=station)
     with read.DwCAReader(str(tmp_path / "archive")) as archive:
         rows = [row.data for row in archive]
-    assert all(qualname(term).endswith(f"/{term}") for term in rows[0])
+    known = {term.rsplit("/", 1)[1] for term in TERMS}
+    assert set(rows[0]) - known == {"verbatimIdentification"}  # a term of 2021; the reader's list is older
     assert [row["scientificName"] for row in rows] == ["Cyanistes caeruleus", "Parus major", ""]
     assert [row["basisOfRecord"] for row in rows] == ["MachineObservation"] * 3
 
@@ -131,7 +132,7 @@ def test_label_studio_takes_the_tasks_and_the_predictions(answers: Path, tmp_pat
     tasks = json.loads((tmp_path / "tasks" / "tasks.json").read_text())
     assert [task["data"]["path"] for task in tasks] == [WREN.path, TIT.path, "fox.jpg"]
     for task in tasks:
-        assert interface.validate_task(task, validate_regions_only=False)
+        assert interface.validate_task({"data": task["data"]})
         for prediction in task["predictions"]:
             assert interface.validate_prediction(prediction)
             wrong = json.loads(json.dumps(prediction))

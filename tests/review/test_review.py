@@ -251,7 +251,7 @@ def test_the_page_that_names_a_picture_is_a_part_of_the_review(client: TestClien
     assert urljoin("http://testserver/name/", classes["review"]) == "http://testserver/"
     answer = client.post("/name/api/predict", content=png(), headers={"content-type": "image/png"})
     assert answer.status_code == 200 and list(answer.json()["scores"]) == ["wren", "robin", "owl"]
-    assert client.post("/name/api/predict", content=b"no picture").status_code == 422
+    assert client.post("/name/api/predict", content=b"no picture").status_code == 415
     for name in ("name/", "name/page/app.js", "name/page/app.css", "name/healthz"):
         answer = client.get(f"/{name}")
         assert answer.status_code == 200 and "script-src 'self'" in answer.headers["content-security-policy"]

@@ -20,6 +20,7 @@ import pytest
 import torch
 from forked_ranks import Forks
 from launching import Host, done, ended, kill_when, torchrun, torchrun_on, two_hosts, why_no_hosts
+from PIL import Image
 from safetensors.numpy import load_file
 
 import wingbar
@@ -151,6 +152,20 @@ def card(run: Path) -> tuple[Config, Path]:
 
 def test_weights_are_nearly_those_of_one_process(alone: Path, together: Path) -> None:
     assert 0 < furthest(alone, together) <= TOLERANCE
+
+
+def test_a_finished_run_goes_on_to_the_bits_of_one_process(
+    tmp_path: Path, alone: Path, ranks: int, forks: Forks
+) -> None:
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 256, (60, 80, 3), np.uint8)
+        (tmp_path / "more" / "train" / "kite").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "more" / "train" / "kite" / f"{number}.png")
+    wingbar.train(tmp_path / "more", tmp_path / "one", based_on=alone, quiet=True)
+    forks.done(["train", tmp_path / "more", "--out", tmp_path / "many", "--based-on", alone], ranks)
+    one, many = (contents(tmp_path / name) for name in ("one", "many"))
+    told = {name for name in one if one[name] != many.get(name)}
+    assert one.keys() == many.keys() and told == {"model/recognizer.json"}  # it says where the list of pictures lies
 
 
 def test_weights_have_moved_by_far_more_than_that(alone: Path) -> None:
