@@ -22,12 +22,11 @@ from torch.nn import functional as F
 from wingbar.config import Config, read_config
 from wingbar.data.layouts import cars, flowers, pets
 from wingbar.images import read_picture
-from wingbar.learning.hardware import Hardware
+from wingbar.learning.hardware import Hardware, open_hardware
 from wingbar.learning.loop import training_mode
 from wingbar.learning.schedule import make_optimizer
 from wingbar.nets import MapNet, create
 from wingbar.opam.proposals import ProposalSettings, propose
-from wingbar.pipeline import open_hardware
 from wingbar.steps.discriminant import TAUGHT_PICTURES
 from wingbar.steps.filtering import CROPS_AT_ONCE
 from wingbar.steps.nets import MAP_SCALE

@@ -26,8 +26,8 @@ from wingbar import steps
 from wingbar._system.distributed import World, opened
 from wingbar.config import Config
 from wingbar.data import load as load_data
+from wingbar.learning.hardware import open_hardware
 from wingbar.opam.filtering import FilterSettings
-from wingbar.pipeline import open_hardware
 from wingbar.steps.nets import TrainedNet, new_net
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import R, Store, digest

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from wingbar import pipeline, steps
+from wingbar import steps, training
 from wingbar._system.distributed import ALONE
 from wingbar.boxes import Box, crop_boxes
 from wingbar.config import Config
@@ -103,7 +103,7 @@ def main() -> None:
         dataset = dataset.first_classes(options.classes)
     config = Config(method="field-marks", net=options.net, size=options.size, workers=0)
     reporter = Reporter(options.out, quiet=False)
-    job = pipeline.opened_job(dataset, config, Store(options.out, None, reporter.say, ALONE), reporter)
+    job = training.opened_job(dataset, config, Store(options.out, None, reporter.say, ALONE), reporter)
     candidates = steps.proposals(job, steps.taught_pictures(job))
     objects = steps.object_corners(job, steps.first_boxes(job, candidates, None), candidates, None)
     marks = steps.field_marks(job, objects, None)

@@ -30,6 +30,7 @@ ROWS = [
     ["steps"],
     ["presets"],
     ["pipeline"],
+    ["training"],
     ["evaluation"],
     ["check", "guide", "bulk"],
     ["demo", "serve", "exchange"],

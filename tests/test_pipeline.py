@@ -19,11 +19,12 @@ from wingbar.data.synthetic import write_dataset
 from wingbar.errors import ConfigError, DataError, PictureError, RunError
 from wingbar.evaluation.evaluate import evaluate
 from wingbar.evaluation.summary import table
+from wingbar.learning.hardware import threads_for
 from wingbar.model.folder import read_model
 from wingbar.opam.alignment import AlignmentSettings
 from wingbar.opam.filtering import FilterSettings
 from wingbar.opam.parts import PartSettings
-from wingbar.pipeline import OPAM_STEPS, threads_for
+from wingbar.pipeline import OPAM_STEPS
 
 
 @pytest.fixture(scope="module")

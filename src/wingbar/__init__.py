@@ -18,9 +18,9 @@ if _typing.TYPE_CHECKING:
     )
     from wingbar.evaluation.evaluate import evaluate
     from wingbar.model.export import export
-    from wingbar.pipeline import train
     from wingbar.prediction import Part, Prediction
     from wingbar.recognizer import Recognizer, load
+    from wingbar.training import train
 
     __version__: str
 
@@ -53,7 +53,7 @@ _MODULES = {
     "evaluate": "evaluation.evaluate",
     "export": "model.export",
     "load": "recognizer",
-    "train": "pipeline",
+    "train": "training",
 }
 """Where each public name is defined; the errors are in ``errors``."""
 

@@ -20,8 +20,8 @@ from wingbar.evaluation.evaluate import Evaluation, evaluate
 from wingbar.evaluation.summary import table
 from wingbar.evaluation.tables import percent, percent_interval, render
 from wingbar.guide import write_guide
-from wingbar.pipeline import train
 from wingbar.prediction import Prediction
+from wingbar.training import train
 
 DRAWN: dict[str, Any] = {"classes": 8, "train": 40, "test": 30, "size": (240, 180)}
 SETTINGS = Config(size=128, epochs=6)

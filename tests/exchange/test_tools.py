@@ -119,7 +119,9 @@ def test_ultralytics_reads_the_boxes(
         ]
         for one in dataset.YOLODataset(img_path=told["train"], data=told, augment=False).labels
     }
-    boxes = zip(("Cyanistes_caeruleus", "part 1", "part 2"), (WREN.object_box, *(one.box for one in PARTS)), strict=True)
+    boxes = zip(
+        ("Cyanistes_caeruleus", "part 1", "part 2"), (WREN.object_box, *(one.box for one in PARTS)), strict=True
+    )
     assert found["wren.jpg"] == [(name, (a + c) / 2, (b + d) / 2, c - a, d - b) for name, (a, b, c, d) in boxes]
     assert found["tit.webp"][0] == ("Parus_major", 40, 30, 80, 60)
 

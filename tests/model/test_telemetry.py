@@ -36,7 +36,7 @@ exported, model = sys.argv[1:]
 grey = numpy.full((40, 60, 3), 99, numpy.uint8)
 wingbar.load(exported, runtime="onnx").predict(grey)
 wingbar.load(model).predict(grey)
-import wingbar.cli, wingbar.pipeline, wingbar.steps.reporting
+import wingbar.cli, wingbar.training, wingbar.steps.reporting
 from tensorboard.summary.writer import record_writer
 """
 banned = pytest.mark.skipif(

@@ -259,7 +259,9 @@ def test_the_page_that_names_a_picture_is_a_part_of_the_review(client: TestClien
 
 def test_other_names_of_the_server_are_refused(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "out").mkdir()
-    with TestClient(create_app(desk(tmp_path, photos), make_site(), ("localhost",)), base_url="http://evil.example") as client:
+    with TestClient(
+        create_app(desk(tmp_path, photos), make_site(), ("localhost",)), base_url="http://evil.example"
+    ) as client:
         assert client.get("/api/state").status_code == 421
 
 

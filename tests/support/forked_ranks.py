@@ -56,7 +56,7 @@ class Forks:
 def serve() -> None:
     """Read a job a line, and write its outcome, until the input ends."""
     import wingbar.evaluation.evaluate
-    import wingbar.pipeline  # noqa: F401 (what a rank would import)
+    import wingbar.training  # noqa: F401 (what a rank would import)
 
     threads = len(list(Path("/proc/self/task").iterdir())) if Path("/proc/self/task").exists() else 1
     assert threads == 1, "a fork copies one thread only: what the others hold stays locked for ever"

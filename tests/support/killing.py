@@ -38,7 +38,8 @@ from wingbar.evaluation.evaluate import evaluate
 from wingbar.evaluation.tables import render
 from wingbar.opam.filtering import FilterSettings
 from wingbar.opam.proposals import ProposalSettings
-from wingbar.pipeline import OPAM_STEPS, train
+from wingbar.pipeline import OPAM_STEPS
+from wingbar.training import train
 
 DRAWN: dict[str, Any] = {"classes": 3, "train": 8, "test": 2, "size": (96, 72)}
 SETTINGS = Config(

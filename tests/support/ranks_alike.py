@@ -12,10 +12,10 @@ from torch.distributed.tensor import DTensor
 from wingbar._system.distributed import World, opened
 from wingbar.config import Config
 from wingbar.errors import ConfigError, DataError
+from wingbar.learning.hardware import open_hardware
 from wingbar.learning.learner import Learner, learner_of
 from wingbar.learning.recipe import Recipe
 from wingbar.nets import create
-from wingbar.pipeline import open_hardware
 
 ITEMS = list("abcdefg")
 

@@ -33,7 +33,7 @@ def test_an_interrupted_command_says_how_to_go_on(
     def interrupted(*arguments: object, **settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wingbar.pipeline.train", interrupted)
+    monkeypatch.setattr("wingbar.training.train", interrupted)
     with pytest.raises(SystemExit) as ended:
         main(["train", "my birds", "--out", "run", "--from", "parts", "--quiet"])
     assert ended.value.code == 130

@@ -49,7 +49,7 @@ class Train:
     setting, once this command is asked for; reading it raises ConfigError where the options do not go together."""
 
     def run(self) -> int:
-        from wingbar.pipeline import train
+        from wingbar.training import train
 
         train(
             self.data, self.out, self.settings, preset=None if self.chosen else "auto",

@@ -115,7 +115,9 @@ def create_app(desk: Desk, site: served.Site, hosts: Sequence[str] = ()) -> ASGI
     handlers: dict[Any, Any] = {
         HTTPException: served.error_response, RunError: not_written, Exception: served.fault_response
     }  # fmt: skip
-    return Guard(Starlette(routes=routes, exception_handlers=handlers, lifespan=lambda _: served.answering(site)), hosts)
+    return Guard(
+        Starlette(routes=routes, exception_handlers=handlers, lifespan=lambda _: served.answering(site)), hosts
+    )
 
 
 async def not_written(request: Request, error: RunError) -> Response:
