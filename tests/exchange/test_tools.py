@@ -23,6 +23,7 @@ MOMENT = {"type": "datetime", "format": "%Y-%m-%dT%H:%M:%S%z", "constraints": NE
 KEY = {"type": "string", "constraints": UNIQUE}
 TEXT = {"type": "string", "constraints": NEEDED}
 CAPTURE = {"type": "string", "constraints": {"enum": ["activityDetection", "timeLapse"]}}
+PATH = {"type": "string", "constraints": {"required": True, "pattern": r"^(?=^[^./~])(^((?!\.{2}).)*$).*$"}}
 KINDS = ["animal", "human", "vehicle", "blank", "unknown", "unclassified"]
 FIELDS = {
     "deployments": {
@@ -32,8 +33,7 @@ FIELDS = {
     },
     "media": {
         "mediaID": KEY, "deploymentID": TEXT, "captureMethod": CAPTURE, "timestamp": MOMENT,
-        "filePath": {"type": "string", "constraints": {"required": True, "pattern": r"^(?=^[^./~])(^((?!\.{2}).)*$).*$"}},
-        "filePublic": {"type": "boolean", "constraints": NEEDED},
+        "filePath": PATH, "filePublic": {"type": "boolean", "constraints": NEEDED},
         "fileMediatype": {"type": "string", "constraints": {"required": True, "pattern": "^(image|video|audio)/.*$"}},
     },
     "observations": {
