@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import wingbar
+from wingbar._system.files import write_record
 from wingbar.cli import main
 from wingbar.config import Config
 from wingbar.data import load as load_data
@@ -173,4 +175,9 @@ def test_pictures_that_are_gone_are_named(folders: tuple[Path, Path], tmp_path: 
     wingbar.train(tree, tmp_path / "run", SMALL, method="plain", quiet=True)
     tree.rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=r"no longer at .*tree.* Put them back"):
+        wingbar.train(folders[1], tmp_path / "out", based_on=tmp_path / "run", quiet=True)
+    card = read_model(tmp_path / "run").card
+    nameless = replace(card, data=replace(card.data, source="", images_root=""))  # as an export's
+    write_record(tmp_path / "run" / "model" / "recognizer.json", nameless.to_dict())
+    with pytest.raises(DataError, match=r"as an export does not\. Give the run"):
         wingbar.train(folders[1], tmp_path / "out", based_on=tmp_path / "run", quiet=True)

@@ -112,7 +112,12 @@ def _read(
 def _learnt_from(model: Model) -> Dataset:
     """The pictures that a finished model was learnt from. Raises DataError where they are not there any more."""
     data = model.card.data
-    if not data.source or not Path(data.source).exists():
+    if not data.source:
+        raise DataError(
+            f"{model.folder}: does not say which pictures it was learnt from, as an export does not. Give the run that "
+            "it was made from, or train on all pictures without --based-on."
+        )
+    if not Path(data.source).exists():
         raise DataError(
             f"{model.folder}: the pictures that it was learnt from are no longer at {data.source!r}, but the head "
             "learns from them again. Put them back, or train on all pictures without --based-on."
