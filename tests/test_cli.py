@@ -242,7 +242,10 @@ def test_every_option_is_documented() -> None:
 
 
 def test_every_command_that_predicts_takes_a_device() -> None:
-    commands = [COMMANDS[name] for name in ("evaluate", "predict", "predict-many", "explain", "guide", "serve")]
+    commands = [
+        COMMANDS[name]
+        for name in ("evaluate", "predict", "predict-many", "explain", "guide", "serve", "review", "demo")
+    ]
     assert [kind for kind in (*commands, Check) if "--device" not in described_options(kind)] == []
 
 

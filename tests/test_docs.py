@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import csv
 import doctest
+import importlib
 import importlib.util
 import json
 import re
@@ -13,8 +15,8 @@ import shutil
 import sys
 import tomllib
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 
@@ -178,13 +180,30 @@ def exported(desk: Path, trained: None, request: pytest.FixtureRequest) -> None:
         assert run("wingbar predict-many run more_pictures/ --out answers") == 0
 
 
-@pytest.mark.parametrize(
-    "function",
-    [wingbar.train, wingbar.load, wingbar.Recognizer.predict, wingbar.evaluate, wingbar.export],
-    ids=lambda function: function.__qualname__,
-)
-def test_the_example_of_a_public_function_runs(function: Callable, trained: None) -> None:
-    examples = doctest.DocTestFinder(recurse=False).find(function, function.__qualname__, globs={})
+def with_examples() -> list[tuple[str, str]]:
+    """Module and name of each function and class whose docstring has an example."""
+    found: list[tuple[str, str]] = []
+
+    def look(module: str, outer: str, nodes: list[ast.stmt]) -> None:
+        for node in nodes:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                name = f"{outer}{node.name}"
+                if ">>> " in (ast.get_docstring(node) or ""):
+                    found.append((module, name))
+                look(module, f"{name}.", node.body)
+
+    source = Path(wingbar.__file__).parent
+    for path in sorted(source.rglob("*.py")):
+        look(
+            ".".join(["wingbar", *path.relative_to(source).with_suffix("").parts]), "", ast.parse(path.read_text()).body
+        )
+    return found
+
+
+@pytest.mark.parametrize("module, name", with_examples(), ids=lambda value: value)
+def test_the_example_of_a_docstring_runs(module: str, name: str, trained: None) -> None:
+    scope = importlib.import_module(module)
+    examples = doctest.DocTestFinder(recurse=False).find(attrgetter(name)(scope), name, globs={})
     outcomes = [doctest.DocTestRunner().run(example) for example in examples]
     assert sum(outcome.attempted for outcome in outcomes) > 0 and not any(outcome.failed for outcome in outcomes)
 

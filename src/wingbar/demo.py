@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,15 +28,15 @@ SETTINGS = Config(size=128, epochs=6)
 PICTURES, ERASED = 8, 10
 
 
-def demo(out: Path) -> str:
+def demo(out: Path, device: Literal["auto", "cpu", "cuda", "mps"] = "auto") -> str:
     """Draw, learn twice, compare; the text to print. Steps already done in ``out`` are not done again.
 
     Raises RunError where ``out`` cannot be a folder, WeightsError where the starting weights cannot be had.
     """
     make_folder(out)
     birds = write_dataset(out / "birds", **DRAWN)
-    train(birds, out / "plain", SETTINGS, method="plain")
-    recognizer = train(birds, out / "field-marks", SETTINGS)
+    train(birds, out / "plain", SETTINGS, method="plain", device=device)
+    recognizer = train(birds, out / "field-marks", SETTINGS, device=device)
     plain, ours = evaluate(out / "plain"), evaluate(out / "field-marks", erased=ERASED)
     samples = with_boxes(load_data(birds)).split("test")
     predictions = list(recognizer.predict_many([sample.path for sample in samples]))

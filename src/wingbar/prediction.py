@@ -79,17 +79,17 @@ def answer_of(scores: Mapping[str, float], lineages: Lineages, accuracy: float =
     """The answer to a picture, given its ``scores`` in descending order: see `Prediction.answer`."""
     if not 0 < accuracy < 1:
         raise ValueError(f"accuracy is {accuracy}; it must be between 0 and 1.")
-    tried, found = climb(lineages, scores, accuracy)
+    tried, sure = climb(lineages, scores, accuracy)
     row = next(row for row in lineages.rows if row[0] == next(iter(scores)))
     shown = [display_names(list(scores))[0], *map(printable, row[1:])]
     level, members, score, _ = tried[-1]
     return Answer(
         accuracy=accuracy,
-        name=row[level] if found else None,
-        level=lineages.levels[level] if found else None,
+        name=row[level] if sure else None,
+        level=lineages.levels[level] if sure else None,
         score=score,
         shown=shown[level],
-        classes=tuple(name for name in scores if name in members) if found else (),
+        classes=tuple(name for name in scores if name in members) if sure else (),
         why=" ".join(
             f"{printable(lineages.levels[number]).capitalize()} {shown[number]}: {score:.1%}, "
             + ("and no score is enough." if needed > 1 else f"at least {needed:.1%} needed.")
@@ -322,8 +322,8 @@ def of_one_occasion(predictions: Sequence[Prediction], top: int = 5, accuracy: f
     ranked = dict(islice(everything.items(), top))
     label, score = next(iter(ranked.items()))
     known = [one.known for one in read if one.known is not None]
-    told = float(np.mean(known)) if len(known) == len(read) else None
-    strange = {} if told is None else {"known": round(told, 6), "stranger": told < read[0].least_known}
+    likely = float(np.mean(known)) if len(known) == len(read) else None
+    strange = {} if likely is None else {"known": round(likely, 6), "stranger": likely < read[0].least_known}
     lineages = read[0].lineages if read[0].answers_at(accuracy) else None
     answer = {} if lineages is None else {"answer": answer_of(everything, lineages, accuracy).to_dict()}
     outside = round(float(np.mean([one.outside for one in read])), 6)

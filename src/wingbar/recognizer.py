@@ -174,8 +174,8 @@ class Recognizer:
         if views not in (known := get_args(Views)):
             raise ConfigError(f"views {views!r} are unknown.{suggestion(views, known)} Known: {', '.join(known)}.")
         weights = class_weights(self.classes, only, prior)
-        told = self._stream(iter(pictures), batch_size, views)
-        return told if weights is None else (prediction.at(weights) for prediction in told)
+        predictions = self._stream(iter(pictures), batch_size, views)
+        return predictions if weights is None else (prediction.at(weights) for prediction in predictions)
 
     def _stream(self, pictures: Iterator[Source], batch_size: int, views: Views) -> Iterator[Prediction]:
         pool = ThreadPoolExecutor(thread_name_prefix="wingbar")

@@ -93,12 +93,12 @@ class BulkJob:
         for planned in self.plan:
             for row in strangers((self.out / planned.file).read_bytes(), self.settings.form):
                 groups.setdefault(row["label"], []).append({"path": row["path"], "known": row["known"]})
-        found = {
+        ranked = {
             label: sorted(rows, key=lambda row: (row["known"], row["path"]))
             for label, rows in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
         }
-        write_json(self.out / "strangers.json", found)
-        return found
+        write_json(self.out / "strangers.json", ranked)
+        return ranked
 
     def _chunks(self, pass_over: PassOver | None = None) -> Iterator[tuple[Chunk, list[UnlabelledPicture]]]:
         for number, items in enumerate(cut(listed(self.source, self.images_root, pass_over), self.settings.size)):

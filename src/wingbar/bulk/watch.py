@@ -93,16 +93,16 @@ class Watch:
 
     def _look(self) -> dict[Path, Stamp] | None:
         """The pictures without an answer; None where the folder cannot be listed."""
-        found = {}
+        waiting = {}
         try:
             for path in pictures_in(self.folder, Tally()):
                 stamp = _stamp(path)
                 if stamp is not None and self._waits(path, stamp):
-                    found[path] = stamp
+                    waiting[path] = stamp
         except DataError as error:
             logger.warning("%s It is tried again.", error)
             return None
-        return found
+        return waiting
 
     def _waits(self, path: Path, stamp: Stamp) -> bool:
         """Whether a picture has no answer, or could not be read and has changed since.
@@ -177,7 +177,7 @@ def _stamp(path: Path) -> Stamp | None:
     try:
         if not path.is_file():
             return None
-        told: Any = path.stat()
+        status: Any = path.stat()
     except OSError:
         return None
-    return told.st_size, told.st_mtime_ns
+    return status.st_size, status.st_mtime_ns

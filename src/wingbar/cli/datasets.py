@@ -49,10 +49,10 @@ class Check:
             dataset = load_new(self.data, self.images_root)
         make_folder(self.out)
         examined = cache(lambda: examine_all(dataset))
-        told: tuple[Finding, ...] = ()
+        by_model: tuple[Finding, ...] = ()
         if self.run_folder is not None:  # first: a run that cannot judge is told before all pictures are compared
-            told = by_run(self.run_folder, dataset, examined, out=self.out, device=self.device)
-        findings = (*audit(dataset, examined()), *told)
+            by_model = by_run(self.run_folder, dataset, examined, out=self.out, device=self.device)
+        findings = (*audit(dataset, examined()), *by_model)
         sheet = write(self.out, dataset, findings)
         print(dataset.describe(), render(["finding", "found", "first"], rows(findings)), sep="\n\n")
         print(f"see {sheet}", file=sys.stderr)

@@ -103,11 +103,13 @@ class Demo:
 
     out: Path = Path("demo")
     """Folder for the drawn birds, the two runs, the pictures and the guide."""
+    device: Device = "auto"
+    """What the nets run on; auto: a GPU where there is one."""
     debug: Flag = False
     """Show the traceback of an error."""
 
     def run(self) -> int:
         from wingbar.demo import demo
 
-        print(demo(self.out))
+        print(demo(self.out, self.device))
         return 0

@@ -15,7 +15,7 @@ import tyro
 
 from wingbar._system.text import printable, several
 from wingbar.cli.models import accuracy_of, described_place, report_unreadable
-from wingbar.cli.options import Device, Flag, Only, Prior, place_of, views_of
+from wingbar.cli.options import NOT_GIVEN, Device, Flag, Only, Prior, place_of, views_of
 
 if TYPE_CHECKING:
     from wingbar.bulk.settings import BulkSettings
@@ -36,9 +36,9 @@ class PredictMany:
     """A folder, with pictures or .tar archives at any depth; a .csv with a column `path`; or one .tar."""
     out: Path
     """Folder for the answers: numbered files, each complete or not there."""
-    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
     """Folder that the paths of a table start at; by default the table's own."""
-    format: Literal["jsonl", "parquet"] = "jsonl"
+    form: Annotated[Literal["jsonl", "parquet"], tyro.conf.arg(name="format")] = "jsonl"
     """JSON Lines, or Parquet (needs wingbar[parquet])."""
     chunk_size: int = 1000
     """Pictures a file: what is lost at most by a stop."""
@@ -48,7 +48,7 @@ class PredictMany:
     """Species list of the place, a name a line: scores are of these classes alone."""
     prior: Prior = None
     """Table `label,prior` of how frequent each class is at the place, in any unit; others are not there."""
-    accuracy: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: 0.95)")] = None
+    accuracy: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint="(default: 0.95)")] = None
     """Share of answers that are to be right: where the class is too doubtful, a larger group is named, or nothing."""
     fast: Flag = False
     """Show the nets the whole picture alone: several times as fast, no parts, a rougher box."""
@@ -74,7 +74,7 @@ class PredictMany:
         from wingbar.bulk.settings import BulkSettings
 
         return BulkSettings(
-            self.format, self.chunk_size, self.top, views_of(self.fast), accuracy_of(self.accuracy),
+            self.form, self.chunk_size, self.top, views_of(self.fast), accuracy_of(self.accuracy),
             **place_of(recognizer.classes, self.only, self.prior),
         )  # fmt: skip
 
@@ -154,6 +154,6 @@ def asked_to_stop() -> Iterator[Event]:
 
 def strangers_line(groups: Mapping[str, Sequence[object]]) -> str:
     """How many pictures are strangers, and what most of them look like."""
-    told = [f"{len(rows)} most like {printable(label)}" for label, rows in list(groups.items())[:SHOWN]]
-    listed = f": {', '.join(told)}; strangers.json lists them" if told else ""
+    largest = [f"{len(rows)} most like {printable(label)}" for label, rows in list(groups.items())[:SHOWN]]
+    listed = f": {', '.join(largest)}; strangers.json lists them" if largest else ""
     return f"{several(sum(map(len, groups.values())), 'picture')} of none of the classes{listed}"

@@ -43,7 +43,7 @@ class Predict:
     """Species list of the place, a name a line: scores are of these classes alone."""
     prior: Prior = None
     """Table `label,prior` of how frequent each class is at the place, in any unit; others are not there."""
-    accuracy: Annotated[float | None, tyro.conf.arg(help_behavior_hint="(default: 0.95)")] = None
+    accuracy: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint="(default: 0.95)")] = None
     """Share of answers that are to be right: where the class is too doubtful, a larger group is named, or nothing."""
     by_occasion: Flag = False
     """One answer to pictures that one camera took within a minute of the next, by their EXIF time."""
@@ -130,7 +130,7 @@ class Guide:
     """Data set that the run was trained on, where it has moved."""
     images_root: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
     """Folder that the paths of the table DATA start at; by default the table's own."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint=NOT_GIVEN)] = None
     """Folder for the guide; by default RUN/guide. Needed for a model folder alone, which stays as it is."""
     per_class: int = 24
     """Training pictures of each class that are predicted."""
@@ -329,8 +329,8 @@ def answer_occasions(
             classes = max(len(one.everywhere or one.scores) for one in members)  # none of what could not be read
             names = f"none of the {classes} classes (looks most like {names})"
         more = f" and {len(members) - 1} more" if len(members) > 1 else ""
-        told = f"\n  {answer['answer']['text']}" if "answer" in answer and not answer.get("stranger") else ""
-        print(f"{printable(str(members[0].path), 4096)}{more}: {names}{told}", flush=True)
+        answer_line = f"\n  {answer['answer']['text']}" if "answer" in answer and not answer.get("stranger") else ""
+        print(f"{printable(str(members[0].path), 4096)}{more}: {names}{answer_line}", flush=True)
     return report_unreadable(sum(one.error is not None for one in predictions), len(predictions))
 
 

@@ -46,5 +46,5 @@ def _in_wsl(path: str) -> str | None:
     path = path.replace("\\", "/")
     if drive := re.match(r"([A-Za-z]):/", path):
         return f"/mnt/{drive[1].lower()}/{path[3:]}"
-    own = re.match(r"//wsl(?:\$|\.localhost)/[^/]+(/.*|$)", path, re.IGNORECASE)
-    return (own[1] or "/") if own else None
+    share = re.match(r"//wsl(?:\$|\.localhost)/[^/]+(/.*|$)", path, re.IGNORECASE)
+    return (share[1] or "/") if share else None

@@ -35,9 +35,9 @@ def read_only(file: Path, classes: Sequence[str]) -> tuple[list[str], list[str]]
     except UnicodeError:
         raise DataError(f"{str(file)!r}: no UTF-8 text. Save it as UTF-8, a name a line.") from None
     names = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    found = _found(names, classes)
-    _require_one(file, found, names, classes)
-    return list(dict.fromkeys(found.values())), unknown_lines(file, [n for n in names if n not in found], classes)
+    class_of = _found(names, classes)
+    _require_one(file, class_of, names, classes)
+    return list(dict.fromkeys(class_of.values())), unknown_lines(file, [n for n in names if n not in class_of], classes)
 
 
 def read_prior(file: Path, classes: Sequence[str]) -> tuple[dict[str, float], list[str]]:
@@ -47,9 +47,9 @@ def read_prior(file: Path, classes: Sequence[str]) -> tuple[dict[str, float], li
     """
     values: dict[str, float] = {}
     rows = list(read_rows(file, ("label", "prior")))
-    found = _found((row.values["label"] for row in rows), classes)
+    class_of = _found((row.values["label"] for row in rows), classes)
     for row in rows:
-        name = found.get(row.values["label"])
+        name = class_of.get(row.values["label"])
         try:
             value = float(row.values["prior"])
         except ValueError:
@@ -61,8 +61,8 @@ def read_prior(file: Path, classes: Sequence[str]) -> tuple[dict[str, float], li
                 raise line_error(file, row.line, f"{quoted(name)} is there twice")
             values[name] = value
     labels = [row.values["label"] for row in rows]
-    _require_one(file, found, labels, classes)
-    return values, unknown_lines(file, [label for label in labels if label not in found], classes)
+    _require_one(file, class_of, labels, classes)
+    return values, unknown_lines(file, [label for label in labels if label not in class_of], classes)
 
 
 def unknown_lines(file: Path, unknown: Sequence[str], classes: Sequence[str]) -> list[str]:
@@ -80,15 +80,15 @@ def _found(names: Iterable[str], classes: Sequence[str]) -> dict[str, str]:
     alike: dict[str, list[str]] = {}
     for known in classes:
         alike.setdefault(plain_letters(known), []).append(known)
-    found = {}
+    class_of = {}
     for name in names:
         same = [nfc(name)] if nfc(name) in classes else alike.get(plain_letters(name), [])
         if len(same) == 1:
-            found[name] = same[0]
-    return found
+            class_of[name] = same[0]
+    return class_of
 
 
-def _require_one(file: Path, found: dict[str, str], names: Sequence[str], classes: Sequence[str]) -> None:
-    if not found:
+def _require_one(file: Path, class_of: dict[str, str], names: Sequence[str], classes: Sequence[str]) -> None:
+    if not class_of:
         hint = next((hint for name in names[:COMPARED] if (hint := suggestion(name, classes))), "")
         raise DataError(f"{str(file)!r} names no class of the model.{hint} Its first class is {classes[0]!r}.")

@@ -29,39 +29,39 @@ def with_taxonomy(dataset: Dataset, file: Path | str | None = None) -> Dataset:
     Raises DataError for a table that is damaged, that lacks a class, or in which a group lies in two others.
     """
     beside = [dataset.root / name for name in FILES]
-    found = Path(file) if file is not None else next((one for one in beside if one.is_file()), None)
-    if found is None or found == dataset.file:
+    table = Path(file) if file is not None else next((one for one in beside if one.is_file()), None)
+    if table is None or table == dataset.file:
         return dataset
-    if not found.is_file():
-        raise DataError(f"no taxonomy at {str(found)!r}: there is no such file. Check the path.")
-    skipped = tuple(one for one in dataset.skipped if one.path.resolve() != found.resolve())
-    return replace(dataset, taxonomy=read_taxonomy(found, dataset.classes), skipped=skipped)
+    if not table.is_file():
+        raise DataError(f"no taxonomy at {str(table)!r}: there is no such file. Check the path.")
+    skipped = tuple(one for one in dataset.skipped if one.path.resolve() != table.resolve())
+    return replace(dataset, taxonomy=read_taxonomy(table, dataset.classes), skipped=skipped)
 
 
 def read_taxonomy(file: Path, classes: Sequence[str]) -> Taxonomy:
     """The table's groups of these ``classes``; names that differ in case and spaces alone are one. Raises DataError."""
     levels: tuple[str, ...] = ()
-    found: dict[str, tuple[str, ...]] = {}
+    groups: dict[str, tuple[str, ...]] = {}
     alike = {folded(name): name for name in classes}
     for row in read_rows(file, (CLASS,)):
         levels = tuple(column for column in row.values if column and column != CLASS)
         written = nfc(row.values[CLASS])
         name = written if written in classes else alike.get(folded(written))
-        if name in found:
+        if name in groups:
             raise line_error(file, row.line, f"the class {quoted(written)} is there twice")
         if name is not None:
-            found[name] = tuple(nfc(row.values[column]) for column in levels)
+            groups[name] = tuple(nfc(row.values[column]) for column in levels)
     if not 0 < len(levels) <= MOST_LEVELS:
         raise DataError(
             f"{str(file)!r}: {len(levels)} columns beside 'class'; give 1 to {MOST_LEVELS}, as 'class,genus,family'."
         )
-    if missing := [name for name in classes if name not in found]:
+    if missing := [name for name in classes if name not in groups]:
         raise DataError(
-            f"{str(file)!r}: no row for the classes {named(missing)}.{suggestion(missing[0], found)} "
+            f"{str(file)!r}: no row for the classes {named(missing)}.{suggestion(missing[0], groups)} "
             "Add a row for each; its groups may be left empty."
         )
-    _nested(file, levels, found)
-    return Taxonomy(levels, found)
+    _nested(file, levels, groups)
+    return Taxonomy(levels, groups)
 
 
 def _nested(file: Path, levels: Sequence[str], groups: Mapping[str, tuple[str, ...]]) -> None:

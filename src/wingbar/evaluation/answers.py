@@ -53,14 +53,14 @@ def answers_report(
     if lineages is None:
         return None
     answers = [prediction.answer(accuracy) for prediction in predictions]
-    told = np.array([label in answer.classes for label, answer in zip(labels, answers, strict=True)])
+    right = np.array([label in answer.classes for label, answer in zip(labels, answers, strict=True)])
     level = np.array([answer.level or "" for answer in answers])
     named = np.array([prediction.label == label for prediction, label in zip(predictions, labels, strict=True)])
     scores = np.array([prediction.score for prediction in predictions])
     return AnswersReport(
         accuracy,
-        {name: _answered(level == name, told, seed) for name in lineages.levels},
-        _answered(level != "", told, seed),
+        {name: _answered(level == name, right, seed) for name in lineages.levels},
+        _answered(level != "", right, seed),
         _answered(scores >= accuracy, named, seed),
     )
 

@@ -322,13 +322,13 @@ def _occasions(evaluated: Sequence[tuple[Sample, Prediction]]) -> Int[ndarray, "
 def _strangers(
     evaluated: Sequence[tuple[Sample, Prediction]], strange: Sequence[Prediction], classes: Sequence[str], seed: int
 ) -> StrangersReport | None:
-    own = [prediction for _, prediction in evaluated]
-    if any(prediction.known is None for prediction in own):
+    ours = [prediction for _, prediction in evaluated]
+    if any(prediction.known is None for prediction in ours):
         return None
     right = np.array([classes[sample.label] == prediction.label for sample, prediction in evaluated])
-    known, other = (np.array([one.known for one in some], float) for some in (own, strange))
-    score, other_score = (np.array([one.score for one in some], float) for some in (own, strange))
-    refused, caught = (np.array([one.stranger for one in some], bool) for some in (own, strange))
+    known, other = (np.array([one.known for one in some], float) for some in (ours, strange))
+    score, other_score = (np.array([one.score for one in some], float) for some in (ours, strange))
+    refused, caught = (np.array([one.stranger for one in some], bool) for some in (ours, strange))
     return strangers_report((known, other), (score, other_score), (refused, caught), right, seed)
 
 
@@ -394,8 +394,8 @@ def _evidence(
         return None
     ring = pairwise([*chosen, chosen[0]])
     pictures = pairwise(read_picture(sample.path, short_side=READ_SIDE) for sample, _ in [*chosen, chosen[0]])
-    found = [
+    erased = [
         erasures(recognizer.predict_many, picture, prediction, (other, lender.object_box), seed + place)
         for place, (((_, prediction), (_, lender)), (picture, other)) in enumerate(zip(ring, pictures, strict=True))
     ]
-    return evidence_report(found, [recognizer.classes[sample.label] for sample, _ in chosen], seed)
+    return evidence_report(erased, [recognizer.classes[sample.label] for sample, _ in chosen], seed)

@@ -31,7 +31,7 @@ class EvidenceReport:
     """Fall when a random box of the same size on the object is erased."""
     ratio: Estimate | None
     """The first over the second; None where random boxes cost nothing."""
-    object: Estimate
+    whole_object: Estimate
     """Fall when the object is erased."""
     by_fill: dict[str, tuple[float, float]]
     """Fill -> fall of parts, of random boxes."""
@@ -56,7 +56,7 @@ def evidence_report(erasures: Sequence[Erasures], labels: Sequence[str], seed: i
         part=mean_interval(parts.mean(1), seed),
         random=mean_interval(random.mean(1), seed),
         ratio=ratio_interval(parts.mean(1), random.mean(1), seed),
-        object=mean_interval(np.array([one.object_fall for one in erasures]), seed),
+        whole_object=mean_interval(np.array([one.object_fall for one in erasures]), seed),
         by_fill={
             fill: (float(parts[:, place].mean()), float(random[:, place].mean())) for place, fill in enumerate(FILLS)
         },

@@ -49,6 +49,8 @@ class MaxBoxAccV2:
 class MaxBoxAcc:
     """Gathers MaxBoxAccV2 one saliency map at a time, so that the maps need not be held together.
 
+    >>> import numpy as np
+    >>> from wingbar.evaluation.localization import MaxBoxAcc
     >>> meter = MaxBoxAcc()
     >>> meter.add(np.eye(2, dtype=np.float32), size=(20, 20), truth=(0, 0, 20, 20))
     >>> meter.result().mean

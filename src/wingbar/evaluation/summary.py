@@ -81,12 +81,12 @@ def _answers_lines(report: AnswersReport | None) -> Iterator[str]:
         return
     rows = [*report.levels.items(), ("any of these", report.any_level)]
     cut_off = f"by class with a score of {report.accuracy:g} at least"
-    told = [
+    lines = [
         [printable(name), percent(one.share), percent_interval(*one.right) if one.right else "-"]
         for name, one in (*rows, (cut_off, report.cut_off))
     ]
     yield f"\nanswers that are to be right {100 * report.accuracy:g} times in 100, by thresholds of held-out pictures"
-    yield render(["answered by", "pictures", "right of these"], told) + "\n"
+    yield render(["answered by", "pictures", "right of these"], lines) + "\n"
 
 
 def _strangers_lines(report: StrangersReport | None) -> Iterator[str]:
@@ -134,7 +134,7 @@ def _evidence_table(report: EvidenceReport) -> str:
     rows = [
         row("a part", report.part, parts),
         row("a random box of its size on the object", report.random, random),
-        row("the object", report.object, ()),
+        row("the object", report.whole_object, ()),
     ]
     times = "" if report.ratio is None else f"A part counts {report.ratio.value:.1f} times as much as a random box. "
     return (

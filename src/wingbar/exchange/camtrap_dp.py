@@ -58,14 +58,14 @@ def files(
 
     ``names`` are label -> scientific name, ``moments`` path -> time of the picture.
     """
-    told = {answer.path: moments[answer.path].isoformat() + station.utc_offset for answer in answers}
-    stamps = sorted(told.values())
+    stamp_of = {answer.path: moments[answer.path].isoformat() + station.utc_offset for answer in answers}
+    stamps = sorted(stamp_of.values())
     species = sorted({names[answer.label] for answer in answers if not answer.stranger})
     return {
         "deployments.csv": _table(DEPLOYMENTS, [_deployment(station, stamps)]),
-        "media.csv": _table(MEDIA, [_medium(answer, station, told[answer.path]) for answer in answers]),
+        "media.csv": _table(MEDIA, [_medium(answer, station, stamp_of[answer.path]) for answer in answers]),
         "observations.csv": _table(
-            OBSERVATIONS, [_observation(answer, names, station, told[answer.path]) for answer in answers]
+            OBSERVATIONS, [_observation(answer, names, station, stamp_of[answer.path]) for answer in answers]
         ),
         "datapackage.json": to_json(_package(station, stamps, species)),
     }

@@ -73,8 +73,8 @@ def convert(
             left_out(Path(path), reason)
         answers = [answer for answer in answers if answer.path not in reasons]
     if not answers:
-        told = " ".join(f"{line}." for line in left_out.lines("left out"))
-        raise DataError(f"{str(source)!r}: no answer is left. {told}")
+        reasons_left = " ".join(f"{line}." for line in left_out.lines("left out"))
+        raise DataError(f"{str(source)!r}: no answer is left. {reasons_left}")
     content = _encoded(answers, to, place, scientific_names(answers, species), moments)
     if isinstance(content, bytes):
         write_bytes(out, content)

@@ -38,12 +38,12 @@ def identifier(answer: Answer, station: Station) -> str:
 
 def remarks(answer: Answer) -> str:
     """What a person has to know of a machine's answer, in a line."""
-    told = [f"named by a machine with a score of {answer.score}"]
+    notes = [f"named by a machine with a score of {answer.score}"]
     if answer.stranger:
-        told = [f"none of the classes that the machine knows; looks most like {answer.label}"]
+        notes = [f"none of the classes that the machine knows; looks most like {answer.label}"]
     if answer.candidates:
-        told.append(f"nine times in ten one of: {', '.join(answer.candidates)}")
-    return "; ".join(told)
+        notes.append(f"nine times in ten one of: {', '.join(answer.candidates)}")
+    return "; ".join(notes)
 
 
 def _row(answer: Answer, names: Mapping[str, str], station: Station, moment: datetime | None) -> list[object]:

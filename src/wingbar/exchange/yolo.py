@@ -24,7 +24,7 @@ def files(answers: Sequence[Answer]) -> dict[str, bytes]:
     classes, parts = categories(answers)
     number = {name: place for place, name in enumerate([*classes, *parts])}
     owners: dict[str, str] = {}
-    told: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     for answer in answers:
         path = PurePosixPath(answer.path.lstrip("/"))
         if "images" in path.parent.parts:
@@ -39,8 +39,8 @@ def files(answers: Sequence[Answer]) -> dict[str, bytes]:
                 "their names without the ending. Rename one of them, and predict again."
             )
         boxes = [(number[answer.label], answer.box), *((number[f"part {part}"], box) for part, box in answer.parts)]
-        told[name] = "".join(line(category, box, answer.size) for category, box in boxes).encode()
-    return told | {"data.yaml": _description([*classes, *parts]).encode()}
+        contents[name] = "".join(line(category, box, answer.size) for category, box in boxes).encode()
+    return contents | {"data.yaml": _description([*classes, *parts]).encode()}
 
 
 def line(category: int, box: Box, size: tuple[int, int]) -> str:

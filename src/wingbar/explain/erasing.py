@@ -52,7 +52,7 @@ class Erasures:
     """With each part erased."""
     random: Float[ndarray, "parts fills"]
     """With a random box of the part's size on the object erased, another one for each fill."""
-    object: Float[ndarray, "fills"]
+    whole_object: Float[ndarray, "fills"]
     """With the object erased."""
     background: tuple[str, ...]
     """The class named with the object erased, by fill."""
@@ -70,7 +70,7 @@ class Erasures:
     @property
     def object_fall(self) -> float:
         """How much the margin falls with the object erased, mean over the fills."""
-        return self.margin - float(self.object.mean())
+        return self.margin - float(self.whole_object.mean())
 
 
 def erasures(ask: Ask, picture: Picture, prediction: Prediction, other: tuple[Picture, Box], seed: int = 0) -> Erasures:

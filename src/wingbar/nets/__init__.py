@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from wingbar.nets.inference import for_inference
 from wingbar.nets.neurons import neuron_layer, response_map
-from wingbar.nets.saliency_head import MapNet
-from wingbar.nets.weights import WeightsSource
+from wingbar.nets.saliency_head import MapNet, WeightsSource
 from wingbar.nets.zoo import create
 
 __all__ = ["MapNet", "WeightsSource", "create", "for_inference", "neuron_layer", "response_map"]

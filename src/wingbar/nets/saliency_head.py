@@ -12,8 +12,9 @@ MobileNetV3's ``conv_head``, SigLIP's ``attn_pool``). Here every network is pool
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import log
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -22,12 +23,21 @@ from torch.nn import functional
 
 from wingbar.errors import ConfigError
 
-if TYPE_CHECKING:
-    from wingbar.nets.weights import WeightsSource
-
 REMEDY = "Choose another --net: `wingbar backbones` lists some that work."
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """Where a network's weights come from, to be shown to the user and kept with the model."""
+
+    name: str
+    """The file's name, or the registry's name of the weights."""
+    licence: str
+    """As the registry or the file states it; ``"unknown"`` where neither does."""
+    sha256: str | None
+    """Of the file; None for weights that came through the registry."""
 
 
 class MapNet(nn.Module):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import Tensor
 from wingbar._system.text import printable
 from wingbar.errors import WeightsError
 from wingbar.nets import packages
-from wingbar.nets.saliency_head import MapNet
+from wingbar.nets.saliency_head import MapNet, WeightsSource
 
 State = dict[str, Tensor]
 
@@ -33,18 +32,6 @@ STARTS_FROM = {"vgg19_bn_cam": "vgg19_bn", "res2net50": "res2net50_26w_4s"}
 NEW_LAYERS = {"vgg19_bn_cam": ("cam",)}
 DEFAULT = "tf_efficientnet_lite0"
 """A network whose weights come as a package."""
-
-
-@dataclass(frozen=True)
-class WeightsSource:
-    """Where a network's weights come from, to be shown to the user and kept with the model."""
-
-    name: str
-    """The file's name, or the registry's name of the weights."""
-    licence: str
-    """As the registry or the file states it; ``"unknown"`` where neither does."""
-    sha256: str | None
-    """Of the file; None for weights that came through the registry."""
 
 
 def load_weights(net: MapNet, weights: str | Path) -> WeightsSource:

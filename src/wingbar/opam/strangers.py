@@ -105,10 +105,10 @@ def fit_strangers(
 
     if len(labels) < LEAST_PICTURES or votes.shape[1] < LEAST_CLASSES:
         return None
-    own = signs_of_known(votes, features, means)
-    plain = StrangerRule(tuple(own.mean(0).tolist()), tuple((own.std(0) + 1e-6).tolist()), 1.0, 0.0, 0.0, 0.0)
+    signs = signs_of_known(votes, features, means)
+    plain = StrangerRule(tuple(signs.mean(0).tolist()), tuple((signs.std(0) + 1e-6).tolist()), 1.0, 0.0, 0.0, 0.0)
     left_out = np.concatenate([_without(label, votes, features, labels, means) for label in np.unique(labels).tolist()])
-    inside, outside = plain._score(own), plain._score(left_out)
+    inside, outside = plain._score(signs), plain._score(left_out)
     both = np.concatenate([inside, outside])[:, None]
     fit = LogisticRegression(class_weight="balanced").fit(both, np.arange(len(both)) < len(inside))
     slope, intercept = float(fit.coef_[0, 0]), float(fit.intercept_[0])

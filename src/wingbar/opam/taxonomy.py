@@ -66,12 +66,12 @@ class Lineages:
         row = next((row for row in self.rows if row[0] == name), None)
         if row is None:
             raise ValueError(f"no class {name!r}")
-        found = [(0, frozenset([name]))]
+        groups = [(0, frozenset([name]))]
         for level in range(1, len(self.levels)):
             members = frozenset(other[0] for other in self.rows if row[level] and other[level] == row[level])
-            if len(found[-1][1]) < len(members) < len(self.rows):
-                found.append((level, members))
-        return found
+            if len(groups[-1][1]) < len(members) < len(self.rows):
+                groups.append((level, members))
+        return groups
 
 
 def fit_lineages(
@@ -104,13 +104,13 @@ def fit_lineages(
 def thresholds(lineages: Lineages, accuracy: float) -> tuple[float, ...]:
     """The least score of an answer at each level; infinite where no score is enough."""
     scores = np.array(lineages.scores).reshape(-1, len(lineages.levels))
-    first_right, unanswered, found = np.array(lineages.right), np.ones(len(scores), bool), []
+    first_right, unanswered, cuts = np.array(lineages.right), np.ones(len(scores), bool), []
     for level in range(len(lineages.levels)):
         tried = unanswered & (scores[:, level] > 0)
         least = least_score(scores[tried, level], first_right[tried] <= level, accuracy)
         unanswered &= ~(tried & (scores[:, level] >= least))
-        found.append(least)
-    return tuple(found)
+        cuts.append(least)
+    return tuple(cuts)
 
 
 def least_score(scores: Float[ndarray, "n"], right: ndarray, accuracy: float) -> float:
@@ -151,9 +151,9 @@ def look_alikes(
     parts = [part for part in LOOK_ALIKES if count // part >= 2] if len(labels) else []
     if not parts:
         return Taxonomy((), dict.fromkeys(classes, ()))
-    own = np.eye(count)
+    sure = np.eye(count)
     shares = np.stack(
-        [probabilities[labels == label].mean(0) if (labels == label).any() else own[label] for label in range(count)]
+        [probabilities[labels == label].mean(0) if (labels == label).any() else sure[label] for label in range(count)]
     )
     distance = 1 - (shares + shares.T) / 2
     np.fill_diagonal(distance, 0)

@@ -51,8 +51,8 @@ class Review:
         return self._state()
 
     async def decide(self, request: Request) -> Response:
-        told = await sent(request)
-        path, kind, label = told.get("path"), told.get("decision"), told.get("label", "")
+        body = await sent(request)
+        path, kind, label = body.get("path"), body.get("decision"), body.get("label", "")
         if not isinstance(path, str) or not isinstance(kind, str) or not isinstance(label, str):
             raise HTTPException(400, "Send a path, a decision and a label.")
         try:
@@ -135,9 +135,9 @@ async def sent(request: Request) -> dict[str, Any]:
         if len(content) > LONGEST_BODY:
             raise HTTPException(413, "That is too much.")
     try:
-        told = json.loads(content)
+        body = json.loads(content)
     except (ValueError, RecursionError):
         raise HTTPException(400, "That is no JSON.") from None
-    if not isinstance(told, dict):
+    if not isinstance(body, dict):
         raise HTTPException(400, "Send a JSON object.")
-    return told
+    return body

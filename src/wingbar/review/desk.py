@@ -86,8 +86,8 @@ class Desk:
         if kind == "label":
             name = self._class_of(label)
             of_model = name in self.classes
-            told: Kind = "confirmed" if name == item.prediction.label else "corrected" if of_model else "new"
-            self.decisions.decide(item.name, told, name)
+            decision: Kind = "confirmed" if name == item.prediction.label else "corrected" if of_model else "new"
+            self.decisions.decide(item.name, decision, name)
         elif kind in ("none", "skipped") and kind in get_args(Kind):
             self.decisions.decide(item.name, "none" if kind == "none" else "skipped")
             if kind == "skipped":
@@ -134,8 +134,8 @@ def embed(
         side = recognizer.card.picture_size
         if good:
             features = recognizer.runtime.picture(cut_squares(good, [None] * len(good), side)).features
-            told = iter(directions(features.astype(np.float64)))
-        yield from (None if picture is None else next(told) for picture in read)
+            vectors = iter(directions(features.astype(np.float64)))
+        yield from (None if picture is None else next(vectors) for picture in read)
 
 
 def _read(path: Path) -> Any:

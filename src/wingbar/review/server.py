@@ -73,9 +73,9 @@ def set_up(
             web.say(f"left out: {prediction.error}")
         if len(predictions) % 100 == 0:
             web.say(f"looked at {len(predictions)} of {len(waiting)} pictures")
-    told = [(name, path, prediction) for (name, path), prediction in zip(waiting, predictions, strict=True)]
+    answers = [(name, path, prediction) for (name, path), prediction in zip(waiting, predictions, strict=True)]
     items = lay_out(
-        told,
+        answers,
         list(embed(recognizer, [path for _, path in waiting], batch_size)),
         list(embed(recognizer, [one.path for one in labelled], batch_size)),
     )

@@ -147,8 +147,7 @@ def pages(site: Site) -> Starlette:
 @asynccontextmanager
 async def answering(site: Site) -> AsyncIterator[None]:
     """Pictures are predicted while this is open."""
-    site.batcher.watch = site.metrics.saw_batch
-    working = asyncio.create_task(site.batcher.run())
+    working = asyncio.create_task(site.batcher.run(site.metrics.saw_batch))
     try:
         yield
     finally:

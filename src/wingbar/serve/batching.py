@@ -41,8 +41,6 @@ class Batcher(Generic[Item, Answer]):
     def __init__(self, work: Callable[[list[Item]], Sequence[Answer]], *, size: int, places: int) -> None:
         self._work, self.size, self.places = work, size, places
         self.taken = 0
-        self.watch: Callable[[int, float], None] = lambda items, seconds: None
-        """Called after each batch with its number of items and the seconds it took."""
         self._seconds = 0.0
         self._stopped = False
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
@@ -80,8 +78,8 @@ class Batcher(Generic[Item, Answer]):
                 answer.set_exception(Stopped())
         self._changed.set()
 
-    async def run(self) -> None:
-        """Work until `stop`."""
+    async def run(self, watch: Callable[[int, float], None] = lambda items, seconds: None) -> None:
+        """Work until `stop`; ``watch`` is called after each batch with its number of items and the seconds it took."""
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, thread_name_prefix="wingbar-worker") as worker:
             while not self._stopped:
@@ -90,7 +88,9 @@ class Batcher(Generic[Item, Answer]):
                 while batch := self._next():
                     started = loop.time()
                     answers = await loop.run_in_executor(worker, self._answers, [item for item, _ in batch])
-                    self._remember(len(batch), loop.time() - started)
+                    seconds = loop.time() - started
+                    self._remember(len(batch), seconds)
+                    watch(len(batch), seconds)
                     _tell([future for _, future in batch], answers)
 
     def _next(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
@@ -113,7 +113,6 @@ class Batcher(Generic[Item, Answer]):
     def _remember(self, items: int, seconds: float) -> None:
         each = seconds / items
         self._seconds = each if self._seconds == 0 else (1 - MEMORY) * self._seconds + MEMORY * each
-        self.watch(items, seconds)
 
 
 def _tell(futures: list[asyncio.Future[Answer]], answers: Sequence[Answer | Exception]) -> None:

@@ -74,8 +74,8 @@ def first_boxes(job: Job, candidates: Proposals, trained: TrainedNet | None) -> 
         whole = [View(job.samples[i].path, job.samples[i].label) for i in taught]
         passes = Passes.over(job, net, middle_layer(net), whole, size, (LAST_KEPT, MIDDLE_KEPT))
         direction = object_direction(joined(*passes.sampled))
-        told = passes.read(lambda *maps: torch.einsum("bchw,c->bhw", joined(*maps), direction).numpy())
-        maps, side = stretch(told), config.proposals.side
+        projected = passes.read(lambda *maps: torch.einsum("bchw,c->bhw", joined(*maps), direction).numpy())
+        maps, side = stretch(projected), config.proposals.side
         none = np.zeros((0, 4), np.int32)
 
         def boxed(place: int) -> ndarray:

@@ -54,7 +54,7 @@ def new_net(job: Job, weights: str | None, outputs: int | None = None) -> MapNet
     """
     config = job.config
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)
         net = create(config.net, len(job.classes), weights, dropout=config.base_recipe().dropout)
         net.head = torch.nn.Linear(net.num_features, outputs or len(job.classes))
     return net

@@ -33,8 +33,8 @@ def proposals(job: Job, only: Int[ndarray, "searched"] | None = None) -> Proposa
 
         searched = list(range(len(job.samples))) if only is None else only.tolist()
         boxes = [np.zeros((0, 4), np.int32)] * len(job.samples)
-        for index, found in zip(searched, job.world.map(one, searched, job.reporter.watched), strict=True):
-            boxes[index] = found
+        for index, candidates in zip(searched, job.world.map(one, searched, job.reporter.watched), strict=True):
+            boxes[index] = candidates
         return Proposals(boxes=Ragged.of(boxes))
 
     at = job.before_refit() if only is None else job
