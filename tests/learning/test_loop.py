@@ -16,7 +16,7 @@ from wingbar.errors import ConfigError
 from wingbar.learning.checkpoint import Checkpoint
 from wingbar.learning.hardware import Hardware, open_hardware
 from wingbar.learning.history import Epoch, History, finished
-from wingbar.learning.loop import Watch, fit, normalize, predict_logits
+from wingbar.learning.loop import TrainingWatch, fit, normalize, predict_logits
 from wingbar.learning.recipe import Recipe
 from wingbar.learning.views import Mix, View
 from wingbar.nets import create
@@ -96,7 +96,7 @@ def test_a_training_cut_off_goes_on_to_the_same_bits(tmp_path: Path, views, hard
 
     state = Checkpoint(tmp_path / "training.safetensors", "key")
     with pytest.raises(Stop):
-        train(views, hardware, recipe, checkpoint=state, watch=Watch(step, end))
+        train(views, hardware, recipe, checkpoint=state, watch=TrainingWatch(step, end))
     resumed, again = train(views, hardware, recipe, checkpoint=state)
     assert same(whole, resumed)
     assert [(e.train_loss, e.val_loss, e.val_accuracy) for e in again.epochs] == [
@@ -126,7 +126,7 @@ def test_a_batch_that_memory_does_not_suffice_for_is_taken_in_portions(views, ha
     recipe, told = replace(RECIPE, frozen_norms=True, learning_rate=1e-4), []
     whole, history = train(views, hardware, recipe, net=small_net(0))
     net = refuse_more_than(limit, small_net(0))
-    _, divided = train(views, hardware, recipe, net=net, watch=Watch(say=told.append))
+    _, divided = train(views, hardware, recipe, net=net, watch=TrainingWatch(say=told.append))
     assert [int(line.split()[-2]) for line in told] == portions
     for one, other in zip(whole.state_dict().values(), net.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
@@ -143,9 +143,9 @@ def test_a_training_goes_on_with_the_portions_that_it_had(tmp_path: Path, views,
 
     with pytest.raises(Stop):
         net = refuse_more_than(3, small_net())
-        train(views, hardware, recipe, net=net, checkpoint=state, watch=Watch(epoch=end))
+        train(views, hardware, recipe, net=net, checkpoint=state, watch=TrainingWatch(epoch=end))
     told: list[str] = []
-    resumed, _ = train(views, hardware, recipe, checkpoint=state, watch=Watch(say=told.append))
+    resumed, _ = train(views, hardware, recipe, checkpoint=state, watch=TrainingWatch(say=told.append))
     assert same(divided, resumed) and not told
 
 
@@ -184,7 +184,7 @@ def test_history_keeps_the_first_best_and_stops_when_patience_ends() -> None:
     assert not finished(history, replace(RECIPE, epochs=9, patience=4))
     assert not finished(history, replace(RECIPE, epochs=9))
     assert finished(history, replace(RECIPE, epochs=5))
-    assert History.from_json(history.to_json()) == history
+    assert History.from_dict(history.to_dict()) == history
 
 
 def test_frozen_norms_keep_their_statistics(views, hardware) -> None:

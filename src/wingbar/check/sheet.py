@@ -25,7 +25,7 @@ MEMBERS = 12
 """Copies of one photograph that the sheet shows."""
 
 
-def to_json(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
+def to_dict(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
     """Plain values: classes with their pictures, and every thing found under its finding's key."""
     count = Counter((sample.label, sample.split) for sample in dataset.samples)
     return {
@@ -60,7 +60,7 @@ def write(folder: Path, dataset: Dataset, findings: Sequence[Finding]) -> Path:
     """Write both files and the thumbnails, under numbered names; returns the sheet's path."""
     from jinja2 import Environment, StrictUndefined
 
-    value = to_json(dataset, findings)
+    value = to_dict(dataset, findings)
     write_json(folder / "data-check.json", value)
     number = 0
     for finding, record in zip(findings, value["findings"].values(), strict=True):

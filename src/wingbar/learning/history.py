@@ -35,14 +35,14 @@ class History:
         better = best is None or (epoch.val_accuracy, -epoch.val_loss) > (best.val_accuracy, -best.val_loss)
         return History((*self.epochs, epoch), len(self.epochs) if better else self.best)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
         epochs = [{k: None if v != v else v for k, v in vars(epoch).items()} for epoch in self.epochs]
         return {"best": self.best, "epochs": epochs}
 
     @staticmethod
-    def from_json(value: dict[str, Any]) -> History:
-        """The reverse of `to_json`."""
+    def from_dict(value: dict[str, Any]) -> History:
+        """The reverse of `to_dict`."""
         known: list[dict[str, Any]] = [
             {k: math.nan if v is None else v for k, v in epoch.items()} for epoch in value["epochs"]
         ]

@@ -44,7 +44,7 @@ from wingbar.opam.alignment import logits_by_cluster
 
 
 @dataclass
-class Watch:
+class TrainingWatch:
     """Functions that are called as a training goes on; each does nothing by default."""
 
     step: Callable[[int, int, int, float], None] = field(default=lambda epoch, step, steps, rate: None)
@@ -65,7 +65,7 @@ def fit(
     seed: int,
     hardware: Hardware,
     checkpoint: Checkpoint | None = None,
-    watch: Watch | None = None,
+    watch: TrainingWatch | None = None,
 ) -> History:
     """Train ``net`` in place and leave it, in eval mode, with the weights of its best epoch.
 
@@ -74,7 +74,7 @@ def fit(
     after each epoch, and a training that was interrupted resumes; where the checkpoint is damaged it begins again.
     Raises ConfigError for a batch of fewer pictures than ranks.
     """
-    watch, world = watch or Watch(), hardware.world
+    watch, world = watch or TrainingWatch(), hardware.world
     device = hardware.device
     sampler = world.each(lambda: EpochSampler(len(mixes), recipe.batch_size, seed, world))
     if world.size > 1 and device.type == "cuda" and not recipe.frozen_norms:
@@ -111,7 +111,9 @@ def fit(
     return history
 
 
-def portions_of(net: MapNet, size: int, batch_size: int, recipe: Recipe, hardware: Hardware, watch: Watch) -> Portions:
+def portions_of(
+    net: MapNet, size: int, batch_size: int, recipe: Recipe, hardware: Hardware, watch: TrainingWatch
+) -> Portions:
     """The portions that batches are divided into so that a step fits into the free memory.
 
     With several ranks batches are never divided: all ranks would have to divide alike.
@@ -132,14 +134,14 @@ def taken_up(
     size: int,
     recipe: Recipe,
     hardware: Hardware,
-    watch: Watch,
+    watch: TrainingWatch,
 ) -> tuple[History, dict[str, Tensor]]:
     """Resume a training of ``steps`` an epoch from the checkpoint; returns its epochs so far and its best weights."""
     stored = hardware.world.first(lambda: read(checkpoint, watch))
     if stored is None:
         return History(), {}
     state, info = stored
-    history = History.from_json(info)
+    history = History.from_dict(info)
     portions.count = max(portions.count, info.get("portions", 1))
     if hardware.world.size > 1 and not hardware.sharded:
         rehearse(learner.wrapped_net, len(history.epochs) * steps, size, recipe, hardware)
@@ -147,7 +149,7 @@ def taken_up(
     return history, {name.removeprefix("best."): t for name, t in state.items() if name.startswith("best.")}
 
 
-def read(checkpoint: Checkpoint | None, watch: Watch) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def read(checkpoint: Checkpoint | None, watch: TrainingWatch) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The state that a training goes on from; None where it begins."""
     try:
         return checkpoint.read() if checkpoint is not None else None
@@ -167,7 +169,7 @@ def write_down(
     """Save the state after an epoch. All ranks gather each tensor; the first one writes the file."""
     state = {name: tensor for name, tensor in learner.state() if world.rank == 0}
     state |= {f"best.{name}": tensor for name, tensor in best.items()}
-    world.first(partial(checkpoint.write, state, {**history.to_json(), "portions": portions.count}))
+    world.first(partial(checkpoint.write, state, {**history.to_dict(), "portions": portions.count}))
 
 
 def rehearse(net: Any, done: int, size: int, recipe: Recipe, hardware: Hardware) -> None:
@@ -190,7 +192,7 @@ def run_epoch(
     recipe: Recipe,
     portions: Portions,
     hardware: Hardware,
-    watch: Watch,
+    watch: TrainingWatch,
 ) -> Epoch:
     """One pass over the training pictures; validation figures are left at nan and filled in later."""
     world, epoch, net, optimizer = hardware.world, sampler.epoch, learner.wrapped_net, learner.wrapped_optimizer

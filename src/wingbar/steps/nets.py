@@ -44,7 +44,7 @@ class TrainedNet(StepResult):
     licence: str | None
     """Of those weights."""
     history: Mapping[str, Any]
-    """`History.to_json`."""
+    """`History.to_dict`."""
 
 
 def new_net(job: Job, weights: str | None, outputs: int | None = None) -> MapNet:
@@ -156,7 +156,7 @@ def learn(
                 size=config.size, seed=config.seed, hardware=job.hardware, checkpoint=checkpoint, watch=watch,
             )  # fmt: skip
         tensors = {key: tensor.detach().cpu().numpy() for key, tensor in net.state_dict().items()}
-        return TrainedNet(tensors=tensors, weights=weights, licence=licence, history=history.to_json())
+        return TrainedNet(tensors=tensors, weights=weights, licence=licence, history=history.to_dict())
 
     return job.step(name, TrainedNet, settings, [*inputs, *([start] if start else [])], compute)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from wingbar._system.files import writing
 from wingbar._system.progress import bar, counted
 from wingbar.learning.history import Epoch
-from wingbar.learning.loop import Watch
+from wingbar.learning.loop import TrainingWatch
 
 FIRST_STEPS = 8
 """Training steps after which the whole run's time is estimated."""
@@ -36,13 +36,13 @@ class Reporter:
         self.console.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
-    def training(self, name: str, epochs: int, pictures: int, views_left: int) -> Iterator[Watch]:
+    def training(self, name: str, epochs: int, pictures: int, views_left: int) -> Iterator[TrainingWatch]:
         """Report one net's training: a bar, scalars for TensorBoard, the time until the end of the run.
 
         ``views_left`` are the training views from this training's begin to the end of the run.
         """
         if self.idle:
-            yield Watch()
+            yield TrainingWatch()
             return
         started, timed = time.monotonic(), 0
         best = (-1, float("nan"))
@@ -62,7 +62,7 @@ class Reporter:
                 if not epoch.val_accuracy <= best[1]:
                     best = (epoch.epoch, epoch.val_accuracy)
 
-            yield Watch(step, end, self.say)
+            yield TrainingWatch(step, end, self.say)
         result = f"best epoch {best[0] + 1} of {epochs}, val_accuracy {best[1]:.3f}, "
         self.say(f"  {name}: {result if best[1] == best[1] else ''}{time.monotonic() - started:.0f} s")
 
