@@ -34,7 +34,7 @@ from wingbar.opam.parts import choose_parts
 from wingbar.opam.place import class_weights
 from wingbar.opam.pooling import pool
 from wingbar.opam.saliency import saliency_maps
-from wingbar.opam.strangers import signs_of_known, votes_of
+from wingbar.opam.strangers import ClassScatter, signs_of_known, unpacked, votes_of
 from wingbar.prediction import Part, Prediction
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -432,11 +432,11 @@ def _alignment(model: Model) -> Alignment:
     return Alignment(model.card.neuron_layer or "", neurons, mean, deviation)
 
 
-def _strangers(model: Model) -> dict[str, ndarray]:
-    means = model.arrays("strangers")
-    if not all(array.ndim == 2 and array.dtype == np.float32 for array in means.values()):
-        raise ValueError("what strangers.safetensors holds")
-    return means
+def _strangers(model: Model) -> dict[str, ClassScatter]:
+    try:
+        return unpacked(model.arrays("strangers"))
+    except ValueError as error:
+        raise ValueError(f"what strangers.safetensors holds ({error})") from None
 
 
 def _finite(*answers: ndarray) -> None:

@@ -179,20 +179,38 @@ def test_a_model_that_does_not_fit_its_card_is_refused(sound: Path, tmp_path: Pa
 def with_strangers(value: dict[str, Any], arrays: dict[str, dict[str, np.ndarray]]) -> None:
     """A sound rule by which strangers are told."""
     channels = arrays["locator"]["weight"].shape[1]
-    arrays["strangers"] = {"picture": np.ones((len(CLASSES), channels), np.float32)}
+    arrays["strangers"] = {
+        f"picture.{name}": np.ones(shape, np.float32)
+        for name, shape in {"axes": (channels, 5), "origin": 5, "means": (len(CLASSES), 5), "spread": 5}.items()
+    }
     value["strangers"] = {
         "means": [0.0, 0.0], "deviations": [1.0, 1.0], "slope": 1.0, "intercept": 0.0, "threshold": 0.5, "caught": 0.5,
     }  # fmt: skip
 
 
+def scattered(arrays: dict[str, dict[str, np.ndarray]], **changed: np.ndarray) -> None:
+    """Other arrays of where the classes lie."""
+    arrays["strangers"] |= {f"picture.{name}": array for name, array in changed.items()}
+
+
+def renamed(arrays: dict[str, np.ndarray], view: str) -> None:
+    """The same of another view."""
+    for key in list(arrays):
+        arrays[key.replace("picture", view)] = arrays.pop(key)
+
+
 STRANGE_CHANGES: dict[str, Change] = {
-    "no means": lambda value, arrays: arrays.pop("strangers"),
+    "no means": lambda value, arrays: arrays["strangers"].pop("picture.means"),
+    "nothing": lambda value, arrays: arrays.pop("strangers"),
     "means without a rule": lambda value, arrays: value.update(strangers=None),
-    "means of another view": lambda value, arrays: arrays.update(strangers={"object": arrays["strangers"]["picture"]}),
-    "means of fewer classes": lambda value, arrays: arrays["strangers"].update(picture=np.ones((2, 256), "f4")),
-    "means of other nets": lambda value, arrays: arrays["strangers"].update(picture=np.ones((3, 9), "f4")),
-    "flat means": lambda value, arrays: arrays["strangers"].update(picture=np.ones(3, "f4")),
-    "means that are none": lambda value, arrays: arrays["strangers"].update(picture=np.full((3, 256), np.nan, "f4")),
+    "means of another view": lambda value, arrays: renamed(arrays["strangers"], "object"),
+    "means of fewer classes": lambda value, arrays: scattered(arrays, means=np.ones((2, 5), "f4")),
+    "axes of other nets": lambda value, arrays: scattered(arrays, axes=np.ones((9, 5), "f4")),
+    "means on fewer axes": lambda value, arrays: scattered(arrays, means=np.ones((3, 4), "f4")),
+    "flat means": lambda value, arrays: scattered(arrays, means=np.ones(3, "f4")),
+    "means that are none": lambda value, arrays: scattered(arrays, means=np.full((3, 5), np.nan, "f4")),
+    "no spread": lambda value, arrays: scattered(arrays, spread=np.zeros(5, "f4")),
+    "a field more": lambda value, arrays: scattered(arrays, evil=np.ones(5, "f4")),
     "a rule of more signs": lambda value, arrays: value["strangers"].update(means=[0.0] * 3, deviations=[1.0] * 3),
     "no deviation": lambda value, arrays: value["strangers"].update(deviations=[1.0, 0.0]),
     "a threshold beyond reach": lambda value, arrays: value["strangers"].update(threshold=2.0),

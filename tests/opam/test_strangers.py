@@ -5,9 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import log_softmax
+from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
-from wingbar.opam.strangers import KEPT, centres, directions, fit_strangers, signs_of_known, votes_of
+from wingbar.opam.strangers import (
+    KEPT,
+    directions,
+    fit_strangers,
+    packed,
+    scatters,
+    signs_of_known,
+    unpacked,
+    votes_of,
+)
 
 CHANNELS, CLASSES, ALL = 40, 6, 10
 
@@ -28,20 +38,41 @@ def test_unknown_classes_are_told_and_the_threshold_keeps_known_ones() -> None:
     rng = np.random.default_rng(0)
     looks, head = world(rng)
     training, held, fresh = (rng.integers(0, CLASSES, count) for count in (300, 200, 500))
-    means = centres(seen(looks, head, training, rng)[1], training, CLASSES)
-    rule = fit_strangers(*seen(looks, head, held, rng), held, means)
+    known = scatters(seen(looks, head, training, rng)[1], training, CLASSES)
+    rule = fit_strangers(*seen(looks, head, held, rng), held, known)
     assert rule is not None and rule.caught > 0.5
-    known = rule.known(signs_of_known(*seen(looks, head, fresh, rng), means))
-    strange = rule.known(signs_of_known(*seen(looks, head, rng.integers(CLASSES, ALL, 500), rng), means))
-    assert roc_auc_score(np.arange(1000) < 500, np.concatenate([known, strange])) > 0.9
-    assert (known >= rule.threshold).mean() == pytest.approx(KEPT, abs=0.04)  # four standard errors
+    likely = rule.known(signs_of_known(*seen(looks, head, fresh, rng), known))
+    strange = rule.known(signs_of_known(*seen(looks, head, rng.integers(CLASSES, ALL, 500), rng), known))
+    assert roc_auc_score(np.arange(1000) < 500, np.concatenate([likely, strange])) > 0.9
+    assert (likely >= rule.threshold).mean() == pytest.approx(KEPT, abs=0.04)  # four standard errors
 
 
-def test_signs_are_the_lead_of_the_first_class_and_the_likest_mean() -> None:
+def test_signs_are_the_lead_of_the_first_class_and_a_difference_of_mahalanobis_distances() -> None:
+    """Against scikit-learn's shrunk covariances and their distances."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % CLASSES
+    vectors = rng.normal(size=(ALL, CHANNELS))[labels] + rng.normal(size=(300, CHANNELS))
+    known = scatters({"picture": vectors}, labels, CLASSES)["picture"]
+    length_one = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    means = np.stack([length_one[labels == label].mean(0) for label in range(CLASSES)])
+    within = LedoitWolf(assume_centered=True).fit(length_one - means[labels])
+    whole = LedoitWolf().fit(length_one)
+    new = rng.normal(size=(20, CHANNELS))
+    places = new / np.linalg.norm(new, axis=1, keepdims=True)
+    to_class = np.min([within.mahalanobis(places - mean) for mean in means], axis=0)
+    np.testing.assert_allclose(known.nearness(new), whole.mahalanobis(places) - to_class, rtol=2e-3, atol=1e-2)
     votes = votes_of(np.array([[[0.8, 0.1, 0.1]], [[0.2, 0.6, 0.2]]]), [1.0, 0.0])
-    means = centres({"picture": np.eye(3)}, np.arange(3), 3)
-    signs = signs_of_known(votes, {"picture": np.array([[3.0, 4.0, 0.0]])}, means)
-    np.testing.assert_allclose(signs, [[np.log(8) * 2 / 3, 0.8]], rtol=1e-6)
+    signs = signs_of_known(votes, {"picture": new[:1]}, {"picture": known})
+    np.testing.assert_allclose(signs, [[np.log(8) * 2 / 3, known.nearness(new[:1])[0]]], rtol=1e-6)
+
+
+def test_where_the_classes_lie_is_kept_whole_and_what_is_no_such_thing_is_refused() -> None:
+    arrays = packed(scatters({"object": np.eye(9)}, np.arange(9) % 3, 3))
+    again = packed(unpacked(arrays))
+    assert again.keys() == arrays.keys() and all(np.array_equal(again[name], arrays[name]) for name in arrays)
+    for change in ({"object.spread": arrays["object.spread"] * 0}, {"object.axes": arrays["object.axes"][0]}):
+        with pytest.raises(ValueError, match="axes"):
+            unpacked({**arrays, **change})
 
 
 def test_a_mean_direction_has_length_one_and_nothing_has_none() -> None:
@@ -52,14 +83,14 @@ def test_a_mean_direction_has_length_one_and_nothing_has_none() -> None:
 def test_too_few_pictures_or_classes_make_no_rule(pictures: int, classes: int) -> None:
     rng = np.random.default_rng(0)
     votes = log_softmax(rng.normal(size=(pictures, classes)), -1)
-    means = centres({"object": np.eye(classes)}, np.arange(classes), classes)
+    known = scatters({"object": np.eye(classes)}, np.arange(classes), classes)
     labels = np.arange(pictures) % classes
-    assert fit_strangers(votes, {"object": rng.normal(size=(pictures, classes))}, labels, means) is None
+    assert fit_strangers(votes, {"object": rng.normal(size=(pictures, classes))}, labels, known) is None
 
 
 def test_signs_that_tell_nothing_make_no_rule_or_a_vague_one() -> None:
     rng = np.random.default_rng(0)
     votes, features = np.log(np.full((60, 3), 1 / 3)), {"object": np.ones((60, 3))}
-    means = centres({"object": np.ones((3, 3))}, np.arange(3), 3)
-    rule = fit_strangers(votes, features, rng.integers(0, 3, 60), means)
+    known = scatters({"object": np.ones((3, 3))}, np.arange(3), 3)
+    rule = fit_strangers(votes, features, rng.integers(0, 3, 60), known)
     assert rule is None or rule.caught <= 0.5

@@ -1,13 +1,17 @@
 """Strangers: "none of these", for a picture whose class is not among those that were learnt.
 
-    s(x) = z(max_c v_c(x) - mean_c v_c(x)) + sum_k z(max_c cos(f_k(x), m_kc)),      z(a) = (a - mean) / deviation
+    s(x) = z(max_c v_c(x) - mean_c v_c(x)) + sum_k z(r_k(x)),      z(a) = (a - mean) / deviation
+    r_k(x) = d(f_k(x), m_k, T_k) - min_c d(f_k(x), m_kc, W_k)
 
 v are the streams' log probabilities, weighted: how far one class stands out (Vaze, Han, Vedaldi, Zisserman, "Open-set
-recognition: a good closed-set classifier is all you need?", ICLR 2022). f_k is the pooled feature vector of view k and
-m_kc its mean direction over the training pictures of class c: how like a class the view looks. z makes these alike in
-size on held-out pictures; each counts as much as the others.
+recognition: a good closed-set classifier is all you need?", ICLR 2022). f_k is the direction of the pooled feature
+vector of view k, on the first `AXES` principal axes. m_kc is its mean over the training pictures of class c, m_k over
+all of them. d is the squared Mahalanobis distance: W_k is the scatter within classes, T_k that of all pictures, both
+shrunk (Ledoit and Wolf, 2004). So r tells how much nearer a picture lies to a class than to pictures at large (Ren et
+al., "A simple fix to Mahalanobis distance for improving near-OOD detection", 2021). z makes these alike in size on
+held-out pictures; each counts as much as the others.
 
-What s is worth is told without any stranger: each class is left out in turn (its votes, its means), and its held-out
+What s is worth is told without any stranger: each class is left out in turn (its votes, its mean), and its held-out
 pictures are strangers then. A logistic regression on s, both kinds counting alike, gives
 
     known(x) = 1 / (1 + exp(-(a s(x) + b)))
@@ -19,7 +23,7 @@ stranger where known is below the value that the share `KEPT` of the held-out pi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -34,10 +38,39 @@ LEAST_PICTURES = 20
 """Held-out pictures below which no threshold can be told."""
 LEAST_CLASSES = 3
 
+AXES = 64
+"""Principal axes of a view's features, at most."""
+FLOOR = 1e-6
+"""Added to each variance of features of length one."""
+
 Vectors = Mapping[str, Float[ndarray, "n channels"]]
 """Feature vectors of some pictures, by view."""
-Centres = Mapping[str, Float32[ndarray, "classes channels"]]
-"""By view the mean direction of each class."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScatter:
+    """How the training pictures of the classes lie in a view's features, on axes along which a class has variance 1."""
+
+    axes: Float32[ndarray, "channels axes"]
+    origin: Float32[ndarray, "axes"]
+    """Where the mean direction of all pictures lies."""
+    means: Float32[ndarray, "classes axes"]
+    spread: Float32[ndarray, "axes"]
+    """Variance of all pictures."""
+
+    def nearness(self, vectors: Float[ndarray, "n channels"]) -> Float[ndarray, "n"]:
+        """How much nearer each vector lies to the nearest class than to pictures at large: the r of this module."""
+        places = (directions(vectors) @ self.axes - self.origin).astype(np.float64)
+        to_class = [((places - mean) ** 2).sum(1) for mean in self.means]
+        return (places**2 / self.spread).sum(1) - np.min(to_class, axis=0)
+
+    def without(self, label: int) -> ClassScatter:
+        """The same with this class unknown."""
+        return replace(self, means=np.delete(self.means, label, axis=0))
+
+
+Scatters = Mapping[str, ClassScatter]
+"""By view."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +104,47 @@ def votes_of(scores: Float[ndarray, "streams n classes"], weights: Sequence[floa
     return np.tensordot(np.asarray(weights, float), np.log(np.maximum(scores, LEAST)), axes=1)
 
 
-def centres(features: Vectors, labels: Int[ndarray, "n"], classes: int) -> dict[str, ndarray]:
-    """The mean direction of each class, by view. Every class has a picture."""
-    return {
-        view: directions(np.stack([directions(vectors[labels == label]).mean(0) for label in range(classes)]))
-        for view, vectors in features.items()
-    }
+def scatters(features: Vectors, labels: Int[ndarray, "n"], classes: int) -> dict[str, ClassScatter]:
+    """How the classes lie in each view's features. Every class has a picture."""
+    return {view: _scatter(directions(vectors), labels, classes) for view, vectors in features.items()}
+
+
+def _scatter(vectors: Float32[ndarray, "n channels"], labels: Int[ndarray, "n"], classes: int) -> ClassScatter:
+    from scipy.linalg import eigh
+    from sklearn.covariance import ledoit_wolf  # as models are learnt only
+
+    centre = vectors.mean(0, dtype=np.float64)
+    principal = np.linalg.svd(vectors - centre, full_matrices=False)[2][:AXES].T
+    places = (vectors - centre) @ principal
+    means = np.stack([places[labels == label].mean(0) for label in range(classes)])
+    least = FLOOR * np.eye(len(principal.T))
+    within = ledoit_wolf(places - means[labels], assume_centered=True)[0] + least
+    spread, turn = eigh(ledoit_wolf(places, assume_centered=True)[0] + least, within)
+    axes = principal @ turn
+    return ClassScatter(*(part.astype(np.float32) for part in (axes, centre @ axes, means @ turn, spread)))
+
+
+def packed(known: Scatters) -> dict[str, ndarray]:
+    """``VIEW.FIELD`` -> array, as models keep them."""
+    return {f"{view}.{name}": array for view, one in known.items() for name, array in vars(one).items()}
+
+
+def unpacked(arrays: Mapping[str, ndarray]) -> dict[str, ClassScatter]:
+    """The reverse of `packed`. Raises ValueError for arrays that are not such."""
+    by_view: dict[str, dict[str, ndarray]] = {}
+    for key, array in arrays.items():
+        view, _, name = key.rpartition(".")
+        by_view.setdefault(view, {})[name] = array
+    for parts in by_view.values():
+        if set(parts) != {field.name for field in fields(ClassScatter)}:
+            raise ValueError(f"no {' and '.join(field.name for field in fields(ClassScatter))}")
+        if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in parts.values()):
+            raise ValueError("numbers that are not finite float32")
+        axes = (parts["spread"].size,)
+        ends = parts["axes"].shape[1:], parts["origin"].shape, parts["means"].shape[1:], parts["spread"].shape
+        if set(ends) != {axes} or not (parts["spread"] > 0).all():
+            raise ValueError("axes that do not fit one another")
+    return {view: ClassScatter(**parts) for view, parts in by_view.items()}
 
 
 def directions(vectors: Float[ndarray, "n channels"]) -> Float32[ndarray, "n channels"]:
@@ -85,17 +153,17 @@ def directions(vectors: Float[ndarray, "n channels"]) -> Float32[ndarray, "n cha
     return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
-def signs_of_known(votes: Float[ndarray, "n classes"], features: Vectors, means: Centres) -> Float[ndarray, "n signs"]:
-    """By how much the first class stands out among the ``votes``, and how like a class each view looks.
+def signs_of_known(votes: Float[ndarray, "n classes"], features: Vectors, known: Scatters) -> Float[ndarray, "n signs"]:
+    """By how much the first class stands out among the ``votes``, and how near to a class each view looks.
 
     ``votes`` are weighted log probabilities, not necessarily normalised.
     """
-    cosines = [(directions(features[view]) @ means[view].T).max(1) for view in sorted(means)]
-    return np.stack([votes.max(1) - votes.mean(1), *cosines], 1).astype(np.float64)
+    near = [known[view].nearness(features[view]) for view in sorted(known)]
+    return np.stack([votes.max(1) - votes.mean(1), *near], 1).astype(np.float64)
 
 
 def fit_strangers(
-    votes: Float[ndarray, "n classes"], features: Vectors, labels: Int[ndarray, "n"], means: Centres
+    votes: Float[ndarray, "n classes"], features: Vectors, labels: Int[ndarray, "n"], known: Scatters
 ) -> StrangerRule | None:
     """The rule, from held-out pictures alone; None where they, or the classes, are too few.
 
@@ -105,9 +173,9 @@ def fit_strangers(
 
     if len(labels) < LEAST_PICTURES or votes.shape[1] < LEAST_CLASSES:
         return None
-    signs = signs_of_known(votes, features, means)
+    signs = signs_of_known(votes, features, known)
     plain = StrangerRule(tuple(signs.mean(0).tolist()), tuple((signs.std(0) + 1e-6).tolist()), 1.0, 0.0, 0.0, 0.0)
-    left_out = np.concatenate([_without(label, votes, features, labels, means) for label in np.unique(labels).tolist()])
+    left_out = np.concatenate([_without(label, votes, features, labels, known) for label in np.unique(labels).tolist()])
     inside, outside = plain._score(signs), plain._score(left_out)
     both = np.concatenate([inside, outside])[:, None]
     fit = LogisticRegression(class_weight="balanced").fit(both, np.arange(len(both)) < len(inside))
@@ -122,12 +190,12 @@ def fit_strangers(
 
 
 def _without(
-    label: int, votes: Float[ndarray, "n classes"], features: Vectors, labels: Int[ndarray, "n"], means: Centres
+    label: int, votes: Float[ndarray, "n classes"], features: Vectors, labels: Int[ndarray, "n"], known: Scatters
 ) -> Float[ndarray, "m signs"]:
     """The signs of the pictures of one class, which is left out."""
     rows, others = labels == label, np.arange(votes.shape[1]) != label
     return signs_of_known(
         votes[np.ix_(rows, others)],
         {view: vectors[rows] for view, vectors in features.items()},
-        {view: rest[others] for view, rest in means.items()},
+        {view: scatter.without(label) for view, scatter in known.items()},
     )

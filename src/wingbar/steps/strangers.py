@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from wingbar._system.settings import fill
@@ -15,7 +15,7 @@ from wingbar.images import Picture, cut_squares
 from wingbar.model.field_marks import read_field_marks
 from wingbar.model.torch_runtime import TorchRuntime, stream_modules
 from wingbar.nets.inference import for_inference
-from wingbar.opam.strangers import NO_RULE, StrangerRule, centres, fit_strangers
+from wingbar.opam.strangers import AXES, NO_RULE, StrangerRule, fit_strangers, packed, scatters, unpacked
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet, net_of
@@ -24,7 +24,7 @@ from wingbar.steps.readout import Readout
 from wingbar.steps.store import StepResult
 
 PER_CLASS = 50
-"""Training pictures of a class, at most, that its mean is taken of."""
+"""Training pictures of a class, at most, that say where it lies."""
 
 Read = Callable[[list[Picture]], dict[str, ndarray]]
 """The feature vectors of some pictures, by view, as a prediction finds them."""
@@ -34,8 +34,8 @@ Read = Callable[[list[Picture]], dict[str, ndarray]]
 class Strangers(StepResult):
     """What a model keeps to tell strangers; empty where pictures are too few to say how far to go by it."""
 
-    means: Mapping[str, Float32[ndarray, "classes channels"]]
-    """By view the mean direction of each class."""
+    known: Mapping[str, ndarray]
+    """How the classes lie in each view's features: `opam.strangers.packed`."""
     values: Mapping[str, Any]
     """The fields of the rule."""
 
@@ -53,7 +53,7 @@ def strangers(
     reader: Callable[[], Read],
     chosen: Strangers | None,
 ) -> Strangers:
-    """The means of the classes, and the rule of the validation pictures; a refit keeps the rule that was ``chosen``.
+    """Where the classes lie, and the rule of the validation pictures; a refit keeps the rule that was ``chosen``.
 
     ``votes`` are the validation pictures' weighted log probabilities; ``reader`` makes what reads features.
     """
@@ -61,19 +61,20 @@ def strangers(
     def compute() -> Strangers:
         rule = chosen.rule if chosen else None
         if chosen and rule is None:
-            return Strangers(means={}, values={})
+            return Strangers(known={}, values={})
         read = reader()
         fitted = some_of_each(job.labels, job.training)
-        means = centres(_features(job, read, fitted), job.labels[fitted], len(job.classes))
+        features = _features(job, read, fitted)
+        known = job.world.first(lambda: packed(scatters(features, job.labels[fitted], len(job.classes))))
         if chosen is None:
-            held = _features(job, read, job.validation)
-            rule = job.world.first(lambda: fit_strangers(votes, held, job.labels[job.validation], means))
+            held, labels = _features(job, read, job.validation), job.labels[job.validation]
+            rule = job.world.first(lambda: fit_strangers(votes, held, labels, unpacked(known)))
         if rule is None:
-            return Strangers(means={}, values={})
+            return Strangers(known={}, values={})
         job.reporter.say(f"  of left-out classes {rule.caught:.0%} of the pictures are taken for strangers")
-        return Strangers(means=means, values=asdict(rule))
+        return Strangers(known=known, values=asdict(rule))
 
-    settings = [job.config.prediction_size(), job.config.seed, None if chosen is None else dict(chosen.values)]
+    settings = [AXES, job.config.prediction_size(), job.config.seed, None if chosen is None else dict(chosen.values)]
     return job.step("strangers", Strangers, settings, [trained, *inputs], compute)
 
 
