@@ -177,8 +177,8 @@ def test_without_validation_the_last_epoch_is_kept(views, hardware) -> None:
 
 def test_history_keeps_the_first_best_and_stops_when_patience_ends() -> None:
     history = History()
-    for number, accuracy in enumerate([0.5, 0.7, 0.6, 0.7, 0.6]):
-        history = history.add(Epoch(number, 1.0, 1.0, accuracy, 0.1, 10.0))
+    for number, loss in enumerate([0.5, 0.3, 0.4, 0.3, 0.4]):
+        history = history.add(Epoch(number, 1.0, loss, number / 9, 0.1, 10.0))
     assert history.best == 1
     assert finished(history, replace(RECIPE, epochs=9, patience=3))
     assert not finished(history, replace(RECIPE, epochs=9, patience=4))

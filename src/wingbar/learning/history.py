@@ -27,12 +27,14 @@ class History:
 
     epochs: tuple[Epoch, ...] = ()
     best: int = -1
-    """The kept epoch: highest validation accuracy, then lowest validation loss; -1 before the first."""
+    """The kept epoch, that of the lowest validation loss; -1 before the first.
+
+    Not that of the highest accuracy: on a hundred pictures it is the luckiest epoch, which may be the second of twelve.
+    """
 
     def add(self, epoch: Epoch) -> History:
         """A history with ``epoch`` appended."""
-        best = self.epochs[self.best] if self.best >= 0 else None
-        better = best is None or (epoch.val_accuracy, -epoch.val_loss) > (best.val_accuracy, -best.val_loss)
+        better = self.best < 0 or epoch.val_loss < self.epochs[self.best].val_loss
         return History((*self.epochs, epoch), len(self.epochs) if better else self.best)
 
     def to_dict(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Recipe:
     clip_norm: float = 5.0
     """Largest norm of the gradient; 0 turns clipping off."""
     patience: int = 0
-    """Stop after this many epochs without a better validation accuracy; 0: train to the end."""
+    """Stop after this many epochs without a lower validation loss; 0: train to the end."""
     scale: tuple[float, float] = (0.2, 1.0)
     """Random crops: least and largest share of the view's area."""
     jitter: float = 0.4

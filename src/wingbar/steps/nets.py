@@ -130,7 +130,7 @@ def learn(
     config = job.config
     recipe = config.base_recipe() if start is None else config.follow_recipe()
     settings = [
-        config.net, starting_point(config), config.size, config.precision, config.seed,
+        "least loss", config.net, starting_point(config), config.size, config.precision, config.seed,
         dataclasses.asdict(recipe), dict(shares), validated_on, heads,
         None if only is None else [int(i) for i in only], job.refit,
     ]  # fmt: skip

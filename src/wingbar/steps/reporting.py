@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -45,7 +46,7 @@ class Reporter:
             yield TrainingWatch()
             return
         started, timed = time.monotonic(), 0
-        best = (-1, float("nan"))
+        best: Epoch | None = None
         with scalars(self.folder / "tensorboard" / name) as write, bar(self.console, name, epochs) as advance:
 
             def step(epoch: int, done: int, steps: int, rate: float) -> None:
@@ -59,12 +60,12 @@ class Reporter:
             def end(epoch: Epoch) -> None:
                 nonlocal best
                 write(epoch.epoch, {key: getattr(epoch, key) for key in SCALARS})
-                if not epoch.val_accuracy <= best[1]:
-                    best = (epoch.epoch, epoch.val_accuracy)
+                if epoch.val_loss < (best.val_loss if best else math.inf):
+                    best = epoch
 
             yield TrainingWatch(step, end, self.say)
-        result = f"best epoch {best[0] + 1} of {epochs}, val_accuracy {best[1]:.3f}, "
-        self.say(f"  {name}: {result if best[1] == best[1] else ''}{time.monotonic() - started:.0f} s")
+        result = f"best epoch {best.epoch + 1} of {epochs}, val_accuracy {best.val_accuracy:.3f}, " if best else ""
+        self.say(f"  {name}: {result}{time.monotonic() - started:.0f} s")
 
     def watched(self, results: Iterable[T], count: int) -> Iterator[T]:
         """Yield a step's ``count`` results as they come, and report the progress and the time left."""
