@@ -17,7 +17,7 @@ def trained(reporter: Reporter, accuracies: list[float], views_left: int = 0) ->
         for number, accuracy in enumerate(accuracies):
             for step in range(1, FIRST_STEPS + 2):
                 watch.step(number, step, FIRST_STEPS + 1, 50.0)
-            watch.epoch(Epoch(number, 1.0, 2.0, accuracy, 0.1, 50.0))
+            watch.epoch(Epoch(number, 1.0, 1 - accuracy, accuracy, 0.1, 50.0))
 
 
 def test_the_time_left_is_told_once_and_the_best_epoch_at_the_end(tmp_path: Path, capsys) -> None:
