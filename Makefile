@@ -85,7 +85,7 @@ endef
 
 # What `wingbar convert` writes, read by the programs that it is written for.
 test-exchange: .venv-tools/.ready
-	$(TOOLS)/python -m pytest tests/exchange/test_tools.py
+	WINGBAR_TOOLS=1 $(TOOLS)/python -m pytest tests/exchange/test_tools.py
 
 # Every benchmark writes its own section of docs/performance.md; they read cub50 in the folder that WINGBAR_DATA names.
 bench: .venv-peers/.ready

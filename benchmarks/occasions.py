@@ -3,8 +3,8 @@
     python benchmarks/occasions.py DATA RUN...
 
 No public set at hand has real bursts, so both ends of what a burst may be are made from test pictures: five frames of
-one photograph, each cut, turned in brightness and blurred anew; and five photographs of one species, each of another
-bird. A real burst lies between. The test split is read once a run.
+one photograph, each cut, turned in brightness and blurred anew; and five other photographs of one
+species. A real burst lies between. The test split is read once a run.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ def ways(scores: ndarray) -> dict[str, ndarray]:
 def rows_of(name: str, occasions: list[ndarray], labels: ndarray) -> list[list[str]]:
     """Accuracy, NLL, mean score and ECE of each way."""
     rows = []
-    for way in ways(occasions[0]):
-        scores = np.stack([ways(one)[way] for one in occasions])
+    answers = [ways(one) for one in occasions]
+    for way in answers[0]:
+        scores = np.stack([one[way] for one in answers])
         right, likely = scores.argmax(1) == labels, scores.max(1)
         loss = -np.log(np.maximum(scores[np.arange(len(labels)), labels], LEAST)).mean()
         figures = percent_interval(*mean_interval(right)), f"{loss:.3f}", f"{likely.mean():.3f}"
@@ -84,6 +85,7 @@ def main() -> None:
     for number, run in enumerate(options.runs):
         recognizer, rng = wingbar.load(run), np.random.default_rng(number)
         known = load(options.data).first_classes(len(recognizer.classes))
+        assert known.classes == recognizer.classes, "the run has other classes than the first ones"
         samples = known.split("test")
 
         def scores_of(pictures: list[Path] | list[Image.Image], by: wingbar.Recognizer = recognizer) -> ndarray:
@@ -96,7 +98,7 @@ def main() -> None:
         others += [alone[rows] for rows in chosen]
         of_others += [samples[rows[0]].label for rows in chosen]
     rows = rows_of("frames of one photograph", frames, np.array(labels))
-    rows += rows_of("photographs of other birds", others, np.array(of_others))
+    rows += rows_of("other photographs", others, np.array(of_others))
     header = ("five pictures are", "answered by", "answers", "right (95 % interval)", "NLL", "mean score", "ECE")
     print(render(header, rows))
 

@@ -197,6 +197,7 @@ def with_examples() -> list[tuple[str, str]]:
         look(
             ".".join(["wingbar", *path.relative_to(source).with_suffix("").parts]), "", ast.parse(path.read_text()).body
         )
+    assert {"train", "load", "Recognizer.predict", "evaluate", "export"} <= {name for _, name in found}
     return found
 
 

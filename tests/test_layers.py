@@ -1,4 +1,4 @@
-"""The house's rules: a file imports only from rows above its own; doors open quickly; no pickle."""
+"""The house's rules: a file imports only from rows above its own; doors open quickly."""
 
 from __future__ import annotations
 

@@ -37,7 +37,10 @@ def demo(out: Path, device: Literal["auto", "cpu", "cuda", "mps"] = "auto") -> s
     birds = write_dataset(out / "birds", **DRAWN)
     train(birds, out / "plain", SETTINGS, method="plain", device=device)
     recognizer = train(birds, out / "field-marks", SETTINGS, device=device)
-    plain, ours = evaluate(out / "plain"), evaluate(out / "field-marks", erased=ERASED)
+    plain, ours = (
+        evaluate(out / "plain", device=device),
+        evaluate(out / "field-marks", erased=ERASED, device=device),
+    )
     samples = with_boxes(load_data(birds)).split("test")
     predictions = list(recognizer.predict_many([sample.path for sample in samples]))
     pictures = draw_panels(samples, predictions, out / "pictures")

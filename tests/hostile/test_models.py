@@ -225,6 +225,9 @@ def test_a_rule_for_strangers_is_read(sound: Path, tmp_path: Path) -> None:
     with_strangers(value, arrays)
     prediction = wingbar.load(write(tmp_path / "model", value, arrays)).predict(np.full((40, 60, 3), 99, np.uint8))
     assert prediction.known is not None and 0 <= prediction.known <= 1 and prediction.least_known == 0.5
+    scattered(arrays, axes=np.full((256, 5), 3e38, "f4"))
+    prediction = wingbar.load(write(tmp_path / "long", value, arrays)).predict(np.full((40, 60, 3), 99, np.uint8))
+    assert prediction.known is not None and 0 <= prediction.known <= 1
 
 
 @pytest.mark.parametrize("what", STRANGE_CHANGES)

@@ -179,7 +179,8 @@ def test_history_keeps_the_first_best_and_stops_when_patience_ends() -> None:
     history = History()
     for number, loss in enumerate([0.5, 0.3, 0.4, 0.3, 0.4]):
         history = history.add(Epoch(number, 1.0, loss, number / 9, 0.1, 10.0))
-    assert history.best == 1
+    assert history.best == 1  # not the last one, whose accuracy is highest
+    assert History().add(Epoch(0, 1.0, float("nan"), 0.1, 0.1, 9.0)).add(Epoch(1, 1.0, 0.2, 0.1, 0.1, 9.0)).best == 1
     assert finished(history, replace(RECIPE, epochs=9, patience=3))
     assert not finished(history, replace(RECIPE, epochs=9, patience=4))
     assert not finished(history, replace(RECIPE, epochs=9))

@@ -9,6 +9,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
 from wingbar.opam.strangers import (
+    AXES,
     KEPT,
     directions,
     fit_strangers,
@@ -64,6 +65,17 @@ def test_signs_are_the_lead_of_the_first_class_and_a_difference_of_mahalanobis_d
     votes = votes_of(np.array([[[0.8, 0.1, 0.1]], [[0.2, 0.6, 0.2]]]), [1.0, 0.0])
     signs = signs_of_known(votes, {"picture": new[:1]}, {"picture": known})
     np.testing.assert_allclose(signs, [[np.log(8) * 2 / 3, known.nearness(new[:1])[0]]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "channels", "classes"), [(300, 100, 6), (30, 100, 6), (6, 100, 6), (12, 1, 3), (40, 8, 2)]
+)
+def test_few_pictures_axes_or_channels_give_finite_numbers(pictures: int, channels: int, classes: int) -> None:
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate([rng.normal(size=(pictures - 1, channels)), np.zeros((1, channels))])
+    scatter = scatters({"object": vectors}, np.arange(pictures) % classes, classes)["object"]
+    assert scatter.axes.shape == (channels, min(channels, AXES)) and (scatter.spread > 0).all()
+    assert np.isfinite(scatter.nearness(vectors)).all()
 
 
 def test_where_the_classes_lie_is_kept_whole_and_what_is_no_such_thing_is_refused() -> None:

@@ -27,7 +27,8 @@ from wingbar.prediction import Prediction
 from wingbar.review.app import create_app
 from wingbar.review.decisions import Decisions
 from wingbar.review.desk import Desk, Item, Labelled
-from wingbar.review.server import PER_CLASS, labelled_pictures, review, set_up, spread
+from wingbar.review.server import PER_CLASS, labelled_pictures, review, set_up
+from wingbar.serve.examples import spread
 
 JSON = {"content-type": "application/json"}
 
@@ -280,8 +281,9 @@ def test_what_cannot_be_reviewed_is_told(tmp_path: Path, small_run: Path, birds:
 
 def test_look_alikes_are_spread_over_a_class() -> None:
     paths = [Path(str(number)) for number in range(47)]
-    assert spread(paths[:3]) == paths[:3] and spread([]) == []
-    assert len(spread(paths)) == PER_CLASS and spread(paths)[:: PER_CLASS - 1] == [paths[0], paths[-1]]
+    assert spread(paths[:3], 24) == paths[:3] and spread([], 24) == []
+    some = spread(paths, PER_CLASS)
+    assert len(some) == PER_CLASS and some[:: PER_CLASS - 1] == [paths[0], paths[-1]]
 
 
 def test_look_alikes_are_training_pictures_of_the_run(small_run: Path, birds: Path, tmp_path: Path) -> None:

@@ -17,15 +17,15 @@ def trained(reporter: Reporter, accuracies: list[float], views_left: int = 0) ->
         for number, accuracy in enumerate(accuracies):
             for step in range(1, FIRST_STEPS + 2):
                 watch.step(number, step, FIRST_STEPS + 1, 50.0)
-            watch.epoch(Epoch(number, 1.0, 1 - accuracy, accuracy, 0.1, 50.0))
+            watch.epoch(Epoch(number, 1.0, accuracy, accuracy, 0.1, 50.0))
 
 
 def test_the_time_left_is_told_once_and_the_best_epoch_at_the_end(tmp_path: Path, capsys) -> None:
     reporter = Reporter(tmp_path)
-    trained(reporter, [0.5, 0.75, 0.6], views_left=30_000)
+    trained(reporter, [0.5, 0.25, 0.6], views_left=30_000)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "  50 pictures/s; trainings need about 10 min from here"
-    assert lines[1].startswith("  net: best epoch 2 of 3, val_accuracy 0.750, ") and len(lines) == 2
+    assert lines[1].startswith("  net: best epoch 2 of 3, val_accuracy 0.250, ") and len(lines) == 2
 
 
 def test_tensorboard_has_the_scalars(tmp_path: Path) -> None:

@@ -72,6 +72,6 @@ def scientific_names(answers: Iterable[Answer], taxa: Mapping[str, str]) -> dict
 def times(answers: Iterable[Answer], pictures: Path | None) -> dict[str, datetime]:
     """Path -> when the picture was taken by its EXIF, in the camera's time; without those that do not say."""
     places = {answer.path: pictures / answer.path for answer in answers} if pictures is not None else {}
-    times = {path: taken(place) for path, place in places.items() if pictures and place.is_relative_to(pictures)}
+    taken_at = {path: taken(place) for path, place in places.items() if pictures and place.is_relative_to(pictures)}
     start = datetime(1900, 1, 1)
-    return {path: start + timedelta(seconds=when[1]) for path, when in times.items() if when is not None}
+    return {path: start + timedelta(seconds=when[1]) for path, when in taken_at.items() if when is not None}

@@ -34,7 +34,8 @@ class History:
 
     def add(self, epoch: Epoch) -> History:
         """A history with ``epoch`` appended."""
-        better = self.best < 0 or epoch.val_loss < self.epochs[self.best].val_loss
+        least = self.epochs[self.best].val_loss if self.best >= 0 else math.nan
+        better = math.isnan(least) or epoch.val_loss < least
         return History((*self.epochs, epoch), len(self.epochs) if better else self.best)
 
     def to_dict(self) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from wingbar.model.runtime import Runtime
 from wingbar.opam.strangers import Scatters
 
 
-def try_out(card: Card, runtime: Runtime, neurons: int, known: Scatters) -> None:
-    """Raise ValueError where the nets' answers do not fit the card, the number of aligned ``neurons``, or ``known``."""
+def try_out(card: Card, runtime: Runtime, neurons: int, scatter_of: Scatters) -> None:
+    """Raise ValueError where the nets' answers fit neither card, nor number of aligned ``neurons``, nor ``scatter_of``."""
     try:
-        fits = _pictures_fit(card, runtime, neurons, known) and (
-            _views_fit(card, runtime, known) if card.has_marks else _crops_fit(card, runtime)
+        fits = _pictures_fit(card, runtime, neurons, scatter_of) and (
+            _views_fit(card, runtime, scatter_of) if card.has_marks else _crops_fit(card, runtime)
         )
     except RuntimeError as error:  # torch's word for shapes that do not go together
         if out_of_memory(error):
@@ -28,12 +28,12 @@ def try_out(card: Card, runtime: Runtime, neurons: int, known: Scatters) -> None
         raise ValueError("what its nets answer")
 
 
-def _pictures_fit(card: Card, runtime: Runtime, neurons: int, known: Scatters) -> bool:
+def _pictures_fit(card: Card, runtime: Runtime, neurons: int, scatter_of: Scatters) -> bool:
     output, classes = runtime.picture(_grey(card.picture_size)), len(card.classes)
     fits = output.evidence.ndim == output.neurons.ndim == 4 and output.evidence.shape[:2] == (1, classes)
     fits &= output.logits.shape == (1, classes) and output.corners.shape == (1, 4)
     fits &= output.neurons.shape[1] == neurons
-    fits &= card.has_marks or _scatters_fit(card, known, output.features, {"picture"})
+    fits &= card.has_marks or _scatters_fit(card, scatter_of, output.features, {"picture"})
     return fits and all(np.isfinite(answer).all() for answer in output)
 
 
@@ -44,21 +44,23 @@ def _crops_fit(card: Card, runtime: Runtime) -> bool:
     return fits and all(np.isfinite(logits).all() for logits in crops.values())
 
 
-def _views_fit(card: Card, runtime: Runtime, known: Scatters) -> bool:
+def _views_fit(card: Card, runtime: Runtime, scatter_of: Scatters) -> bool:
     output = runtime.views(_grey(card.eval_size))
     fits = output.logits.shape == (1, len(card.classes)) and output.corners.shape == (1, 4)
     fits &= output.marks.ndim == 4 and output.marks.shape[1] == len(card.mark_sides)
-    fits &= _scatters_fit(card, known, output.features, {"object", "parts"})
+    fits &= _scatters_fit(card, scatter_of, output.features, {"object", "parts"})
     return fits and all(np.isfinite(answer).all() for answer in output)
 
 
-def _scatters_fit(card: Card, known: Scatters, features: Float32[ndarray, "1 channels"], views: Set[str]) -> bool:
+def _scatters_fit(card: Card, scatter_of: Scatters, features: Float32[ndarray, "1 channels"], views: Set[str]) -> bool:
     """Whether the classes lie in these ``views``, of as many channels as the nets' features."""
     if card.strangers is None:
         return True
-    sizes = {(len(one.axes), len(one.means)) for one in known.values()}
-    of_views = set(known) == views and len(card.strangers.means) == 1 + len(views)
-    return of_views and sizes == {(features.shape[1], len(card.classes))}
+    sizes = {(len(one.axes), len(one.means)) for one in scatter_of.values()}
+    of_views = set(scatter_of) == views and len(card.strangers.means) == 1 + len(views)
+    if not of_views or sizes != {(features.shape[1], len(card.classes))}:
+        return False
+    return all(np.isfinite(one.nearness(features)).all() for one in scatter_of.values())
 
 
 def _grey(side: int) -> UInt8[ndarray, "1 3 side side"]:

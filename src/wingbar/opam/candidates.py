@@ -67,6 +67,6 @@ def candidate_set(
     """
     least = least_probability(held_out, coverage)
     # Of a class with too few for the coverage the threshold is that of all.
-    threshold = {name: least_probability(values, coverage) or least for name, values in by_class.items()}
+    thresholds = {name: least_probability(values, coverage) or least for name, values in by_class.items()}
     first, *others = scores
-    return (first, *(name for name in others if scores[name] >= threshold.get(name, least)))
+    return (first, *(name for name in others if scores[name] >= thresholds.get(name, least)))

@@ -28,6 +28,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from jaxtyping import Float, Float32, Int
 from numpy import ndarray
+from scipy.spatial.distance import cdist
 from scipy.special import expit
 
 from wingbar.opam.calibration import LEAST
@@ -53,16 +54,15 @@ class ClassScatter:
 
     axes: Float32[ndarray, "channels axes"]
     origin: Float32[ndarray, "axes"]
-    """Where the mean direction of all pictures lies."""
+    """The mean of all pictures' directions, on the axes."""
     means: Float32[ndarray, "classes axes"]
     spread: Float32[ndarray, "axes"]
-    """Variance of all pictures."""
+    """Variance of all pictures along each axis."""
 
     def nearness(self, vectors: Float[ndarray, "n channels"]) -> Float[ndarray, "n"]:
         """How much nearer each vector lies to the nearest class than to pictures at large: the r of this module."""
-        places = (directions(vectors) @ self.axes - self.origin).astype(np.float64)
-        to_class = [((places - mean) ** 2).sum(1) for mean in self.means]
-        return (places**2 / self.spread).sum(1) - np.min(to_class, axis=0)
+        places = directions(vectors).astype(np.float64) @ self.axes - self.origin
+        return (places**2 / self.spread).sum(1) - cdist(places, self.means, "sqeuclidean").min(1)
 
     def without(self, label: int) -> ClassScatter:
         """The same with this class unknown."""
@@ -110,12 +110,15 @@ def scatters(features: Vectors, labels: Int[ndarray, "n"], classes: int) -> dict
 
 
 def _scatter(vectors: Float32[ndarray, "n channels"], labels: Int[ndarray, "n"], classes: int) -> ClassScatter:
+    """Covariances are sums over the ``n`` pictures divided by ``n``, also those within classes."""
     from scipy.linalg import eigh
     from sklearn.covariance import ledoit_wolf  # as models are learnt only
 
     centre = vectors.mean(0, dtype=np.float64)
-    principal = np.linalg.svd(vectors - centre, full_matrices=False)[2][:AXES].T
-    places = (vectors - centre) @ principal
+    centred = vectors - centre
+    last, first = vectors.shape[1] - 1, max(vectors.shape[1] - AXES, 0)
+    principal = eigh(centred.T @ centred, subset_by_index=(first, last))[1]
+    places = centred @ principal
     means = np.stack([places[labels == label].mean(0) for label in range(classes)])
     least = FLOOR * np.eye(len(principal.T))
     within = ledoit_wolf(places - means[labels], assume_centered=True)[0] + least
@@ -124,9 +127,9 @@ def _scatter(vectors: Float32[ndarray, "n channels"], labels: Int[ndarray, "n"],
     return ClassScatter(*(part.astype(np.float32) for part in (axes, centre @ axes, means @ turn, spread)))
 
 
-def packed(known: Scatters) -> dict[str, ndarray]:
+def packed(scatter_of: Scatters) -> dict[str, ndarray]:
     """``VIEW.FIELD`` -> array, as models keep them."""
-    return {f"{view}.{name}": array for view, one in known.items() for name, array in vars(one).items()}
+    return {f"{view}.{name}": array for view, one in scatter_of.items() for name, array in vars(one).items()}
 
 
 def unpacked(arrays: Mapping[str, ndarray]) -> dict[str, ClassScatter]:
@@ -137,7 +140,7 @@ def unpacked(arrays: Mapping[str, ndarray]) -> dict[str, ClassScatter]:
         by_view.setdefault(view, {})[name] = array
     for parts in by_view.values():
         if set(parts) != {field.name for field in fields(ClassScatter)}:
-            raise ValueError(f"no {' and '.join(field.name for field in fields(ClassScatter))}")
+            raise ValueError(f"not exactly {', '.join(field.name for field in fields(ClassScatter))}")
         if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in parts.values()):
             raise ValueError("numbers that are not finite float32")
         axes = (parts["spread"].size,)
@@ -153,17 +156,19 @@ def directions(vectors: Float[ndarray, "n channels"]) -> Float32[ndarray, "n cha
     return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
-def signs_of_known(votes: Float[ndarray, "n classes"], features: Vectors, known: Scatters) -> Float[ndarray, "n signs"]:
+def signs_of_known(
+    votes: Float[ndarray, "n classes"], features: Vectors, scatter_of: Scatters
+) -> Float[ndarray, "n signs"]:
     """By how much the first class stands out among the ``votes``, and how near to a class each view looks.
 
     ``votes`` are weighted log probabilities, not necessarily normalised.
     """
-    near = [known[view].nearness(features[view]) for view in sorted(known)]
+    near = [scatter_of[view].nearness(features[view]) for view in sorted(scatter_of)]
     return np.stack([votes.max(1) - votes.mean(1), *near], 1).astype(np.float64)
 
 
 def fit_strangers(
-    votes: Float[ndarray, "n classes"], features: Vectors, labels: Int[ndarray, "n"], known: Scatters
+    votes: Float[ndarray, "n classes"], features: Vectors, labels: Int[ndarray, "n"], scatter_of: Scatters
 ) -> StrangerRule | None:
     """The rule, from held-out pictures alone; None where they, or the classes, are too few.
 
@@ -173,9 +178,11 @@ def fit_strangers(
 
     if len(labels) < LEAST_PICTURES or votes.shape[1] < LEAST_CLASSES:
         return None
-    signs = signs_of_known(votes, features, known)
+    signs = signs_of_known(votes, features, scatter_of)
     plain = StrangerRule(tuple(signs.mean(0).tolist()), tuple((signs.std(0) + 1e-6).tolist()), 1.0, 0.0, 0.0, 0.0)
-    left_out = np.concatenate([_without(label, votes, features, labels, known) for label in np.unique(labels).tolist()])
+    left_out = np.concatenate(
+        [_without(label, votes, features, labels, scatter_of) for label in np.unique(labels).tolist()]
+    )
     inside, outside = plain._score(signs), plain._score(left_out)
     both = np.concatenate([inside, outside])[:, None]
     fit = LogisticRegression(class_weight="balanced").fit(both, np.arange(len(both)) < len(inside))
@@ -190,12 +197,12 @@ def fit_strangers(
 
 
 def _without(
-    label: int, votes: Float[ndarray, "n classes"], features: Vectors, labels: Int[ndarray, "n"], known: Scatters
+    label: int, votes: Float[ndarray, "n classes"], features: Vectors, labels: Int[ndarray, "n"], scatter_of: Scatters
 ) -> Float[ndarray, "m signs"]:
     """The signs of the pictures of one class, which is left out."""
     rows, others = labels == label, np.arange(votes.shape[1]) != label
     return signs_of_known(
         votes[np.ix_(rows, others)],
         {view: vectors[rows] for view, vectors in features.items()},
-        {view: scatter.without(label) for view, scatter in known.items()},
+        {view: scatter.without(label) for view, scatter in scatter_of.items()},
     )

@@ -23,6 +23,7 @@ from wingbar.errors import PictureError, RunError
 from wingbar.review.desk import SHOWN, SMALL, Desk
 from wingbar.serve import app as served
 from wingbar.serve.guard import Guard
+from wingbar.serve.metrics import Measured
 
 HERE = Path(__file__).parent / "page"
 LONGEST_BODY = 16384
@@ -108,7 +109,7 @@ def create_app(desk: Desk, site: served.Site, hosts: Sequence[str] = ()) -> ASGI
         Route("/pictures/{number:int}", review.picture),
         Route("/labelled/{number:int}", review.labelled),
         Mount("/page", StaticFiles(directory=HERE)),
-        Mount("/name", served.pages(replace(site, review="../"))),
+        Mount("/name", Measured(served.pages(replace(site, review="../")), site.metrics)),
     ]
     if site.guide is not None:
         routes.append(Mount("/guide", StaticFiles(directory=site.guide, html=True)))

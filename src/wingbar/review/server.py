@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from wingbar._system.locks import locked
 from wingbar.data import load as load_data
@@ -21,7 +18,7 @@ from wingbar.review.app import create_app
 from wingbar.review.decisions import Decisions
 from wingbar.review.desk import Desk, Labelled, embed, lay_out
 from wingbar.serve import server as web
-from wingbar.serve.examples import some_of
+from wingbar.serve.examples import some_of, spread
 
 PER_CLASS = 24
 """Training pictures of each class that look-alikes are sought among."""
@@ -102,11 +99,5 @@ def labelled_pictures(run: Path, recognizer: Recognizer, data: Path | None, root
     return [
         Labelled(path, recognizer.classes[number])
         for number, paths in sorted(by_class.items())
-        for path in spread(paths)
+        for path in spread(paths, PER_CLASS)
     ]
-
-
-def spread(paths: Sequence[Path]) -> list[Path]:
-    """`PER_CLASS` of the paths at most, at equal distances from the first to the last."""
-    places = np.linspace(0, len(paths) - 1, min(len(paths), PER_CLASS)).round().astype(int)
-    return [paths[place] for place in places.tolist()]

@@ -104,7 +104,9 @@ class Site:
             content = await asyncio.to_thread(self.examples.jpeg, label, number)
         except PictureError:
             raise HTTPException(404, "This example cannot be read any more.") from None
-        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+        # A review's address has another run's pictures the next time.
+        kept = "no-store" if self.review else "private, max-age=3600"
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": kept})
 
     async def guide_index(self, request: Request) -> Response:
         return RedirectResponse("guide/")  # relative: a front may serve this under a path of its own

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from wingbar.data import load as load_data
 from wingbar.errors import DataError
 from wingbar.evaluation.labelled import labels_by_name
@@ -56,4 +58,10 @@ def find_examples(classes: Sequence[str], data: Path, root: Path | str | None = 
 
 def some_of(by_class: Sequence[Sequence[Path]]) -> ExamplePictures:
     """`PER_CLASS` pictures of each class, evenly spread."""
-    return ExamplePictures([paths[:: max(1, len(paths) // PER_CLASS)][:PER_CLASS] for paths in by_class])
+    return ExamplePictures([spread(paths, PER_CLASS) for paths in by_class])
+
+
+def spread(paths: Sequence[Path], count: int) -> list[Path]:
+    """At most ``count`` of the paths, at equal distances from the first to the last."""
+    places = np.linspace(0, len(paths) - 1, min(len(paths), count)).round().astype(int)
+    return [paths[place] for place in places.tolist()]

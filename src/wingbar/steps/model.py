@@ -78,7 +78,7 @@ class Learned:
 
     def arrays(self) -> dict[str, dict[str, ndarray]]:
         """The arrays of each file of the model, by the file's name."""
-        kept = {"strangers": dict(self.strangers.known)} if self.strangers.known else {}
+        kept = {"strangers": dict(self.strangers.scatters)} if self.strangers.scatters else {}
         return self._nets() | kept
 
     def _nets(self) -> dict[str, dict[str, ndarray]]:

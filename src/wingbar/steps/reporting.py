@@ -15,7 +15,7 @@ from rich.console import Console
 
 from wingbar._system.files import writing
 from wingbar._system.progress import bar, counted
-from wingbar.learning.history import Epoch
+from wingbar.learning.history import Epoch, History
 from wingbar.learning.loop import TrainingWatch
 
 FIRST_STEPS = 8
@@ -46,7 +46,7 @@ class Reporter:
             yield TrainingWatch()
             return
         started, timed = time.monotonic(), 0
-        best: Epoch | None = None
+        history = History()
         with scalars(self.folder / "tensorboard" / name) as write, bar(self.console, name, epochs) as advance:
 
             def step(epoch: int, done: int, steps: int, rate: float) -> None:
@@ -58,13 +58,18 @@ class Reporter:
                     self.say(f"  {rate:.0f} pictures/s; trainings need about {max(minutes, 0):.0f} min from here")
 
             def end(epoch: Epoch) -> None:
-                nonlocal best
+                nonlocal history
                 write(epoch.epoch, {key: getattr(epoch, key) for key in SCALARS})
-                if epoch.val_loss < (best.val_loss if best else math.inf):
-                    best = epoch
+                history = history.add(epoch)
 
             yield TrainingWatch(step, end, self.say)
-        result = f"best epoch {best.epoch + 1} of {epochs}, val_accuracy {best.val_accuracy:.3f}, " if best else ""
+        best = history.epochs[history.best] if history.epochs else None
+        judged = best is not None and not math.isnan(best.val_loss)
+        result = (
+            f"best epoch {best.epoch + 1} of {epochs}, val_accuracy {best.val_accuracy:.3f}, "
+            if best and judged
+            else ""
+        )
         self.say(f"  {name}: {result}{time.monotonic() - started:.0f} s")
 
     def watched(self, results: Iterable[T], count: int) -> Iterator[T]:

@@ -34,7 +34,7 @@ Read = Callable[[list[Picture]], dict[str, ndarray]]
 class Strangers(StepResult):
     """What a model keeps to tell strangers; empty where pictures are too few to say how far to go by it."""
 
-    known: Mapping[str, ndarray]
+    scatters: Mapping[str, ndarray]
     """How the classes lie in each view's features: `opam.strangers.packed`."""
     values: Mapping[str, Any]
     """The fields of the rule."""
@@ -61,18 +61,18 @@ def strangers(
     def compute() -> Strangers:
         rule = chosen.rule if chosen else None
         if chosen and rule is None:
-            return Strangers(known={}, values={})
+            return Strangers(scatters={}, values={})
         read = reader()
         fitted = some_of_each(job.labels, job.training)
         features = _features(job, read, fitted)
-        known = job.world.first(lambda: packed(scatters(features, job.labels[fitted], len(job.classes))))
+        arrays = job.world.first(lambda: packed(scatters(features, job.labels[fitted], len(job.classes))))
         if chosen is None:
             held, labels = _features(job, read, job.validation), job.labels[job.validation]
-            rule = job.world.first(lambda: fit_strangers(votes, held, labels, unpacked(known)))
+            rule = job.world.first(lambda: fit_strangers(votes, held, labels, unpacked(arrays)))
         if rule is None:
-            return Strangers(known={}, values={})
+            return Strangers(scatters={}, values={})
         job.reporter.say(f"  of left-out classes {rule.caught:.0%} of the pictures are taken for strangers")
-        return Strangers(known=known, values=asdict(rule))
+        return Strangers(scatters=arrays, values=asdict(rule))
 
     settings = [AXES, job.config.prediction_size(), job.config.seed, None if chosen is None else dict(chosen.values)]
     return job.step("strangers", Strangers, settings, [trained, *inputs], compute)
