@@ -15,7 +15,7 @@ from wingbar.opam.strangers import Scatters
 
 
 def try_out(card: Card, runtime: Runtime, neurons: int, scatter_of: Scatters) -> None:
-    """Raise ValueError where the nets' answers fit neither card, nor number of aligned ``neurons``, nor ``scatter_of``."""
+    """Raise ValueError where the nets' answers do not fit the card, the aligned ``neurons``, or ``scatter_of``."""
     try:
         fits = _pictures_fit(card, runtime, neurons, scatter_of) and (
             _views_fit(card, runtime, scatter_of) if card.has_marks else _crops_fit(card, runtime)
