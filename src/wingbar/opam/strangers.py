@@ -1,15 +1,16 @@
 """Strangers: "none of these", for a picture whose class is not among those that were learnt.
 
     s(x) = z(max_c v_c(x) - mean_c v_c(x)) + sum_k z(r_k(x)),      z(a) = (a - mean) / deviation
-    r_k(x) = d(f_k(x), m_k, T_k) - min_c d(f_k(x), m_kc, W_k)
+    r_k(x) = min(d(f_k(x), m_k, T_k), axes) - min_c d(f_k(x), m_kc, W_k)
 
 v are the streams' log probabilities, weighted: how far one class stands out (Vaze, Han, Vedaldi, Zisserman, "Open-set
 recognition: a good closed-set classifier is all you need?", ICLR 2022). f_k is the direction of the pooled feature
 vector of view k, on the first `AXES` principal axes. m_kc is its mean over the training pictures of class c, m_k over
 all of them. d is the squared Mahalanobis distance: W_k is the scatter within classes, T_k that of all pictures, both
 shrunk (Ledoit and Wolf, 2004). So r tells how much nearer a picture lies to a class than to pictures at large (Ren et
-al., "A simple fix to Mahalanobis distance for improving near-OOD detection", 2021). z makes these alike in size on
-held-out pictures; each counts as much as the others.
+al., "A simple fix to Mahalanobis distance for improving near-OOD detection", 2021). No picture counts as farther from
+those at large than they are on average, which is the number of axes: else what is like nothing would look known.
+z makes these alike in size on held-out pictures; each counts as much as the others.
 
 What s is worth is told without any stranger: each class is left out in turn (its votes, its mean), and its held-out
 pictures are strangers then. A logistic regression on s, both kinds counting alike, gives
@@ -62,7 +63,8 @@ class ClassScatter:
     def nearness(self, vectors: Float[ndarray, "n channels"]) -> Float[ndarray, "n"]:
         """How much nearer each vector lies to the nearest class than to pictures at large: the r of this module."""
         places = directions(vectors).astype(np.float64) @ self.axes - self.origin
-        return (places**2 / self.spread).sum(1) - cdist(places, self.means, "sqeuclidean").min(1)
+        at_large = np.minimum((places**2 / self.spread).sum(1), self.spread.size)
+        return at_large - cdist(places, self.means, "sqeuclidean").min(1)
 
     def without(self, label: int) -> ClassScatter:
         """The same with this class unknown."""

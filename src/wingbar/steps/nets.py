@@ -29,8 +29,6 @@ from wingbar.steps.job import Job
 from wingbar.steps.store import StepResult
 from wingbar.steps.views import Kind, views_of
 
-KEPT_EPOCH = "least loss"
-"""Which epoch a training keeps (`learning.history`): a part of its key, since it is no setting."""
 MAP_SCALE = 2
 """For RoI scoring pictures are forwarded at this many times the side that nets are trained at."""
 
@@ -132,7 +130,7 @@ def learn(
     config = job.config
     recipe = config.base_recipe() if start is None else config.follow_recipe()
     settings = [
-        KEPT_EPOCH, config.net, starting_point(config), config.size, config.precision, config.seed,
+        config.net, starting_point(config), config.size, config.precision, config.seed,
         dataclasses.asdict(recipe), dict(shares), validated_on, heads,
         None if only is None else [int(i) for i in only], job.refit,
     ]  # fmt: skip

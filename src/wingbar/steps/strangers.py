@@ -15,7 +15,7 @@ from wingbar.images import Picture, cut_squares
 from wingbar.model.field_marks import read_field_marks
 from wingbar.model.torch_runtime import TorchRuntime, stream_modules
 from wingbar.nets.inference import for_inference
-from wingbar.opam.strangers import AXES, NO_RULE, StrangerRule, fit_strangers, packed, scatters, unpacked
+from wingbar.opam.strangers import NO_RULE, StrangerRule, fit_strangers, packed, scatters, unpacked
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet, net_of
@@ -74,7 +74,7 @@ def strangers(
         job.reporter.say(f"  of left-out classes {rule.caught:.0%} of the pictures are taken for strangers")
         return Strangers(scatters=arrays, values=asdict(rule))
 
-    settings = [AXES, job.config.prediction_size(), job.config.seed, None if chosen is None else dict(chosen.values)]
+    settings = [job.config.prediction_size(), job.config.seed, None if chosen is None else dict(chosen.values)]
     return job.step("strangers", Strangers, settings, [trained, *inputs], compute)
 
 
