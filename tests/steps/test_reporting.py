@@ -12,12 +12,13 @@ from wingbar.learning.history import Epoch
 from wingbar.steps.reporting import FIRST_STEPS, Reporter
 
 
-def trained(reporter: Reporter, accuracies: list[float], views_left: int = 0) -> None:
-    with reporter.training("net", len(accuracies), pictures=100, views_left=views_left) as watch:
-        for number, accuracy in enumerate(accuracies):
+def trained(reporter: Reporter, measured: list[float], views_left: int = 0) -> None:
+    """Epochs of which each one's accuracy is its loss, so that the best by one is the worst by the other."""
+    with reporter.training("net", len(measured), pictures=100, views_left=views_left) as watch:
+        for number, value in enumerate(measured):
             for step in range(1, FIRST_STEPS + 2):
                 watch.step(number, step, FIRST_STEPS + 1, 50.0)
-            watch.epoch(Epoch(number, 1.0, accuracy, accuracy, 0.1, 50.0))
+            watch.epoch(Epoch(number, 1.0, value, value, 0.1, 50.0))
 
 
 def test_the_time_left_is_told_once_and_the_best_epoch_at_the_end(tmp_path: Path, capsys) -> None:

@@ -9,7 +9,7 @@ vector of view k, on the first `AXES` principal axes. m_kc is its mean over the 
 all of them. d is the squared Mahalanobis distance: W_k is the scatter within classes, T_k that of all pictures, both
 shrunk (Ledoit and Wolf, 2004). So r tells how much nearer a picture lies to a class than to pictures at large (Ren et
 al., "A simple fix to Mahalanobis distance for improving near-OOD detection", 2021). No picture counts as farther from
-those at large than they are on average, which is the number of axes: else what is like nothing would look known.
+those at large than they are on average, which is the number of axes: else what is like nothing would look better known.
 z makes these alike in size on held-out pictures; each counts as much as the others.
 
 What s is worth is told without any stranger: each class is left out in turn (its votes, its mean), and its held-out

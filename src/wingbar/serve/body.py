@@ -102,7 +102,7 @@ def check_header(content: bytes, limits: Limits) -> None:
         raise HTTPException(
             413,
             f"The picture has {width} x {height} pixels; at most {limits.pixels // 10**6} million are taken. Send a "
-            "smaller one, or let whoever runs this server raise --max-megapixels.",
+            "smaller one, or start the page by wingbar serve --max-megapixels.",
         )
 
 
@@ -116,6 +116,6 @@ def too_large(limits: Limits) -> HTTPException:
     """The answer to a body over the limit."""
     return HTTPException(
         413,
-        f"The picture is larger than {limits.size / (1 << 20):g} MiB; send a smaller one, or let whoever runs this "
-        "server raise --max-megabytes.",
+        f"The picture is larger than {limits.size / (1 << 20):g} MiB; send a smaller one, or start the page by "
+        "wingbar serve --max-megabytes.",
     )

@@ -63,13 +63,9 @@ class Reporter:
                 history = history.add(epoch)
 
             yield TrainingWatch(step, end, self.say)
-        best = history.epochs[history.best] if history.epochs else None
-        judged = best is not None and not math.isnan(best.val_loss)
-        result = (
-            f"best epoch {best.epoch + 1} of {epochs}, val_accuracy {best.val_accuracy:.3f}, "
-            if best and judged
-            else ""
-        )
+        kept, result = history.epochs[history.best] if history.epochs else None, ""
+        if kept is not None and not math.isnan(kept.val_loss):
+            result = f"best epoch {kept.epoch + 1} of {epochs}, val_accuracy {kept.val_accuracy:.3f}, "
         self.say(f"  {name}: {result}{time.monotonic() - started:.0f} s")
 
     def watched(self, results: Iterable[T], count: int) -> Iterator[T]:

@@ -55,7 +55,7 @@ async function look(file) {
   $("result").hidden = true;
   await ready;
   if (file.size > known.limits.bytes) {
-    return fail(`The picture is larger than ${Math.floor(known.limits.bytes / 2 ** 20)} MiB; send a smaller one, or let whoever runs this server raise --max-megabytes.`);
+    return fail(`The picture is larger than ${Math.floor(known.limits.bytes / 2 ** 20)} MiB; send a smaller one, or start the page by wingbar serve --max-megabytes.`);
   }
   try {
     const headers = { "Content-Type": file.type || "application/octet-stream" };
