@@ -28,8 +28,8 @@ from wingbar.learning.probe import features
 from wingbar.learning.views import View
 from wingbar.nets import create
 from wingbar.opam.calibration import fit_temperature
-from wingbar.opam.strangers import directions
-from wingbar.review.worth import doubt, order_of_worth
+from wingbar.opam.maps import unit
+from wingbar.serve.review.worth import doubt, order_of_worth
 
 HELD, FIRST = 0.4, 2
 """Share of each class's pictures that the head is judged by, and pictures of each class that are labelled at first."""
@@ -109,14 +109,14 @@ def accuracies(
     pool, held = validation_split(labels, HELD, seed)
     draw = np.random.default_rng(seed)
     first = np.concatenate([draw.permutation(pool[labels[pool] == one])[:FIRST] for one in np.unique(labels)])
-    labelled, told = list(first), []
+    labelled, measured = list(first), []
     for _ in range(rounds + 1):
         weight, bias = fitted(inputs[labelled], labels[labelled], labels.max() + 1)
-        told.append(float(((inputs[held] @ weight.T + bias).argmax(1) == labels[held]).mean()))
+        measured.append(float(((inputs[held] @ weight.T + bias).argmax(1) == labels[held]).mean()))
         left = np.setdiff1d(pool, labelled)
         scores = np.exp(log_softmax(inputs[left] @ weight.T + bias, axis=1))
         labelled += left[order(scores, unit[left], unit[labelled], draw)[:batch]].tolist()
-    return told
+    return measured
 
 
 def net_features(dataset: Dataset, config: Config, file: Path) -> ndarray:
@@ -143,17 +143,17 @@ def main() -> None:
     dataset = load(options.data)
     config = Config(net=options.net, size=options.size, workers=0)
     inputs = net_features(dataset, config, options.out / f"{options.net}-{options.size}.npy").astype(np.float64)
-    labels, unit = np.array([sample.label for sample in dataset.split("train")]), directions(inputs).astype(np.float32)
-    told = {
+    labels, vectors = np.array([sample.label for sample in dataset.split("train")]), unit(inputs)
+    measured = {
         name: np.array(
-            [accuracies(inputs, unit, labels, order, seed, options.batch, options.rounds) for seed in options.seeds]
+            [accuracies(inputs, vectors, labels, order, seed, options.batch, options.rounds) for seed in options.seeds]
         )
         for name, order in ORDERS.items()
     }
     spent = [FIRST * len(dataset.classes) + options.batch * round_ for round_ in range(options.rounds + 1)]
     rows = []
-    for name, values in told.items():
-        gain = values[:, 1:].mean(1) - told["random"][:, 1:].mean(1)
+    for name, values in measured.items():
+        gain = values[:, 1:].mean(1) - measured["random"][:, 1:].mean(1)
         error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else float("nan")
         rows.append(
             [name, *(f"{100 * one:.1f}" for one in values.mean(0)), f"{100 * gain.mean():+.1f} +- {100 * error:.1f}"]

@@ -62,7 +62,7 @@ class Steps:
         """All of them on the training pictures of the first ``classes``."""
         reporter, store = Reporter(self.folder, quiet=True), Store(self.folder, world=self.world)
         dataset = load_data(data).first_classes(classes)
-        pictures = self.timed("reading", lambda: steps.read_pictures(dataset, self.config, store, reporter)[1])
+        pictures = self.timed("reading", lambda: steps.data(dataset, self.config, store, reporter)[1])
         hardware = open_hardware(self.config, self.world)
         samples = pictures.readable(dataset.split("train"))
         job = steps.Job(self.config, dataset.classes, samples, pictures, store, hardware, reporter, {})
@@ -70,11 +70,11 @@ class Steps:
         net = TrainedNet(key="untrained", tensors=tensors, weights="none", licence=None, history={})
         timed = self.timed
         candidates = timed("selective search", lambda: steps.proposals(job))
-        timed("patch filtering", lambda: steps.filter_patches(job, candidates, [(net, job.training)]))
+        timed("patch filtering", lambda: steps.filtering(job, candidates, [(net, job.training)]))
         maps = timed("saliency", lambda: steps.saliency(job, net))
-        principal = timed("principal maps", lambda: steps.principal_maps(job, net))
-        cut = timed("choice of the box rule", lambda: steps.map_boxes(job, net, maps, principal, candidates))
-        objects = timed("object boxes", lambda: steps.object_boxes(job, net, cut, candidates))
+        principal = timed("principal maps", lambda: steps.principal(job, net))
+        cut = timed("choice of the box rule", lambda: steps.localization(job, net, maps, principal, candidates))
+        objects = timed("object boxes", lambda: steps.box_regression(job, net, cut, candidates))
         parts = timed("parts", lambda: steps.parts(job, candidates, objects, maps))
         timed("alignment", lambda: steps.alignment(job, net, parts))
 

@@ -105,8 +105,8 @@ def main() -> None:
     reporter = Reporter(options.out, quiet=False)
     job = training.opened_job(dataset, config, Store(options.out, None, reporter.say, ALONE), reporter)
     candidates = steps.proposals(job, steps.taught_pictures(job))
-    objects = steps.object_corners(job, steps.first_boxes(job, candidates, None), candidates, None)
-    marks = steps.field_marks(job, objects, None)
+    objects = steps.corners(job, steps.discriminant(job, candidates, None), candidates, None)
+    marks = steps.marks(job, objects, None)
     views = {"picture": scores(job, [None] * len(job.samples)), "object": scores(job, cropped(job, objects.boxes))}
     names = [f"mark {number + 1}" for number in range(len(marks.sides))]
     views |= {name: scores(job, cropped(job, marks.boxes[:, k])) for k, name in enumerate(names)}

@@ -30,10 +30,10 @@ from wingbar.explain.figures import Canvas, boxes_figure, heat_figure
 from wingbar.explain.lettering import write
 from wingbar.images import read_picture
 from wingbar.prediction import Prediction
-from wingbar.review.app import create_app
-from wingbar.review.decisions import Decisions
-from wingbar.review.desk import Labelled
-from wingbar.review.server import set_up
+from wingbar.serve.review.app import create_app
+from wingbar.serve.review.decisions import Decisions
+from wingbar.serve.review.desk import Reference
+from wingbar.serve.review.server import set_up
 from wingbar.serve.server import LOCAL_NAMES, Server, address, listen
 
 FOLDER = Path(__file__).parent / "images"
@@ -105,7 +105,7 @@ def review(recognizer: wingbar.Recognizer, dataset: Dataset) -> Image.Image:
         photos.mkdir()
         for number, sample in enumerate(dataset.split("test")[::REVIEWED]):
             shutil.copy(sample.path, photos / f"photo-{number:02d}{sample.path.suffix}")
-        labelled = [Labelled(one.path, dataset.classes[one.label]) for one in dataset.split("train")]
+        labelled = [Reference(one.path, dataset.classes[one.label]) for one in dataset.split("train")]
         server = Server(create_app(set_up(recognizer, photos, labelled, Decisions(Path(folder)), 16), LOCAL_NAMES))
         thread = Thread(target=server.run, args=([listener],))
         thread.start()

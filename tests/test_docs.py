@@ -28,10 +28,10 @@ import wingbar
 from wingbar import cli
 from wingbar.config import Config, read_config
 from wingbar.data import load as load_data
+from wingbar.learning.presets import PRESETS
 from wingbar.opam.filtering import FilterSettings
-from wingbar.presets import PRESETS
-from wingbar.review.decisions import Decisions
 from wingbar.serve.app import document
+from wingbar.serve.review.decisions import Decisions
 from wingbar.serve.server import Server
 
 ROOT = Path(__file__).parents[1]
@@ -138,7 +138,7 @@ def at_the_desk(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     monkeypatch.setattr("wingbar.cli.settings.Config", Small)
     monkeypatch.setattr("wingbar.cli.settings.read_config", lambda path, base: read_config(path, Small()))
-    monkeypatch.setattr("wingbar.presets.PRESETS", {name: {} for name in PRESETS})
+    monkeypatch.setattr("wingbar.learning.presets.PRESETS", {name: {} for name in PRESETS})
     monkeypatch.setattr("wingbar.serve.server.Server", VisitedOnce)
 
 

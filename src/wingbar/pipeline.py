@@ -52,11 +52,11 @@ def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Le
 
     # The object: a map that splits it from the background, candidates' votes, corners read off features.
     candidates = steps.proposals(job, steps.taught_pictures(job))
-    first = steps.first_boxes(job, candidates, guide)
-    objects = steps.object_corners(job, first, candidates, guide)
+    first = steps.discriminant(job, candidates, guide)
+    objects = steps.corners(job, first, candidates, guide)
 
     # Its field marks: places that all objects have, chosen by what they tell.
-    marks = steps.field_marks(job, objects, guide)
+    marks = steps.marks(job, objects, guide)
 
     # One net learns from all views; objects and marks are read out of its own features, and the views pooled.
     kinds = {
@@ -66,7 +66,7 @@ def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Le
     }
     shares = {"picture": 0.2, "object": 0.3, "mark": 0.5}
     net = steps.learn(job, "viewnet", kinds, shares, "object", [objects, marks], guide)
-    readout = steps.read_out(job, net, objects, marks)
+    readout = steps.readout(job, net, objects, marks)
     known = chosen.field_marks if chosen else None
     weights = known.pooling if known else steps.pooling(job, net, readout, marks)
 
@@ -86,17 +86,17 @@ def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
         (steps.learn(job, name, pictures, {"picture": 1.0}, "picture", [], only=fitted), held)
         for name, fitted, held in steps.filter_folds(job)
     ]
-    patches = steps.filter_patches(job, candidates, filternets)
+    patches = steps.filtering(job, candidates, filternets)
 
     # ClassNet learns from the whole pictures and the kept patches.
     kinds = {**pictures, "patch": steps.patch_views(job, patches.boxes)}
     classnet = steps.learn(job, "classnet", kinds, {"picture": 0.5, "patch": 0.5}, "picture", [patches])
 
     # Object-level attention (III.B): saliency, then the object's box, first cut from a map, then learnt.
-    classnet_output, principal = steps.saliency(job, classnet), steps.principal_maps(job, classnet)
+    classnet_output, principal = steps.saliency(job, classnet), steps.principal(job, classnet)
     rule = known.map_boxes.rule if known else None
-    cut = steps.map_boxes(job, classnet, classnet_output, principal, candidates, rule)
-    objects = steps.object_boxes(job, classnet, cut, candidates)
+    cut = steps.localization(job, classnet, classnet_output, principal, candidates, rule)
+    objects = steps.box_regression(job, classnet, cut, candidates)
     kinds = {**pictures, "object": steps.object_views(job, objects.boxes)}
     start = classnet if job.config.crops_start_from_classnet() else None
     objectnet = steps.learn(job, "objectnet", kinds, {"picture": 0.3, "object": 0.7}, "object", [objects], start)
@@ -120,7 +120,7 @@ def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
 def plain_going_on(job: steps.Job, before: Model) -> steps.Learned:
     """The net of a finished plain run with a head for this run's classes."""
     taken = job.world.each(lambda: steps.net_of_model(before))
-    net = steps.new_head(job, taken, steps.views_of_whole_pictures(job, taken))
+    net = steps.head(job, taken, steps.by_whole_pictures(job, taken))
     weights = steps.calibration(job, net)
     reader = steps.by_whole_pictures(job, net)
     return steps.Learned(net, steps.strangers(job, net, [weights], weights.votes, reader, None), plain=weights)
@@ -130,7 +130,7 @@ def field_marks_going_on(job: steps.Job, before: Model) -> steps.Learned:
     """The net of finished field marks with a head for this run's classes; objects and marks are read as before."""
     taken = job.world.each(lambda: steps.net_of_model(before))
     marks, readout = job.world.each(lambda: steps.marks_of_model(before))
-    net = steps.new_head(job, taken, steps.views_by_field_marks(job, taken, readout, marks))
+    net = steps.head(job, taken, steps.by_field_marks(job, taken, readout, marks))
     weights = steps.pooling(job, net, readout, marks)
     reader = steps.by_field_marks(job, net, readout, marks)
     strangers = steps.strangers(job, net, [readout, marks, weights], weights.votes, reader, None)

@@ -144,6 +144,16 @@ class Prediction:
         """Probability of `label`."""
         return self.scores[self.label]
 
+    def top(self, count: int = 5) -> dict[str, float]:
+        """The ``count`` likeliest classes and their probabilities, the likeliest first.
+
+        >>> import wingbar
+        >>> prediction = wingbar.load("run").predict("some_picture.jpg")
+        >>> len(prediction.top(2)), list(prediction.top(2))[0] == prediction.label
+        (2, True)
+        """
+        return _likeliest(self.scores, count)
+
     @property
     def stranger(self) -> bool:
         """Whether the picture seems to show none of the classes; `label` is the one that it looks most like then."""
@@ -273,8 +283,7 @@ class Prediction:
             return {"path": self.path, "error": self.error}
 
         def best(scores: dict[str, float]) -> dict[str, float]:
-            ranked = sorted(scores.items(), key=lambda item: -item[1])[:top]
-            return {label: round(score, 6) for label, score in ranked}
+            return {label: round(score, 6) for label, score in _likeliest(scores, top).items()}
 
         names = part_names([part.cluster for part in self.parts])
         return {
@@ -297,6 +306,10 @@ class Prediction:
 
     def _of_place(self) -> dict[str, Any]:
         return {"listed": len(self.scores), "outside": round(self.outside, 6)} if self.everywhere else {}
+
+
+def _likeliest(scores: Mapping[str, float], count: int) -> dict[str, float]:
+    return dict(sorted(scores.items(), key=lambda item: -item[1])[:count])
 
 
 def of_one_occasion(predictions: Sequence[Prediction], top: int = 5, accuracy: float = ACCURACY) -> dict[str, Any]:

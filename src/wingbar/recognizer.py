@@ -9,32 +9,27 @@ from pathlib import Path
 from typing import Literal, cast, get_args, overload
 
 import numpy as np
-from jaxtyping import Float, Float32, Int32
+from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from wingbar._system.distributed import ALONE, World
 from wingbar._system.text import printable
-from wingbar.boxes import Box, as_box, crop_boxes
 from wingbar.data.checks import named
-from wingbar.errors import ConfigError, PictureError, RunError, suggestion
-from wingbar.images import Picture, Source, cut_squares
+from wingbar.errors import ConfigError, PictureError, suggestion
+from wingbar.images import Picture, Source
+from wingbar.model.ahead import Begun, begin
 from wingbar.model.card import Card
-from wingbar.model.field_marks import read_field_marks
 from wingbar.model.folder import Model, misstated, read_model
 from wingbar.model.onnx_runtime import OnnxRuntime
-from wingbar.model.reading import NO_BOXES, Begun, begin
-from wingbar.model.runtime import PictureOutput, Runtime
+from wingbar.model.reading import Reading, by_field_marks, by_opam, by_whole_pictures
+from wingbar.model.runtime import Runtime
 from wingbar.model.trial import try_out
-from wingbar.opam.alignment import Alignment, align_parts, logits_by_cluster
-from wingbar.opam.box_regression import box_from_corners
-from wingbar.opam.calibration import LEAST, calibrated, softmax
+from wingbar.opam.alignment import Alignment
+from wingbar.opam.calibration import LEAST, calibrated
 from wingbar.opam.fusion import fuse
-from wingbar.opam.localization import box_from_map, vote_box
-from wingbar.opam.parts import choose_parts
 from wingbar.opam.place import class_weights
 from wingbar.opam.pooling import pool
-from wingbar.opam.saliency import saliency_maps
-from wingbar.opam.strangers import ClassScatter, signs_of_known, unpacked, votes_of
+from wingbar.opam.strangers import ClassScatter, from_arrays, signs_of_known, votes_of
 from wingbar.prediction import Part, Prediction
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -202,129 +197,37 @@ class Recognizer:
     def _predict_batch(self, begun: Sequence[Begun], pictures: Sequence[Picture], views: Views) -> list[Prediction]:
         if not begun:
             return []
+        reading, card = self._read(begun, pictures, views), self.card
+        parts = reading.parts or [[]] * len(begun)
+        # Calibration, candidate sets, strangers and groups are told by all streams together.
+        whole = list(reading.streams) == list(self.fusion_weights)
+        scores = self.fuse(reading.streams) if whole else reading.streams["picture"]
+        known = self.known(reading.streams, reading.features) if whole else [None] * len(begun)
+        return [
+            Prediction(
+                path=one.path,
+                size=picture.size,
+                scores=self._ranked(scores[i]),
+                object_box=reading.objects[i],
+                parts=tuple(Part(part.box, part.cluster, self._named(part.scores)) for part in parts[i]),
+                streams={name: self._named(of_stream[i]) for name, of_stream in reading.streams.items()},
+                saliency_map=reading.maps[i],
+                evidence=reading.evidence[i],
+                held_out=card.held_out if whole else (),
+                held_out_by_class=card.held_out_by_class if whole else {},
+                known=known[i],
+                least_known=self.least_known,
+                lineages=card.lineages if whole else None,
+            )
+            for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
+        ]
+
+    def _read(self, begun: Sequence[Begun], pictures: Sequence[Picture], views: Views) -> Reading:
         if views == "picture":
-            return self._by_whole_pictures(begun, pictures)
+            return by_whole_pictures(self.runtime, self.card, pictures)
         if self.card.has_marks:
-            return self._by_field_marks(begun, pictures)
-        side = self.card.eval_size
-        output = self.runtime.picture(cut_squares(pictures, [None] * len(pictures), side))
-        _finite(*output)
-        maps = saliency_maps(output.evidence, output.logits)
-        candidates = [one.candidates() for one in begun]
-        objects = self._objects(pictures, output, maps, candidates)
-        streams = {"picture": softmax(output.logits)}
-        parts: list[tuple[Part, ...]] = [()] * len(pictures)
-        if "object" in self.fusion_weights:
-            crops = [crop_boxes([box], p.size, self.card.margin)[0] for box, p in zip(objects, pictures, strict=True)]
-            streams["object"] = softmax(self.runtime.crops("object", cut_squares(pictures, crops, side)))
-        if self.alignment is not None:
-            parts, streams["parts"] = self._parts(pictures, objects, output, maps, candidates, self.alignment)
-        boxes = [vote_box(box, voters) for box, voters in zip(objects, candidates, strict=True)]
-        _finite(*streams.values())
-        fused, known = self.fuse(streams), self.known(streams, {"picture": output.features})
-        return [
-            Prediction(
-                one.path, picture.size, self._ranked(fused[i]), boxes[i], parts[i],
-                {name: self._named(scores[i]) for name, scores in streams.items()},
-                maps[i], output.evidence[i], self.card.held_out, known[i], self.least_known, self.card.lineages,
-                self.card.held_out_by_class,
-            )
-            for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
-        ]  # fmt: skip
-
-    def _by_field_marks(self, begun: Sequence[Begun], pictures: Sequence[Picture]) -> list[Prediction]:
-        card = self.card
-        reading = read_field_marks(self.runtime, pictures, card.picture_size, card.eval_size, card.mark_sides)
-        _finite(reading.evidence, reading.mark_logits, *reading.logits.values())
-        streams = {name: softmax(logits / card.temperatures[name]) for name, logits in reading.logits.items()}
-        marks = softmax(reading.mark_logits / card.temperatures["parts"])
-        evidence = (reading.evidence / card.temperatures["picture"]).astype(np.float32)
-        maps, fused = saliency_maps(reading.evidence, reading.logits["picture"]), self.fuse(streams)
-        known = self.known(streams, reading.features)
-        return [
-            Prediction(
-                one.path, picture.size, self._ranked(fused[i]), reading.objects[i],
-                tuple(
-                    Part(box, mark, self._named(scores))
-                    for mark, (box, scores) in enumerate(zip(reading.marks[i], marks[i], strict=True))
-                ),
-                {name: self._named(scores[i]) for name, scores in streams.items()},
-                maps[i], evidence[i], self.card.held_out, known[i], self.least_known, self.card.lineages,
-                self.card.held_out_by_class,
-            )
-            for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
-        ]  # fmt: skip
-
-    def _by_whole_pictures(self, begun: Sequence[Begun], pictures: Sequence[Picture]) -> list[Prediction]:
-        """The answer of the stream ``picture``, from one pass; the object's box is the first, rougher one."""
-        output = self.runtime.picture(cut_squares(pictures, [None] * len(pictures), self.card.picture_size))
-        _finite(*output)
-        temperature = np.float32(self.card.temperatures.get("picture", 1.0))
-        maps, alone = saliency_maps(output.evidence, output.logits), softmax(output.logits / temperature)
-        evidence = output.evidence / temperature
-        boxes = self._objects(pictures, output, maps, [NO_BOXES] * len(pictures))
-        # Calibration, candidate sets and strangers are told by all streams together.
-        whole = list(self.fusion_weights) == ["picture"]
-        scores, held_out = (self.fuse({"picture": alone}), self.card.held_out) if whole else (alone, ())
-        lineages, by_class = (self.card.lineages, self.card.held_out_by_class) if whole else (None, {})
-        known = self.known({"picture": alone}, {"picture": output.features}) if whole else [None] * len(begun)
-        return [
-            Prediction(
-                one.path, picture.size, self._ranked(scores[i]), boxes[i], (),
-                {"picture": self._named(alone[i])}, maps[i], evidence[i], held_out, known[i], self.least_known,
-                lineages, by_class,
-            )
-            for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
-        ]  # fmt: skip
-
-    def _objects(
-        self,
-        pictures: Sequence[Picture],
-        output: PictureOutput,
-        maps: Float32[ndarray, "batch h w"],
-        candidates: Sequence[Int32[ndarray, "_ 4"]],
-    ) -> list[Box]:
-        """Each object's box before the candidates vote: what nets are shown."""
-        sizes = [picture.size for picture in pictures]
-        if self.card.has_box_regression or self.card.has_marks:
-            return [box_from_corners(corners, size) for corners, size in zip(output.corners, sizes, strict=True)]
-        side, rule = self.card.proposals.side, self.card.rule
-        return [
-            box_from_map(saliency_map, size, side, rule, boxes)
-            for saliency_map, size, boxes in zip(maps, sizes, candidates, strict=True)
-        ]
-
-    def _parts(
-        self,
-        pictures: Sequence[Picture],
-        objects: Sequence[Box],
-        output: PictureOutput,
-        maps: Float32[ndarray, "batch h w"],
-        candidates: Sequence[Int32[ndarray, "_ 4"]],
-        alignment: Alignment,
-    ) -> tuple[list[tuple[Part, ...]], Float32[ndarray, "batch classes"]]:
-        card = self.card
-        chosen = [
-            choose_parts(boxes, target, saliency_map, picture.size, card.proposals.side, card.parts)
-            for boxes, picture, target, saliency_map in zip(candidates, pictures, objects, maps, strict=True)
-        ]
-        clusters = [
-            align_parts(neurons, boxes, picture.size, alignment, card.alignment)
-            for neurons, boxes, picture in zip(output.neurons, chosen, pictures, strict=True)
-        ]
-        owners = [picture for picture, boxes in zip(pictures, chosen, strict=True) for _ in boxes]
-        crops = [crop for boxes, p in zip(chosen, pictures, strict=True) for crop in crop_boxes(boxes, p.size, 0.0)]
-        logits = self.runtime.crops("parts", cut_squares(owners, crops, card.eval_size))
-        scores = softmax(logits_by_cluster(logits, np.concatenate(clusters), len(self.classes)))
-        by_picture = np.split(scores, np.cumsum([len(boxes) for boxes in chosen])[:-1])
-        parts = [
-            tuple(
-                Part(as_box(box), int(cluster), self._named(score))
-                for box, cluster, score in zip(boxes, assigned, part_scores, strict=True)
-            )
-            for boxes, assigned, part_scores in zip(chosen, clusters, by_picture, strict=True)
-        ]
-        return parts, np.stack([part_scores.mean(0) for part_scores in by_picture])
+            return by_field_marks(self.runtime, self.card, pictures)
+        return by_opam(self.runtime, self.card, pictures, [one.candidates() for one in begun], self.alignment)
 
     def _named(self, scores: Float32[ndarray, "classes"]) -> dict[str, float]:
         return dict(zip(self.classes, scores.tolist(), strict=True))
@@ -434,11 +337,6 @@ def _alignment(model: Model) -> Alignment:
 
 def _strangers(model: Model) -> dict[str, ClassScatter]:
     try:
-        return unpacked(model.arrays("strangers"))
+        return from_arrays(model.arrays("strangers"))
     except ValueError as error:
         raise ValueError(f"what strangers.safetensors holds ({error})") from None
-
-
-def _finite(*answers: ndarray) -> None:
-    if not all(np.isfinite(answer).all() for answer in answers):
-        raise RunError("the model answers with infinite numbers or none: it is damaged; copy it again or train again.")

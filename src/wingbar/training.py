@@ -21,11 +21,11 @@ from wingbar.data.taxonomy import with_taxonomy
 from wingbar.errors import ConfigError, DataError, RunError, suggestion
 from wingbar.learning.decoded import DecodedPictures
 from wingbar.learning.hardware import open_hardware, threads_for
+from wingbar.learning.presets import automatic, chosen_already, with_preset
 from wingbar.model.folder import Model, read_model, refuse_model_folder
 from wingbar.model.seen import Seen, seen_by
 from wingbar.nets.zoo import require_known
 from wingbar.pipeline import GOING_ON, GOING_ON_STEPS, METHODS, step_names, training_plan
-from wingbar.presets import automatic, chosen_already, with_preset
 from wingbar.recognizer import Recognizer, load_together
 from wingbar.steps.reporting import Reporter
 from wingbar.steps.store import Store
@@ -214,12 +214,12 @@ def _go_on(
 def _held_out_of(model: Model) -> Seen:
     """What a model has seen. Raises RunError where nothing of it was held out, or that is not kept."""
     seen = seen_by(model)
-    if seen is not None and seen.held is not None and seen.held.any():
+    if seen is not None and seen.held.any():
         return seen
     why = (
         "it was trained on all of its pictures (refit)"
-        if seen is not None and seen.held is not None
-        else ("it does not say which pictures were held out of its training")
+        if seen is not None
+        else "it does not say which pictures were held out of its training"
     )
     raise RunError(
         f"{model.folder}: {why}, so nothing can be chosen for its net. Give the command of its training again, without "
@@ -235,7 +235,7 @@ def opened_job(
     ``seen`` are the pictures that the net has seen that the run goes on from.
     """
     world = store.world
-    samples, pictures, skipped = steps.read_pictures(dataset, config, store, reporter, seen)
+    samples, pictures, skipped = steps.data(dataset, config, store, reporter, seen)
     for line in (*skipped_lines(dataset.skipped), *skipped_lines(skipped, len(skipped))):
         reporter.say(line)
     paths = [sample.path for sample in samples]

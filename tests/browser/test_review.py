@@ -12,10 +12,10 @@ from made_up import made_up
 from PIL import Image
 from serving import make_site
 
-from wingbar.review.app import create_app
-from wingbar.review.decisions import Decisions
-from wingbar.review.desk import Desk, Labelled
-from wingbar.review.server import set_up
+from wingbar.serve.review.app import create_app
+from wingbar.serve.review.decisions import Decisions
+from wingbar.serve.review.desk import Desk, Reference
+from wingbar.serve.review.server import set_up
 from wingbar.serve.server import Server, address, listen
 
 CLASSES = ("wren", "<img src=x onerror=alert(1)>", "owl")
@@ -28,7 +28,7 @@ def at(tmp_path: Path) -> Iterator[tuple[str, Desk]]:
     (tmp_path / "out").mkdir()
     for number in range(5):
         Image.new("RGB", (90, 60), (50 * number, 90, 120)).save(tmp_path / "photos" / f"{number}.png")
-    labelled = [Labelled(tmp_path / "photos" / "0.png", CLASSES[1])]
+    labelled = [Reference(tmp_path / "photos" / "0.png", CLASSES[1])]
     recognizer = made_up(tmp_path / "model", CLASSES)
     desk = set_up(recognizer, tmp_path / "photos", labelled, Decisions(tmp_path / "out"), 4)
     with listen("127.0.0.1", 0) as listener:

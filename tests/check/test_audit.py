@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wingbar.check.audit import Finding, Item, audit, classes, doubts, is_grey, leaks, light_of
+from wingbar.check.audit import Fault, Finding, audit, classes, doubts, is_grey, leaks, light_of
 from wingbar.check.sheet import rows, write
 from wingbar.data import load
 from wingbar.data.synthetic import draw_bird
@@ -213,8 +213,8 @@ def test_the_sheet_shows_hostile_names_as_text(photos: Path, tmp_path: Path) -> 
 def test_many_findings_are_cut_in_the_sheet_and_whole_in_the_file(photos: Path, tmp_path: Path) -> None:
     dataset = load(photos)
     samples = [dataset.samples[i % len(dataset.samples)] for i in range(70)]
-    many = Finding("grey", "Without colours", "", tuple(Item((sample,)) for sample in samples))
-    copies = Finding("duplicates", "Twice", "", (Item(dataset.samples[:20]),))
+    many = Finding("grey", "Without colours", "", tuple(Fault((sample,)) for sample in samples))
+    copies = Finding("duplicates", "Twice", "", (Fault(dataset.samples[:20]),))
     page = write(tmp_path / "out", dataset, [many, copies]).read_text(encoding="utf-8")
     assert "The first 60 are shown" in page and "and 8 more" in page and page.count("<img") == 60 + 12
     told = json.loads((tmp_path / "out" / "data-check.json").read_text(encoding="utf-8"))["findings"]

@@ -23,7 +23,7 @@ from wingbar.data import load
 from wingbar.data.download import SOURCES, download
 from wingbar.data.download.fetch import Patience, fetch
 from wingbar.data.download.sources import Remote, Source
-from wingbar.data.download.unpack import Limits, unpack
+from wingbar.data.download.unpack import ArchiveLimits, unpack
 from wingbar.errors import DataError
 
 HASTY = Patience(timeout=2, tries=3, pause=0)
@@ -286,7 +286,7 @@ def test_an_evil_archive_leaves_nothing(tmp_path: Path, case: str) -> None:
     folder.mkdir(parents=True)
     EVIL[case](tmp_path / "evil")
     with pytest.raises(DataError, match="evil' cannot be unpacked") as caught:
-        unpack(tmp_path / "evil", folder, Limits(20, 1_000_000))
+        unpack(tmp_path / "evil", folder, ArchiveLimits(20, 1_000_000))
     assert nothing_left(folder) and list((tmp_path / "in").iterdir()) == [folder] and str(caught.value).isprintable()
 
 

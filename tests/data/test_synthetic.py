@@ -8,7 +8,7 @@ import pytest
 
 from wingbar.data import load
 from wingbar.data import synthetic as drawn
-from wingbar.data.synthetic._drawing import LONG_BILL, Marks, random_bird, shapes
+from wingbar.data.synthetic._drawing import LONG_BILL, SpeciesMarks, random_bird, shapes
 from wingbar.errors import DataError
 
 # Where each species' marks are, by its name: what the pictures may differ in.
@@ -87,7 +87,7 @@ def test_every_species_has_marks_of_its_own() -> None:
 def test_birds_lie_inside_the_picture_whatever_their_marks(size: tuple[int, int]) -> None:
     for seed in range(50):
         bird = random_bird(size, np.random.default_rng(seed))
-        points = np.concatenate([shape for shape, _ in shapes(bird, Marks(bill_reach=LONG_BILL))])
+        points = np.concatenate([shape for shape, _ in shapes(bird, SpeciesMarks(bill_reach=LONG_BILL))])
         assert (points >= 0).all() and (points <= size).all()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from wingbar.errors import PictureError
 from wingbar.explain import contrast
-from wingbar.explain.contrast import peaks
+from wingbar.explain.contrast import extremes
 from wingbar.prediction import Part, Prediction, part_names
 
 CLASSES = ("wren", "robin", "tit")
@@ -56,10 +56,10 @@ def test_an_unreadable_picture_has_no_contrast() -> None:
 
 
 def test_peaks_lie_in_the_middle_of_their_cell() -> None:
-    first, second = peaks(np.array([[3.0, 0.5], [0.0, -6.0]], np.float32))
+    first, second = extremes(np.array([[3.0, 0.5], [0.0, -6.0]], np.float32))
     assert first == (0.25, 0.25) and second == (0.75, 0.75)
-    assert peaks(np.zeros((2, 2), np.float32)) == (None, None)
-    assert peaks(np.ones((1, 4), np.float32)) == ((0.125, 0.5), None)
+    assert extremes(np.zeros((2, 2), np.float32)) == (None, None)
+    assert extremes(np.ones((1, 4), np.float32)) == ((0.125, 0.5), None)
 
 
 def test_parts_of_one_cluster_have_one_number() -> None:

@@ -8,6 +8,7 @@ from sklearn.preprocessing import normalize
 
 from wingbar.boxes import area
 from wingbar.errors import ConfigError
+from wingbar.opam.maps import unit
 from wingbar.opam.marks import (
     GRID,
     MarkSettings,
@@ -19,7 +20,6 @@ from wingbar.opam.marks import (
     peaks,
     same_places,
     spherical_kmeans,
-    unit,
 )
 
 

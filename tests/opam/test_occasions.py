@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wingbar.opam import occasions
-from wingbar.opam.occasions import drawn, random_and_grouped
+from wingbar.opam.occasions import random_and_grouped, sampled
 from wingbar.steps.occasions import flattery
 
 
@@ -30,7 +30,7 @@ def test_bursts_flatter_and_pictures_that_have_nothing_in_common_do_not() -> Non
 def test_occasion_by_occasion_is_drawn(monkeypatch) -> None:
     monkeypatch.setattr(occasions, "MOST", 64)
     _, labels, groups = bursts(1.0, np.random.default_rng(1))
-    some = drawn(labels, groups, seed=0)
+    some = sampled(labels, groups, seed=0)
     assert sorted(np.unique(groups[some], return_counts=True)[1].tolist()) == [4] + [6] * 10
-    assert drawn(np.arange(9), np.arange(9), seed=0).tolist() == []
-    assert drawn(np.array([0, 1, 1]), np.array([0, 1, 2]), seed=0).tolist() == [1, 2]
+    assert sampled(np.arange(9), np.arange(9), seed=0).tolist() == []
+    assert sampled(np.array([0, 1, 1]), np.array([0, 1, 2]), seed=0).tolist() == [1, 2]

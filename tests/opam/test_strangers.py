@@ -8,15 +8,15 @@ from scipy.special import log_softmax
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
+from wingbar.opam.maps import unit
 from wingbar.opam.strangers import (
     AXES,
     KEPT,
-    directions,
     fit_strangers,
-    packed,
+    from_arrays,
     scatters,
     signs_of_known,
-    unpacked,
+    to_arrays,
     votes_of,
 )
 
@@ -81,16 +81,16 @@ def test_few_pictures_axes_or_channels_give_finite_numbers(pictures: int, channe
 
 
 def test_where_the_classes_lie_is_kept_whole_and_what_is_no_such_thing_is_refused() -> None:
-    arrays = packed(scatters({"object": np.eye(9)}, np.arange(9) % 3, 3))
-    again = packed(unpacked(arrays))
+    arrays = to_arrays(scatters({"object": np.eye(9)}, np.arange(9) % 3, 3))
+    again = to_arrays(from_arrays(arrays))
     assert again.keys() == arrays.keys() and all(np.array_equal(again[name], arrays[name]) for name in arrays)
     for change in ({"object.spread": arrays["object.spread"] * 0}, {"object.axes": arrays["object.axes"][0]}):
         with pytest.raises(ValueError, match="axes"):
-            unpacked({**arrays, **change})
+            from_arrays({**arrays, **change})
 
 
 def test_a_mean_direction_has_length_one_and_nothing_has_none() -> None:
-    np.testing.assert_allclose(directions(np.array([[3.0, 4.0], [0.0, 0.0]])), [[0.6, 0.8], [0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(unit(np.array([[3.0, 4.0], [0.0, 0.0]])), [[0.6, 0.8], [0, 0]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("pictures", "classes"), [(0, 3), (19, 3), (40, 2)])

@@ -21,11 +21,11 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wingbar.serve.app import create_app, document
-from wingbar.serve.body import Limits
+from wingbar.serve.body import RequestLimits
 from wingbar.serve.examples import PER_CLASS, ExamplePictures, find_examples
 
 OCTETS = {"content-type": "application/octet-stream"}
-SMALL = Limits(size=4000, pixels=10_000, seconds=5.0)
+SMALL = RequestLimits(size=4000, pixels=10_000, seconds=5.0)
 
 
 @pytest.fixture
@@ -389,7 +389,7 @@ def test_a_body_without_an_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> No
         app = create_app(make_site(limits=SMALL))
         status, headers, body = await call(app, pieces)
         assert status == 413 and headers["connection"] == "close" and "larger" in json.loads(body)["error"]
-        slow = Limits(seconds=0.05)
+        slow = RequestLimits(seconds=0.05)
         status, headers, body = await call(create_app(make_site(limits=slow)), pieces[:1])
         assert status == 408 and headers["connection"] == "close" and "did not arrive" in json.loads(body)["error"]
 

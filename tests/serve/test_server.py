@@ -25,7 +25,7 @@ from wingbar.cli import main
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError, DataError
 from wingbar.recognizer import load
-from wingbar.serve.body import Limits
+from wingbar.serve.body import RequestLimits
 from wingbar.serve.server import find, is_local, listen
 
 POST = b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
@@ -70,7 +70,7 @@ def test_an_endless_body_is_answered_and_hung_up_on(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("wingbar.serve.guard.REST_BYTES", 1 << 20)
     form = POST.replace(b"image/png", b"multipart/form-data; boundary=b")
     field = b'--b\r\nContent-Disposition: form-data; name="picture"; filename="x"\r\n\r\n'
-    with served(make_site(limits=Limits(size=1 << 20))) as address:
+    with served(make_site(limits=RequestLimits(size=1 << 20))) as address:
         for head, first in ((POST, b"\x00"), (form, field)):
             endless = repeat(chunk(b"\x00" * (1 << 16)), 1000)  # 64 MiB
             heard = talk(address, head + b"Transfer-Encoding: chunked\r\n\r\n", chunk(first), then=endless)
@@ -81,7 +81,7 @@ def test_an_endless_body_is_answered_and_hung_up_on(monkeypatch: pytest.MonkeyPa
 def test_a_refusal_reaches_a_sender_that_is_still_sending() -> None:
     """A browser reads no answer before its picture is sent: what is left of it is taken and dropped."""
     body = b"\x00" * (3 << 20)
-    with served(make_site(limits=Limits(size=1 << 20))) as address:
+    with served(make_site(limits=RequestLimits(size=1 << 20))) as address:
         wire = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
         wire.request("POST", "/api/predict", body, {"Content-Type": "image/png"})
         answer = wire.getresponse()
@@ -93,7 +93,7 @@ def test_a_refusal_reaches_a_sender_that_is_still_sending() -> None:
 
 def test_a_length_that_lies_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wingbar.serve.guard.REST_SECONDS", 0.5)
-    with served(make_site(limits=Limits(seconds=1, size=1 << 20))) as address:
+    with served(make_site(limits=RequestLimits(seconds=1, size=1 << 20))) as address:
         assert status(talk(address, POST + b"Content-Length: 900000\r\n\r\n", png())) == 408
         assert status(talk(address, POST + b"Content-Length: 9000000000\r\n\r\n", png())) == 413
         short = talk(address, POST + b"Content-Length: 10\r\n\r\n", png())

@@ -16,7 +16,7 @@ from wingbar.images import read_picture
 from wingbar.prediction import Part, Prediction
 from wingbar.serve.app import Site, create_app
 from wingbar.serve.batching import Batcher
-from wingbar.serve.body import Limits
+from wingbar.serve.body import RequestLimits
 from wingbar.serve.examples import ExamplePictures
 from wingbar.serve.metrics import Metrics
 from wingbar.serve.server import Server, address, listen
@@ -53,7 +53,7 @@ def make_site(
     work: Work | None = None,
     *,
     places: int = 4,
-    limits: Limits | None = None,
+    limits: RequestLimits | None = None,
     examples: ExamplePictures | None = None,
     guide: Path | None = None,
 ) -> Site:
@@ -62,7 +62,7 @@ def make_site(
         work or (lambda pictures: [seen(classes, picture) for picture in pictures]), size=2, places=places
     )
     none = ExamplePictures([()] * len(classes))
-    return Site(classes, batcher, Metrics(lambda: batcher.taken), examples or none, limits or Limits(), guide)
+    return Site(classes, batcher, Metrics(lambda: batcher.taken), examples or none, limits or RequestLimits(), guide)
 
 
 @contextmanager

@@ -41,12 +41,12 @@ import sys
 from pathlib import Path
 from made_up import made_up
 from wingbar.serve.app import create_app
-from wingbar.serve.body import Limits
+from wingbar.serve.body import RequestLimits
 from wingbar.serve.examples import ExamplePictures
 from wingbar.serve.server import LOCAL_NAMES, Server, address, build_site, listen
 recognizer = made_up(Path(sys.argv[1]))
 recognizer.predict(bytes.fromhex(sys.argv[3]))
-limits = Limits(size=int(sys.argv[4]))
+limits = RequestLimits(size=int(sys.argv[4]))
 site = build_site(Path(sys.argv[1]), recognizer, ExamplePictures([()] * 3), limits, places=int(sys.argv[2]))
 with listen("127.0.0.1", 0) as listener:
     print(address(listener), flush=True)

@@ -81,7 +81,7 @@ class Light:
 
 
 @dataclass(frozen=True)
-class Item:
+class Fault:
     """One fault: the pictures concerned, if any, and its facts."""
 
     pictures: tuple[Sample, ...] = ()
@@ -95,7 +95,7 @@ class Finding:
     key: str
     title: str
     advice: str
-    items: tuple[Item, ...]
+    items: tuple[Fault, ...]
 
 
 def examine(sample: Sample) -> PictureFacts | str:
@@ -136,11 +136,11 @@ def audit(dataset: Dataset, examined: Examined | None = None) -> tuple[Finding, 
     """All findings of a data set, empty ones included, the gravest first; its pictures may be ``examined`` already."""
     results = examine_all(dataset) if examined is None else examined
     read = [(sample, facts) for sample, facts in results if isinstance(facts, PictureFacts)]
-    unreadable = [Item((sample,), {"reason": reason}) for sample, reason in results if isinstance(reason, str)]
-    skipped = [Item((), {"file": _within(dataset, file.path), "reason": file.reason}) for file in dataset.skipped]
+    unreadable = [Fault((sample,), {"reason": reason}) for sample, reason in results if isinstance(reason, str)]
+    skipped = [Fault((), {"file": _within(dataset, file.path), "reason": file.reason}) for file in dataset.skipped]
 
-    def those(holds: Callable[[PictureFacts], bool]) -> tuple[Item, ...]:
-        return tuple(Item((s,), {"size": "{} x {}".format(*facts.size)}) for s, facts in read if holds(facts))
+    def those(holds: Callable[[PictureFacts], bool]) -> tuple[Fault, ...]:
+        return tuple(Fault((s,), {"size": "{} x {}".format(*facts.size)}) for s, facts in read if holds(facts))
 
     return (
         *copies(dataset, read),
@@ -173,7 +173,7 @@ def copies(dataset: Dataset, read: Sequence[tuple[Sample, PictureFacts]]) -> tup
         samples = tuple(read[i][0] for i in group)
         files = {read[i][1].digest for i in group}
         least = min((s for (i, _), s in links.items() if i in group), default=1.0)
-        item = Item(samples, {"copies": "the same file"} if len(files) == 1 else {"similarity": round(least, 3)})
+        item = Fault(samples, {"copies": "the same file"} if len(files) == 1 else {"similarity": round(least, 3)})
         splits, labels = {s.split for s in samples}, {s.label for s in samples}
         if len(splits) > 1:
             across_splits.append(item)
@@ -199,7 +199,7 @@ def like_names(dataset: Dataset) -> Finding:
     """Classes that people may have meant to be one: their names hardly differ. Names are spelt out in ASCII."""
     count = Counter(sample.label for sample in dataset.samples)
     items = [
-        Item((), {
+        Fault((), {
             "classes": ", ".join(spelt_out(dataset.classes[label]) for label in group),
             "pictures in each": ", ".join(str(count[label]) for label in group),
             "alike but for": difference,
@@ -230,10 +230,10 @@ def classes(dataset: Dataset) -> tuple[Finding, Finding]:
     """Classes with few training pictures, and whether the largest dwarfs the smallest."""
     count = Counter(sample.label for sample in dataset.split("train"))
     sizes = {name: count[label] for label, name in enumerate(dataset.classes)}
-    few = tuple(Item((), {"class": name, "training pictures": n}) for name, n in sizes.items() if n < FEW)
+    few = tuple(Fault((), {"class": name, "training pictures": n}) for name, n in sizes.items() if n < FEW)
     most, least = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
     facts = {"largest": most, "training pictures": sizes[most], "smallest": least, "its pictures": sizes[least]}
-    uneven = (Item((), facts),) if sizes[most] > UNEVEN * sizes[least] else ()
+    uneven = (Fault((), facts),) if sizes[most] > UNEVEN * sizes[least] else ()
     return (
         Finding("small", f"Classes of fewer than {FEW} training pictures", "Add pictures.", few),
         Finding("uneven", f"Largest class over {UNEVEN} times the smallest", "Add pictures to the small ones.", uneven),
@@ -254,7 +254,7 @@ def doubts(
     for index, likelier in doubtful(labels, probabilities):
         given, rather = (round(float(probabilities[index, label]), 3) for label in (labels[index], likelier))
         facts = {"rather": dataset.classes[likelier], "at": rather, "its label at": given}
-        items.append(Item((samples[index],), facts))
+        items.append(Fault((samples[index],), facts))
     return Finding(key, title, f"Look at them, the first first. {basis}", tuple(items))
 
 

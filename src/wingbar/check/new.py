@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wingbar.check.audit import Examined, Finding, Item, PictureFacts
+from wingbar.check.audit import Examined, Fault, Finding, PictureFacts
 from wingbar.check.doubts import doubtful_labels
 from wingbar.data import load as load_data
 from wingbar.data.checks import only_pictures
@@ -81,9 +81,9 @@ def seen_pictures(kept: Seen, examined: Examined) -> Finding:
     distances = nearest(packed(smalls), kept.bits) if read else np.zeros(0, np.int64)
     same = [bytes.fromhex(facts.digest)[:DIGEST] in known for _, facts in read]
     near = (distances <= NEAR) & (smalls.std((1, 2)) >= FLAT)  # what shows nothing looks like anything
-    exact = [Item((read[i][0],), {"copy": "the same file"}) for i in np.flatnonzero(same)]
+    exact = [Fault((read[i][0],), {"copy": "the same file"}) for i in np.flatnonzero(same)]
     close = [
-        Item((read[i][0],), {"copy": "nearly the same picture", "bits that differ": f"{distances[i]} of {BITS}"})
+        Fault((read[i][0],), {"copy": "nearly the same picture", "bits that differ": f"{distances[i]} of {BITS}"})
         for i in np.flatnonzero(near & ~np.array(same, bool))
     ]
     advice = "What the model has learnt says nothing of how good it is: do not judge it on these."
@@ -97,7 +97,7 @@ def strange_pictures(samples: Sequence[Sample], predictions: Sequence[Prediction
         if prediction.error is None and prediction.stranger:
             groups.setdefault(prediction.label, []).append((prediction.known or 0.0, place))
     items = [
-        Item(tuple(samples[place] for _, place in sorted(members)), {"most like": name, "pictures": len(members)})
+        Fault(tuple(samples[place] for _, place in sorted(members)), {"most like": name, "pictures": len(members)})
         for name, members in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     ]
     advice = "The strangest first. If several show one thing, it may be a class that the model should learn."

@@ -10,7 +10,7 @@ from typing import Any
 
 from wingbar._system.files import write_bytes, write_json, write_text
 from wingbar._system.text import visible
-from wingbar.check.audit import Finding, Item
+from wingbar.check.audit import Fault, Finding
 from wingbar.data.sample import Dataset, Sample
 from wingbar.errors import PictureError
 from wingbar.images import read_picture, small_jpeg
@@ -82,7 +82,7 @@ def rows(findings: Sequence[Finding]) -> list[list[str]]:
     return [[finding.title, str(len(finding.items)), _first(finding.items)] for finding in findings]
 
 
-def _first(items: Sequence[Item]) -> str:
+def _first(items: Sequence[Fault]) -> str:
     if not items:
         return "-"
     pictures = [sample.key for sample in items[0].pictures[:2]]

@@ -217,7 +217,7 @@ class Serve:
         from wingbar.serve import require
 
         require()
-        from wingbar.serve.body import Limits
+        from wingbar.serve.body import RequestLimits
         from wingbar.serve.server import serve
 
         if min(self.max_megabytes, self.max_megapixels, self.queue) < 1:
@@ -230,7 +230,7 @@ class Serve:
             data=self.data,
             images_root=self.images_root,
             names=self.host_name,
-            limits=Limits(size=self.max_megabytes << 20, pixels=self.max_megapixels * 10**6),
+            limits=RequestLimits(size=self.max_megabytes << 20, pixels=self.max_megapixels * 10**6),
             places=self.queue,
             device=self.device,
         )

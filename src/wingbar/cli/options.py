@@ -17,7 +17,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 """What nets run on."""
 
 
-class Place(TypedDict):
+class PlaceArguments(TypedDict):
     """What is known of the place that pictures come from."""
 
     only: list[str] | None
@@ -28,7 +28,7 @@ Only = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=N
 Prior = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=NOT_GIVEN)]
 
 
-def place_of(classes: Sequence[str], only: Path | None, prior: Path | None) -> Place:
+def place_of(classes: Sequence[str], only: Path | None, prior: Path | None) -> PlaceArguments:
     """What `Recognizer.predict` is told of a place, from the files of ``--only`` and ``--prior``.
 
     Prints how many classes are there, and the names that are no classes of the model. Raises DataError.
@@ -36,7 +36,7 @@ def place_of(classes: Sequence[str], only: Path | None, prior: Path | None) -> P
     from wingbar.data.places import read_only, read_prior
     from wingbar.opam.place import class_weights
 
-    place: Place = {"only": None, "prior": None}
+    place: PlaceArguments = {"only": None, "prior": None}
     lines: list[str] = []
     if only is not None:
         place["only"], unknown = read_only(only, classes)

@@ -38,7 +38,7 @@ class Review:
         from wingbar.serve import require
 
         require()
-        from wingbar.review.server import review
+        from wingbar.serve.review.server import review
 
         review(
             self.run_folder, self.photos, self.out, port=self.port, data=self.data, images_root=self.images_root,

@@ -22,9 +22,9 @@ import tyro
 from wingbar._system.settings import fill
 from wingbar.cli.learning import Train
 from wingbar.config import Config, read_config
+from wingbar.learning.presets import chosen_already, with_preset
 from wingbar.learning.recipe import Recipe
 from wingbar.model.folder import read_model
-from wingbar.presets import chosen_already, with_preset
 from wingbar.steps import settings_of
 
 RECIPE = "training"

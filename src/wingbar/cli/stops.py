@@ -26,7 +26,7 @@ def starved(error: BaseException, command: Any, arguments: Sequence[str]) -> str
     """The message of a command that ran out of memory, with the settings to lower; None for other errors."""
     if not out_of_memory(error) and not lost_loader(error):
         return None
-    known = settings_of(command)
+    known = memory_settings(command)
     lower = " or ".join(f"{option(name)} (it is {value})" for name, value in known.items())
     lines = [f"not enough memory{of_what(error)}."]
     if arguments[0] in TAKEN_UP:
@@ -47,7 +47,7 @@ def starved(error: BaseException, command: Any, arguments: Sequence[str]) -> str
     return "\n".join(lines)
 
 
-def settings_of(command: Any) -> dict[str, int]:
+def memory_settings(command: Any) -> dict[str, int]:
     """The settings of a command that its memory grows with."""
     settings = getattr(command, "settings", command)
     known = {name: getattr(settings, name, 0) for name in ("batch_size", "size", "workers")}

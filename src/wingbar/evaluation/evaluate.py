@@ -28,7 +28,7 @@ from wingbar.evaluation.answers import AnswersReport, answers_report
 from wingbar.evaluation.calibration import CalibrationReport, calibration_report
 from wingbar.evaluation.classification import ClassificationReport, classify, correct, stream_combinations
 from wingbar.evaluation.evidence import EvidenceReport, evidence_report
-from wingbar.evaluation.labelled import Labelled, labelled_pictures, labels_by_name
+from wingbar.evaluation.labelled import LabelledPictures, labelled_pictures, labels_by_name
 from wingbar.evaluation.localization import LocalizationReport, MaxBoxAcc, best_centre_share, localize
 from wingbar.evaluation.occasions import OccasionsReport, occasions_report
 from wingbar.evaluation.parts import PartsReport, PictureParts, evaluate_parts
@@ -191,7 +191,7 @@ def _folders(run: Path, out: Path | None) -> tuple[Path | None, list[Path]]:
     return out, [out, *(log for log in run_log if log.resolve() != out.resolve())]
 
 
-def _with_boxes(labelled: Labelled) -> Labelled:
+def _with_boxes(labelled: LabelledPictures) -> LabelledPictures:
     return replace(labelled, dataset=with_boxes(labelled.dataset))
 
 

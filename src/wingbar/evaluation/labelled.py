@@ -19,7 +19,7 @@ from wingbar.steps.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledPictures:
     """Pictures to evaluate a model on, with the labels of the model's classes."""
 
     dataset: Dataset
@@ -34,7 +34,9 @@ class Labelled:
     """Whether all pictures of the data set are used, because it has no test split."""
 
 
-def labelled_pictures(card: Card, data: Path | str | Dataset | None, root: Path | str | None = None) -> Labelled:
+def labelled_pictures(
+    card: Card, data: Path | str | Dataset | None, root: Path | str | None = None
+) -> LabelledPictures:
     """The pictures to evaluate on: of ``data``, by default the data set of the training; ``root`` as in `data.load`.
 
     Of a data set with a test split the test pictures, of any other all pictures, unless they are those that the model
@@ -57,7 +59,7 @@ def all_test(dataset: Dataset) -> Dataset:
     return replace(dataset, samples=tuple(replace(sample, split="test") for sample in dataset.samples))
 
 
-def by_classes(dataset: Dataset, classes: Sequence[str]) -> Labelled:
+def by_classes(dataset: Dataset, classes: Sequence[str]) -> LabelledPictures:
     """The data set with the labels of a model's ``classes``, which are found by name.
 
     Names are the same where only case, blanks or the spelling of accents differ, unless the model has two such
@@ -77,7 +79,7 @@ def by_classes(dataset: Dataset, classes: Sequence[str]) -> Labelled:
     absent = tuple(name for number, name in enumerate(classes) if number not in shown)
     left_out = [sample for sample in tests if sample.label not in label]
     step = -(-len(left_out) // max(sum(sample.split == "test" for sample in samples), 1))
-    return Labelled(
+    return LabelledPictures(
         replace(dataset, classes=tuple(classes), samples=samples), absent, dict(sorted(unknown.items())),
         tuple(left_out[:: step or 1]),
     )  # fmt: skip

@@ -24,7 +24,7 @@ LeaveOut = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
-class Answer:
+class PictureAnswer:
     """What a picture shows. A human's answer has a path and a label alone."""
 
     path: str
@@ -47,7 +47,7 @@ class Answer:
     """Name and box of each part."""
 
 
-def read_answers(source: Path, leave_out: LeaveOut) -> Iterator[Answer]:
+def read_answers(source: Path, leave_out: LeaveOut) -> Iterator[PictureAnswer]:
     """The answers of a folder that `predict-many` wrote, or of one file of them.
 
     ``leave_out`` is called for each picture that could not be read. Raises DataError for what is no file of answers.
@@ -85,12 +85,12 @@ def _rows(file: Path) -> list[Row]:
         ) from None
 
 
-def _answer(row: Row) -> Answer:
+def _answer(row: Row) -> PictureAnswer:
     scores = {str(label): _share(score) for label, score in row["scores"].items()}
     known = row.get("known")
     width, height = (_whole(value, least=1) for value in row["size"])
     parts = [(_text(part["name"]), _box(part["box"], (width, height))) for part in row["parts"]]
-    return Answer(
+    return PictureAnswer(
         _path(row), _text(row["label"]), _share(row["score"]), scores,
         tuple(_text(label) for label in row.get("candidates", ())),
         None if known is None else _share(known), row.get("stranger") is True, (width, height),

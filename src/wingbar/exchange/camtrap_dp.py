@@ -17,7 +17,7 @@ from typing import Any
 
 from wingbar import __version__
 from wingbar._system.text import slug
-from wingbar.exchange.answers import Answer, to_json
+from wingbar.exchange.answers import PictureAnswer, to_json
 from wingbar.exchange.darwin_core import identifier, remarks
 from wingbar.exchange.station import Station
 from wingbar.exchange.table import FORMULA, lines
@@ -44,7 +44,7 @@ NEEDED = ("id", "latitude", "longitude", "utc_offset", "project", "contributor")
 """What the standard asks of a station."""
 
 
-def why_not(answer: Answer, moments: Mapping[str, datetime]) -> str | None:
+def why_not(answer: PictureAnswer, moments: Mapping[str, datetime]) -> str | None:
     """Why the standard takes no such picture; None where it does."""
     if answer.path.startswith((".", "/", "~", *FORMULA)) or ".." in answer.path or "\n" in answer.path:
         return "Camtrap DP takes no such path"
@@ -52,7 +52,7 @@ def why_not(answer: Answer, moments: Mapping[str, datetime]) -> str | None:
 
 
 def files(
-    answers: Sequence[Answer], names: Mapping[str, str], station: Station, moments: Mapping[str, datetime]
+    answers: Sequence[PictureAnswer], names: Mapping[str, str], station: Station, moments: Mapping[str, datetime]
 ) -> dict[str, bytes]:
     """Name -> content of each file. All ``answers`` are such as the standard takes (`why_not`), and there is one.
 
@@ -87,7 +87,7 @@ def _deployment(station: Station, stamps: Sequence[str]) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _medium(answer: Answer, station: Station, stamp: str) -> dict[str, object]:
+def _medium(answer: PictureAnswer, station: Station, stamp: str) -> dict[str, object]:
     kind, _ = mimetypes.guess_type(answer.path)
     name = answer.path.rsplit("/", 1)[-1]
     return {
@@ -98,7 +98,7 @@ def _medium(answer: Answer, station: Station, stamp: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _observation(answer: Answer, names: Mapping[str, str], station: Station, stamp: str) -> dict[str, object]:
+def _observation(answer: PictureAnswer, names: Mapping[str, str], station: Station, stamp: str) -> dict[str, object]:
     (x1, y1, x2, y2), (width, height) = answer.box, answer.size
     tags = [f"candidates:{', '.join(answer.candidates)}"] if answer.candidates else []
     tags += [] if answer.known is None else [f"known:{answer.known}"]

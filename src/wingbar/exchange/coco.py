@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from wingbar.boxes import Box
-from wingbar.exchange.answers import Answer, to_json
+from wingbar.exchange.answers import PictureAnswer, to_json
 
 
-def categories(answers: Sequence[Answer]) -> tuple[list[str], list[str]]:
+def categories(answers: Sequence[PictureAnswer]) -> tuple[list[str], list[str]]:
     """The classes that are named, in order, and the parts."""
     classes = sorted({answer.label for answer in answers})
     parts = sorted({name for answer in answers for name, _ in answer.parts}, key=lambda name: (len(name), name))
     return classes, [f"part {name}" for name in parts]
 
 
-def encode(answers: Sequence[Answer]) -> bytes:
+def encode(answers: Sequence[PictureAnswer]) -> bytes:
     """The file of all answers."""
     classes, parts = categories(answers)
     of_class = {name: number for number, name in enumerate(classes, 1)}

@@ -14,7 +14,7 @@ from wingbar._system.files import make_folder, write_bytes, writing
 from wingbar.data.folders import Tally
 from wingbar.errors import ConfigError, DataError
 from wingbar.exchange import camtrap_dp, coco, darwin_core, label_studio, table, yolo
-from wingbar.exchange.answers import Answer, LeaveOut, begins_as_json, read_answers
+from wingbar.exchange.answers import LeaveOut, PictureAnswer, begins_as_json, read_answers
 from wingbar.exchange.station import Station, read_station, read_taxa, scientific_names, times
 
 Target = Literal["csv", "coco", "yolo", "label-studio", "darwin-core", "camtrap-dp"]
@@ -83,7 +83,7 @@ def convert(
     return Converted(len(answers), left_out)
 
 
-def _answers(source: Path, to: Target, min_score: float, leave_out: LeaveOut) -> list[Answer]:
+def _answers(source: Path, to: Target, min_score: float, leave_out: LeaveOut) -> list[PictureAnswer]:
     if source.is_file() and begins_as_json(source):
         if to != "csv":
             raise ConfigError(f"{source} has labels without boxes and scores, which make a table alone: --to csv.")
@@ -96,7 +96,7 @@ def _answers(source: Path, to: Target, min_score: float, leave_out: LeaveOut) ->
     return [answer for answer in latest.values() if _fits(answer, to, min_score, leave_out)]
 
 
-def _fits(answer: Answer, to: Target, min_score: float, leave_out: LeaveOut) -> bool:
+def _fits(answer: PictureAnswer, to: Target, min_score: float, leave_out: LeaveOut) -> bool:
     if answer.score is not None and answer.score < min_score:
         leave_out(answer.path, f"its score is below {min_score}")
         return False
@@ -107,7 +107,11 @@ def _fits(answer: Answer, to: Target, min_score: float, leave_out: LeaveOut) -> 
 
 
 def _encoded(
-    answers: Sequence[Answer], to: Target, place: Station, names: Mapping[str, str], moments: Mapping[str, datetime]
+    answers: Sequence[PictureAnswer],
+    to: Target,
+    place: Station,
+    names: Mapping[str, str],
+    moments: Mapping[str, datetime],
 ) -> bytes | dict[str, bytes]:
     """The content of a file, or that of each file of a folder, the one that lists the others last."""
     match to:
@@ -125,7 +129,7 @@ def _encoded(
             return camtrap_dp.files(answers, names, place, moments)
 
 
-def _links(answers: Sequence[Answer], pictures: Path) -> dict[str, Path]:
+def _links(answers: Sequence[PictureAnswer], pictures: Path) -> dict[str, Path]:
     """Name -> picture of each link that YOLO finds pictures by."""
     places = {f"images/{answer.path}": pictures.resolve() / answer.path for answer in answers}
     return {name: place for name, place in places.items() if place.is_file()}

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from wingbar import __version__
-from wingbar.exchange.answers import Answer
+from wingbar.exchange.answers import PictureAnswer
 from wingbar.exchange.station import Station
 from wingbar.exchange.table import lines, plain_text
 
@@ -25,18 +25,18 @@ TERMS = (
 
 
 def encode(
-    answers: Sequence[Answer], names: Mapping[str, str], station: Station, moments: Mapping[str, datetime]
+    answers: Sequence[PictureAnswer], names: Mapping[str, str], station: Station, moments: Mapping[str, datetime]
 ) -> bytes:
     """The table. ``names`` are label -> scientific name, ``moments`` path -> time of the picture."""
     return lines([TERMS, *(_row(answer, names, station, moments.get(answer.path)) for answer in answers)])
 
 
-def identifier(answer: Answer, station: Station) -> str:
+def identifier(answer: PictureAnswer, station: Station) -> str:
     """A name of an observation that is the same whenever it is told."""
     return hashlib.sha256(f"{station.id}\n{answer.path}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def remarks(answer: Answer) -> str:
+def remarks(answer: PictureAnswer) -> str:
     """What a person has to know of a machine's answer, in a line."""
     notes = [f"named by a machine with a score of {answer.score}"]
     if answer.stranger:
@@ -46,7 +46,7 @@ def remarks(answer: Answer) -> str:
     return "; ".join(notes)
 
 
-def _row(answer: Answer, names: Mapping[str, str], station: Station, moment: datetime | None) -> list[object]:
+def _row(answer: PictureAnswer, names: Mapping[str, str], station: Station, moment: datetime | None) -> list[object]:
     placed = station.latitude is not None and station.longitude is not None
     more = {
         "score": answer.score, "scores": answer.scores, "candidates": list(answer.candidates), "known": answer.known,

@@ -22,20 +22,20 @@ from wingbar._system.text import visible
 from wingbar.boxes import Box
 from wingbar.data.checks import quoted
 from wingbar.errors import DataError
-from wingbar.exchange.answers import Answer, LeaveOut, inside, to_json
+from wingbar.exchange.answers import LeaveOut, PictureAnswer, inside, to_json
 
 CHOICE, BOXES, IMAGE = "class", "box", "image"
 """Names in the labelling interface."""
 LOCAL = "/data/local-files/"
 
 
-def files(answers: Sequence[Answer]) -> dict[str, bytes]:
+def files(answers: Sequence[PictureAnswer]) -> dict[str, bytes]:
     """Name -> content of each file."""
     interface = _interface(answers).encode("utf-8", "backslashreplace")
     return {"config.xml": interface, "tasks.json": to_json([_task(answer) for answer in answers])}
 
 
-def read(file: Path, leave_out: LeaveOut) -> Iterator[Answer]:
+def read(file: Path, leave_out: LeaveOut) -> Iterator[PictureAnswer]:
     """The class that a human gave each picture. ``leave_out`` is called for those without one, or with two.
 
     Raises DataError for a file that is no export as JSON.
@@ -53,12 +53,12 @@ def read(file: Path, leave_out: LeaveOut) -> Iterator[Answer]:
                 "Export with the format JSON, not JSON-MIN."
             ) from None
         if len(labels) == 1:
-            yield Answer(path, labels.pop())
+            yield PictureAnswer(path, labels.pop())
         else:
             leave_out(path, "annotators disagree" if labels else "nobody has named it")
 
 
-def _task(answer: Answer) -> dict[str, Any]:
+def _task(answer: PictureAnswer) -> dict[str, Any]:
     choice = {
         "id": "class", "from_name": CHOICE, "to_name": IMAGE, "type": "choices", "value": {"choices": [answer.label]}
     }  # fmt: skip
@@ -80,7 +80,7 @@ def _task(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _rectangle(name: str, box: Box, answer: Answer) -> dict[str, Any]:
+def _rectangle(name: str, box: Box, answer: PictureAnswer) -> dict[str, Any]:
     (x1, y1, x2, y2), (width, height) = box, answer.size
     return {
         "id": hashlib.sha256(repr((name, box)).encode()).hexdigest()[:10],
@@ -94,7 +94,7 @@ def _rectangle(name: str, box: Box, answer: Answer) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _interface(answers: Sequence[Answer]) -> str:
+def _interface(answers: Sequence[PictureAnswer]) -> str:
     classes = sorted({label for answer in answers for label in (answer.label, *answer.scores)})
     parts = sorted({f"part {name}" for answer in answers for name, _ in answer.parts})
     choices = "".join(f"    <Choice value={quoteattr(visible(name))}/>\n" for name in classes)

@@ -14,7 +14,7 @@ from wingbar._system.text import display_names
 from wingbar.data.occasions import taken
 from wingbar.data.rows import read_rows
 from wingbar.errors import ConfigError
-from wingbar.exchange.answers import Answer
+from wingbar.exchange.answers import PictureAnswer
 from wingbar.exchange.table import plain_text
 
 
@@ -62,14 +62,14 @@ def read_taxa(file: Path) -> dict[str, str]:
     return {row.values["label"]: row.values["scientificname"] for row in read_rows(file, ("label", "scientificname"))}
 
 
-def scientific_names(answers: Iterable[Answer], taxa: Mapping[str, str]) -> dict[str, str]:
+def scientific_names(answers: Iterable[PictureAnswer], taxa: Mapping[str, str]) -> dict[str, str]:
     """Label -> scientific name: that of ``taxa``, else the label itself as people read it."""
     labels = sorted({answer.label for answer in answers})
     shown = dict(zip(labels, display_names(labels), strict=True))
     return {label: plain_text(taxa.get(label) or shown[label]) for label in labels}
 
 
-def times(answers: Iterable[Answer], pictures: Path | None) -> dict[str, datetime]:
+def times(answers: Iterable[PictureAnswer], pictures: Path | None) -> dict[str, datetime]:
     """Path -> when the picture was taken by its EXIF, in the camera's time; without those that do not say."""
     places = {answer.path: pictures / answer.path for answer in answers} if pictures is not None else {}
     taken_at = {path: taken(place) for path, place in places.items() if pictures and place.is_relative_to(pictures)}

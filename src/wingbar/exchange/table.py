@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from wingbar.exchange.answers import Answer
+from wingbar.exchange.answers import PictureAnswer
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", " ", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a formula begins with; the last four are the wide forms of the first four."""
@@ -20,7 +20,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def encode(answers: Iterable[Answer]) -> bytes:
+def encode(answers: Iterable[PictureAnswer]) -> bytes:
     """The table of all answers; of those of humans only ``path`` and ``label``."""
     kept = list(answers)
     by_hand = all(answer.score is None for answer in kept)
@@ -40,7 +40,7 @@ def plain_text(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
-def _cells(answer: Answer) -> list[object]:
+def _cells(answer: PictureAnswer) -> list[object]:
     path = f"./{answer.path}" if answer.path.startswith(FORMULA) else answer.path
     candidates = plain_text(" | ".join(answer.candidates))
     known = "" if answer.known is None else answer.known

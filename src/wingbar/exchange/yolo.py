@@ -15,11 +15,11 @@ from pathlib import PurePosixPath
 
 from wingbar.boxes import Box
 from wingbar.errors import DataError
-from wingbar.exchange.answers import Answer
+from wingbar.exchange.answers import PictureAnswer
 from wingbar.exchange.coco import categories
 
 
-def files(answers: Sequence[Answer]) -> dict[str, bytes]:
+def files(answers: Sequence[PictureAnswer]) -> dict[str, bytes]:
     """Name -> content of each file. Raises DataError where a picture would have no file of labels, or another's."""
     classes, parts = categories(answers)
     number = {name: place for place, name in enumerate([*classes, *parts])}

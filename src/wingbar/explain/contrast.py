@@ -71,7 +71,9 @@ def log_odds(scores: Mapping[str, float], first: str, second: str) -> float:
     return math.log(max(scores[first], LEAST)) - math.log(max(scores[second], LEAST))
 
 
-def peaks(evidence: Float32[ndarray, "h w"]) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+def extremes(
+    evidence: Float32[ndarray, "h w"],
+) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
     """The places of the map's maximum and minimum, as (x, y) in [0, 1] of the picture's width and height.
 
     None for a maximum that is not positive, and for a minimum that is not negative.

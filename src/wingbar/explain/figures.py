@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from wingbar.boxes import Box
-from wingbar.explain.contrast import Contrast, peaks
+from wingbar.explain.contrast import Contrast, extremes
 from wingbar.explain.lettering import Colour, lettered, write
 from wingbar.explain.overlays import FIRST, PARTS, SECOND, diverging, heat, resized
 from wingbar.explain.placing import part_names, place_labels
@@ -102,7 +102,7 @@ def contrast_figure(canvas: Canvas, comparison: Contrast) -> Image.Image:
     share = resized(comparison.evidence / largest, canvas.fitted)
     image = canvas.mounted(Image.fromarray(diverging(np.asarray(canvas.photograph), share)))
     draw = ImageDraw.Draw(image)
-    marks = [(letter, at) for letter, at in zip("AB", peaks(comparison.evidence), strict=True) if at is not None]
+    marks = [(letter, at) for letter, at in zip("AB", extremes(comparison.evidence), strict=True) if at is not None]
     points = [
         (canvas.corner[0] + at[0] * canvas.fitted[0], canvas.corner[1] + at[1] * canvas.fitted[1]) for _, at in marks
     ]

@@ -14,7 +14,7 @@ from wingbar.evaluation.evaluate import matching
 from wingbar.evaluation.labelled import training_source
 from wingbar.guide.evaluation import find_pictures, read_evaluation
 from wingbar.guide.examples import predict_examples
-from wingbar.guide.pages import Guide, write_pages
+from wingbar.guide.pages import FieldGuide, write_pages
 from wingbar.model.card import FILE, Card
 from wingbar.recognizer import Device, load
 from wingbar.steps.reporting import Reporter
@@ -64,7 +64,9 @@ def write_guide(
     dataset = matching(load_data(data or training_source(recognizer.card), root), recognizer)
     with locked(store.folder):
         examples = predict_examples(recognizer, dataset, store, reporter, per_class=per_class, batch_size=batch_size)
-        guide = Guide(recognizer.card, settings_of(recognizer.card), examples, results, find_pictures(results, dataset))
+        guide = FieldGuide(
+            recognizer.card, shown_settings(recognizer.card), examples, results, find_pictures(results, dataset)
+        )
         reporter.say("writing the pages")
         return write_pages(guide, folder)
 
@@ -85,7 +87,7 @@ def _folders(run: Path, out: Path | None) -> tuple[Path, Path]:
     return run / "guide", run / "guide-cache"
 
 
-def settings_of(card: Card) -> dict[str, Any]:
+def shown_settings(card: Card) -> dict[str, Any]:
     """The settings that the model was trained with, with flat names such as ``parts.count``.
 
     Empty for a model of an older version, whose card has no settings.

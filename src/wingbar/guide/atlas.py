@@ -30,7 +30,7 @@ LETTERS = 24
 
 
 @dataclass(frozen=True)
-class Place:
+class PlottedClass:
     """The point and the label of a class on the map, in units of the drawing."""
 
     x: int
@@ -50,7 +50,7 @@ class Atlas:
 
     width: int
     height: int
-    places: list[Place]
+    places: list[PlottedClass]
 
 
 def embed(rows: Float[ndarray, "classes features"]) -> Float[ndarray, "classes 2"]:
@@ -89,10 +89,10 @@ def layout(points: Float[ndarray, "classes 2"], names: Sequence[str]) -> Atlas:
     return Atlas(width, height, list(map(placed, centres, labels, rooms, [width] * len(labels))))
 
 
-def placed(centre: tuple[int, int], label: str, room: Box | None, width: int) -> Place:
+def placed(centre: tuple[int, int], label: str, room: Box | None, width: int) -> PlottedClass:
     """A class with its label in the free box ``room``; without one, beside its point, on the side with more space."""
     x, y = centre
     if room is not None:
-        return Place(x, y, label, room[0] + 2, room[3] - 4, True)
+        return PlottedClass(x, y, label, room[0] + 2, room[3] - 4, True)
     leftwards = x > width / 2
-    return Place(x, y, label, x - RADIUS - 4 if leftwards else x + RADIUS + 4, y + 5, False, leftwards)
+    return PlottedClass(x, y, label, x - RADIUS - 4 if leftwards else x + RADIUS + 4, y + 5, False, leftwards)

@@ -35,7 +35,7 @@ OBJECT = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Guide:
+class FieldGuide:
     """The data that the pages are made from."""
 
     card: Card
@@ -92,7 +92,7 @@ class Figure:
     boxes: tuple[tuple[float, float, float, float, int], ...] = ()
 
 
-def write_pages(guide: Guide, folder: Path) -> Path:
+def write_pages(guide: FieldGuide, folder: Path) -> Path:
     """Write all pages, the style and the script into ``folder``, and delete the files of an older guide.
 
     Returns the path of the index.
@@ -120,7 +120,7 @@ def write_pages(guide: Guide, folder: Path) -> Path:
     return folder / "index.html"
 
 
-def pages(guide: Guide, thumbnails: Thumbnails) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def pages(guide: FieldGuide, thumbnails: Thumbnails) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """File, template and values of each page. The index comes last, so that it never links to a missing page."""
     for label in range(len(guide.names)):
         yield class_page(label), "class.html", class_values(guide, thumbnails, label)
@@ -131,7 +131,7 @@ def pages(guide: Guide, thumbnails: Thumbnails) -> Iterator[tuple[str, str, dict
     yield "index.html", "index.html", index_values(guide, thumbnails)
 
 
-def class_values(guide: Guide, thumbnails: Thumbnails, label: int) -> dict[str, Any]:
+def class_values(guide: FieldGuide, thumbnails: Thumbnails, label: int) -> dict[str, Any]:
     """The values of a class's page: examples, field marks, confusions and misclassified test pictures."""
     examples, name = guide.examples[label], guide.names[label]
     wrong = [mistake for mistake in guide.results.mistakes if mistake.label == label] if guide.results else []
@@ -143,7 +143,7 @@ def class_values(guide: Guide, thumbnails: Thumbnails, label: int) -> dict[str, 
         "label": label,
         "examples": [figure for figure in shown if figure],
         "marks": [(mark, crops(guide, thumbnails, label, mark, None, CROPS)) for mark in guide.marks],
-        "facts": facts(guide, label),
+        "facts": class_facts(guide, label),
         "taken_for": counted(guide.confused[label], label),
         "taken_as": counted(guide.confused[:, label], label),
         "alike": [(other, guide.alike[label, other]) for other in best(guide.alike[label], ALIKE) if other != label],
@@ -152,7 +152,7 @@ def class_values(guide: Guide, thumbnails: Thumbnails, label: int) -> dict[str, 
     }
 
 
-def pair_values(guide: Guide, thumbnails: Thumbnails, a: int, b: int) -> dict[str, Any]:
+def pair_values(guide: FieldGuide, thumbnails: Thumbnails, a: int, b: int) -> dict[str, Any]:
     """The values of a pair's page: the parts that distinguish the two classes, and the pictures that were confused."""
     known = guide.results.mistakes if guide.results else ()
     sides = [
@@ -171,7 +171,7 @@ def pair_values(guide: Guide, thumbnails: Thumbnails, a: int, b: int) -> dict[st
     }
 
 
-def index_values(guide: Guide, thumbnails: Thumbnails) -> dict[str, Any]:
+def index_values(guide: FieldGuide, thumbnails: Thumbnails) -> dict[str, Any]:
     """The values of the index: a picture of each class, and the most confused pairs."""
     covers = []
     for label, examples in enumerate(guide.examples):
@@ -182,19 +182,19 @@ def index_values(guide: Guide, thumbnails: Thumbnails) -> dict[str, Any]:
     confused = [(a, b, int(guide.confused[a, b] + guide.confused[b, a])) for a, b in guide.pairs]
     return {
         "covers": covers,
-        "facts": [facts(guide, label) for label in range(len(guide.names))],
+        "facts": [class_facts(guide, label) for label in range(len(guide.names))],
         "pairs": [pair for pair in confused if pair[2]][:PAIRS],
         "pictures": sum(len(examples.samples) for examples in guide.examples),
     }
 
 
-def map_values(guide: Guide) -> dict[str, Any]:
+def map_values(guide: FieldGuide) -> dict[str, Any]:
     """The values of the map: points, labels, and lines between the most confused classes."""
     lines = [(a, b, int(guide.confused[a, b] + guide.confused[b, a])) for a, b in guide.pairs]
     return {"atlas": layout(guide.points, guide.names), "lines": [line for line in lines if line[2]][:LINES]}
 
 
-def facts(guide: Guide, label: int) -> dict[str, Any] | None:
+def class_facts(guide: FieldGuide, label: int) -> dict[str, Any] | None:
     """The recall of a class with its 95 % interval; None if none of its test pictures was evaluated."""
     row = guide.results.record["classification"]["per_class"][label] if guide.results else None
     if row is None or not row["count"]:
@@ -233,7 +233,9 @@ def share_box(box: ndarray, size: ndarray, mark: int) -> tuple[float, float, flo
     return round(x1, 2), round(y1, 2), round(x2 - x1, 2), round(y2 - y1, 2), mark
 
 
-def crops(guide: Guide, thumbnails: Thumbnails, label: int, mark: int, against: int | None, count: int) -> list[Figure]:
+def crops(
+    guide: FieldGuide, thumbnails: Thumbnails, label: int, mark: int, against: int | None, count: int
+) -> list[Figure]:
     """Crops of the objects of a class, or of its parts of one cluster (``mark``), that have the highest scores.
 
     With ``against``, the score is the class's score minus that of the class ``against``.
@@ -253,7 +255,7 @@ def crops(guide: Guide, thumbnails: Thumbnails, label: int, mark: int, against: 
 
 
 def mistakes(
-    guide: Guide, thumbnails: Thumbnails, wrong: Sequence[Mistake]
+    guide: FieldGuide, thumbnails: Thumbnails, wrong: Sequence[Mistake]
 ) -> list[tuple[Mistake, str, Figure | None]]:
     """Misclassified test pictures with their file names; the figure is None if the file is no longer there."""
     rows = []

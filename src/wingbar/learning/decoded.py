@@ -30,7 +30,7 @@ DONE = b"\1"
 
 
 @dataclass(frozen=True)
-class Place:
+class StoredPixels:
     """Where a picture's pixels lie in the file, and its size."""
 
     number: int
@@ -49,7 +49,7 @@ class Place:
 class DecodedPictures:
     """Reads pictures, and keeps those that have a place. Without any it reads them from their files."""
 
-    places: Mapping[Path, Place] = field(default_factory=dict)
+    places: Mapping[Path, StoredPixels] = field(default_factory=dict)
     file: IO[bytes] | None = None
     """Its descriptor is all that processes share: pixels are read and written at offsets."""
 
@@ -61,7 +61,7 @@ class DecodedPictures:
         """
         places, offset = {}, len(paths)  # a byte a picture comes first: whether it is there
         for number, (path, (width, height)) in enumerate(zip(paths, sizes.tolist(), strict=True)):
-            place = Place(number, offset, (width, height))
+            place = StoredPixels(number, offset, (width, height))
             offset += int(np.prod(place.shape))
             if offset > limit * 1e9:
                 break
@@ -86,7 +86,7 @@ class DecodedPictures:
             self._keep(place, picture.pixels)
         return picture
 
-    def _kept(self, place: Place) -> ndarray | None:
+    def _kept(self, place: StoredPixels) -> ndarray | None:
         assert self.file is not None
         if os.pread(self.file.fileno(), 1, place.number) != DONE:
             return None
@@ -95,7 +95,7 @@ class DecodedPictures:
             return None
         return np.frombuffer(content, np.uint8).reshape(place.shape)
 
-    def _keep(self, place: Place, pixels: ndarray) -> None:
+    def _keep(self, place: StoredPixels, pixels: ndarray) -> None:
         assert self.file is not None
         try:
             disk = os.fstatvfs(self.file.fileno())
@@ -129,5 +129,5 @@ def _unnamed(folder: Path) -> IO[bytes] | None:
         return None
 
 
-def _received(places: Mapping[Path, Place], descriptor: Any) -> DecodedPictures:
+def _received(places: Mapping[Path, StoredPixels], descriptor: Any) -> DecodedPictures:
     return _closed_at_its_end(DecodedPictures(places, os.fdopen(descriptor.detach(), "r+b") if descriptor else None))

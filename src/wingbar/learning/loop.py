@@ -218,7 +218,11 @@ def run_epoch(
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Within the context torch draws by ``seed``; afterwards it draws as if there had been no context."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed the host's other GPUs as well
+        if device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
         yield
 
 

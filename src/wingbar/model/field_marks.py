@@ -1,4 +1,4 @@
-"""Reading a picture by field marks: one net is shown the whole picture, the object, and each of its marks."""
+"""The passes of field marks: one net is shown the whole picture, the object, and each of its marks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from wingbar.images import Picture, cut_squares
 from wingbar.model.runtime import Runtime
 from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.corners import box_in_frame, frame_around
+from wingbar.opam.maps import unit
 from wingbar.opam.marks import mark_boxes
-from wingbar.opam.strangers import directions
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class FieldMarksOutput:
     """What one net says of the views of some pictures."""
 
     objects: list[Box]
@@ -39,7 +39,7 @@ class Reading:
 
 def read_field_marks(
     runtime: Runtime, pictures: Sequence[Picture], picture_size: int, side: int, mark_sides: Sequence[float]
-) -> Reading:
+) -> FieldMarksOutput:
     """Object, marks and logits of some pictures, by four batches: pictures, crops with context, objects, marks.
 
     ``picture_size`` and ``side`` are those of the squares of whole pictures and of crops, in pixels; ``mark_sides`` are
@@ -61,8 +61,8 @@ def read_field_marks(
     object_features, mark_features = np.split(views.features, [len(pictures)])
     each_mark = mark_features.reshape(len(pictures), -1, views.features.shape[1])
     pooled = np.concatenate([whole.features[:, None], object_features[:, None], each_mark], 1)
-    mark_features = directions(mark_features).reshape(len(pictures), -1, views.features.shape[1]).mean(1)
+    mark_features = unit(mark_features).reshape(len(pictures), -1, views.features.shape[1]).mean(1)
     parts = log_softmax(mark_logits, axis=-1).mean(1).astype(np.float32)
     logits = {"picture": whole.logits, "object": object_logits, "parts": parts}
     features = {"object": object_features, "parts": mark_features}
-    return Reading(objects, marks, whole.evidence, logits, mark_logits, features, pooled)
+    return FieldMarksOutput(objects, marks, whole.evidence, logits, mark_logits, features, pooled)

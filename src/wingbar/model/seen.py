@@ -26,21 +26,18 @@ class Seen:
 
     digests: UInt8[ndarray, "n bytes"]
     bits: UInt8[ndarray, "n packed"]
-    held: Bool[ndarray, "n"] | None
-    """Whether it was held out of the training, for choices; None in a model that was made before this was kept."""
+    held: Bool[ndarray, "n"]
+    """Whether it was held out of the training, for choices."""
     key: str
     """Checksum of all that."""
 
     def learnt(self) -> set[bytes]:
         """Digests of the pictures that nets have learnt from."""
-        return {row.tobytes() for row in self.digests[~self._held()]}
+        return {row.tobytes() for row in self.digests[~self.held]}
 
     def held_out(self) -> set[bytes]:
         """Digests of those that were held out."""
-        return {row.tobytes() for row in self.digests[self._held()]}
-
-    def _held(self) -> Bool[ndarray, "n"]:
-        return np.zeros(len(self.digests), bool) if self.held is None else self.held
+        return {row.tobytes() for row in self.digests[self.held]}
 
 
 def digest_of(path: Path) -> bytes:
@@ -61,11 +58,11 @@ def seen_by(model: Model) -> Seen | None:
         return None
     with misstated(model.card_file):
         arrays = model.arrays("seen")
-        digests, bits, held = arrays["digests"], arrays["bits"], arrays.get("held")
+        digests, bits, held = arrays["digests"], arrays["bits"], arrays["held"]
         if digests.dtype != np.uint8 or bits.dtype != np.uint8 or len(digests) != len(bits):
             raise ValueError("what seen.safetensors holds")
         if digests.shape[1:] != (DIGEST,) or bits.shape[1:] != ((BITS + 7) // 8,):
             raise ValueError("what seen.safetensors holds")
-        if held is not None and (held.dtype != bool or held.shape != (len(digests),)):
+        if held.dtype != bool or held.shape != (len(digests),):
             raise ValueError("what seen.safetensors holds")
         return Seen(digests, bits, held, model.card.sha256["seen"])

@@ -33,7 +33,7 @@ REPEATS = 3
 
 
 @dataclass(frozen=True)
-class Facts:
+class BackboneFacts:
     """The facts of a backbone that do not depend on its weights."""
 
     family: str
@@ -47,7 +47,7 @@ class Facts:
 
 
 @torch.no_grad()
-def facts(family: str, name: str) -> Facts:
+def facts(family: str, name: str) -> BackboneFacts:
     """Facts of the network, which is built without memory for its weights, and of timm's registry."""
     with torch.device("meta"):
         net = create(name, 1).eval()
@@ -56,10 +56,10 @@ def facts(family: str, name: str) -> Facts:
     weights = get_pretrained_cfg(STARTS_FROM.get(name, name), allow_unregistered=True)
     licence = (weights.license or "unknown") if weights is not None and weights.has_weights else "-"
     parameters = sum(parameter.numel() for parameter in net.backbone.parameters())
-    return Facts(family, name, round(side / fmap.shape[2]), parameters, licence)
+    return BackboneFacts(family, name, round(side / fmap.shape[2]), parameters, licence)
 
 
-def all_facts() -> list[Facts]:
+def all_facts() -> list[BackboneFacts]:
     """`facts` of all of `BACKBONES`."""
     return [facts(family, name) for family, names in BACKBONES.items() for name in names]
 

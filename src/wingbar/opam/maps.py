@@ -18,6 +18,12 @@ def stretch(maps: Float[ndarray, "*n h w"]) -> Float[ndarray, "*n h w"]:
     return (maps - low) / np.maximum(high - low, TINY)
 
 
+def unit(vectors: Float[ndarray, "*n channels"]) -> Float32[ndarray, "*n channels"]:
+    """Vectors scaled to length one; a vector of zeros stays as it is."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+
+
 def resize_map(saliency_map: Float[ndarray, "h w"], size: tuple[int, int]) -> Float32[ndarray, "height width"]:
     """A map in [0, 1] at ``size`` (width, height) by bicubic interpolation, cut to [0, 1]."""
     resized = Image.fromarray(np.asarray(saliency_map, np.float32)).resize(size, Image.Resampling.BICUBIC)

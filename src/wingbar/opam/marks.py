@@ -39,7 +39,7 @@ from numpy import ndarray
 from wingbar._system.settings import within
 from wingbar.boxes import Box
 from wingbar.errors import ConfigError
-from wingbar.opam.maps import cell_shares
+from wingbar.opam.maps import cell_shares, unit
 
 MOST_MARKS = 8
 """The largest number of marks of an object."""
@@ -141,12 +141,6 @@ def spherical_kmeans(
         if value > best_value:
             best, best_value = middles, value
     return best
-
-
-def unit(vectors: Float[ndarray, "*n channels"]) -> Float32[ndarray, "*n channels"]:
-    """Scale vectors to length one; vectors of length zero stay as they are."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.maximum(lengths, 1e-6)).astype(np.float32)
 
 
 def memberships(

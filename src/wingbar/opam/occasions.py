@@ -27,7 +27,7 @@ def random_and_grouped(
     return random, grouped
 
 
-def drawn(labels: Int[ndarray, "n"], groups: Int[ndarray, "n"], seed: int) -> Int[ndarray, "m"]:
+def sampled(labels: Int[ndarray, "n"], groups: Int[ndarray, "n"], seed: int) -> Int[ndarray, "m"]:
     """Pictures to tell it from, ascending: occasion by occasion `MOST` at most, and of each class two or none."""
     order = np.random.default_rng(seed).permutation(groups.max() + 1)
     rank = np.argsort(order)[groups]

@@ -33,6 +33,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import expit
 
 from wingbar.opam.calibration import LEAST
+from wingbar.opam.maps import unit
 
 KEPT = 0.95
 """Share of held-out pictures that are not taken for strangers."""
@@ -62,7 +63,7 @@ class ClassScatter:
 
     def nearness(self, vectors: Float[ndarray, "n channels"]) -> Float[ndarray, "n"]:
         """How much nearer each vector lies to the nearest class than to pictures at large: the r of this module."""
-        places = directions(vectors).astype(np.float64) @ self.axes - self.origin
+        places = unit(vectors).astype(np.float64) @ self.axes - self.origin
         at_large = np.minimum((places**2 / self.spread).sum(1), self.spread.size)
         return at_large - cdist(places, self.means, "sqeuclidean").min(1)
 
@@ -108,7 +109,7 @@ def votes_of(scores: Float[ndarray, "streams n classes"], weights: Sequence[floa
 
 def scatters(features: Vectors, labels: Int[ndarray, "n"], classes: int) -> dict[str, ClassScatter]:
     """How the classes lie in each view's features. Every class has a picture."""
-    return {view: _scatter(directions(vectors), labels, classes) for view, vectors in features.items()}
+    return {view: _scatter(unit(vectors), labels, classes) for view, vectors in features.items()}
 
 
 def _scatter(vectors: Float32[ndarray, "n channels"], labels: Int[ndarray, "n"], classes: int) -> ClassScatter:
@@ -129,13 +130,13 @@ def _scatter(vectors: Float32[ndarray, "n channels"], labels: Int[ndarray, "n"],
     return ClassScatter(*(part.astype(np.float32) for part in (axes, centre @ axes, means @ turn, spread)))
 
 
-def packed(scatter_of: Scatters) -> dict[str, ndarray]:
+def to_arrays(scatter_of: Scatters) -> dict[str, ndarray]:
     """``VIEW.FIELD`` -> array, as models keep them."""
     return {f"{view}.{name}": array for view, one in scatter_of.items() for name, array in vars(one).items()}
 
 
-def unpacked(arrays: Mapping[str, ndarray]) -> dict[str, ClassScatter]:
-    """The reverse of `packed`. Raises ValueError for arrays that are not such."""
+def from_arrays(arrays: Mapping[str, ndarray]) -> dict[str, ClassScatter]:
+    """The reverse of `to_arrays`. Raises ValueError for arrays that are not such."""
     by_view: dict[str, dict[str, ndarray]] = {}
     for key, array in arrays.items():
         view, _, name = key.rpartition(".")
@@ -150,12 +151,6 @@ def unpacked(arrays: Mapping[str, ndarray]) -> dict[str, ClassScatter]:
         if set(ends) != {axes} or not (parts["spread"] > 0).all():
             raise ValueError("axes that do not fit one another")
     return {view: ClassScatter(**parts) for view, parts in by_view.items()}
-
-
-def directions(vectors: Float[ndarray, "n channels"]) -> Float32[ndarray, "n channels"]:
-    """Vectors of length one; a vector of zeros stays."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
 def signs_of_known(

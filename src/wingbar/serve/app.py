@@ -26,7 +26,7 @@ from wingbar.errors import PictureError
 from wingbar.guide.pages import class_page
 from wingbar.prediction import Prediction
 from wingbar.serve.batching import Batcher, Full, Stopped
-from wingbar.serve.body import Limits, receive_picture, refused
+from wingbar.serve.body import RequestLimits, receive_picture, refused
 from wingbar.serve.examples import ExamplePictures
 from wingbar.serve.guard import Guard
 from wingbar.serve.metrics import Measured, Metrics
@@ -49,7 +49,7 @@ class Site:
     batcher: Batcher[bytes, Prediction]
     metrics: Metrics
     examples: ExamplePictures
-    limits: Limits = field(default_factory=Limits)
+    limits: RequestLimits = field(default_factory=RequestLimits)
     guide: Path | None = None
     """Folder of the field guide."""
     review: str | None = None

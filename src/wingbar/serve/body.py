@@ -19,7 +19,7 @@ FIELD = "picture"
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """What one request may ask for."""
 
     size: int = 32 << 20
@@ -30,7 +30,7 @@ class Limits:
     """From the first byte of the body to its last."""
 
 
-async def receive_picture(request: Request, limits: Limits) -> bytes:
+async def receive_picture(request: Request, limits: RequestLimits) -> bytes:
     """A picture's file from a raw body or the form field ``picture``; its header was checked.
 
     Raises HTTPException (400, 408, 413, 415), or ClientDisconnect.
@@ -42,7 +42,7 @@ async def receive_picture(request: Request, limits: Limits) -> bytes:
         raise too_large(limits)
     try:
         async with asyncio.timeout(limits.seconds):
-            content = await (form_file(request, limits) if kind == FORM else joined(bounded(request, limits)))
+            content = await (form_file(request, limits) if kind == FORM else collected(bounded(request, limits)))
     except TimeoutError:
         raise HTTPException(408, f"The picture did not arrive within {limits.seconds:.0f} s.") from None
     await asyncio.to_thread(check_header, content, limits)
@@ -55,7 +55,7 @@ def declared(request: Request) -> int:
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else 0
 
 
-async def bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
+async def bounded(request: Request, limits: RequestLimits) -> AsyncGenerator[bytes, None]:
     """The body's pieces as they come. Raises HTTPException as soon as they are too many."""
     left = limits.size
     async for piece in request.stream():
@@ -65,7 +65,7 @@ async def bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, Non
         yield piece
 
 
-async def joined(pieces: AsyncGenerator[bytes, None]) -> bytes:
+async def collected(pieces: AsyncGenerator[bytes, None]) -> bytes:
     """All of a body."""
     content = bytearray()
     async for piece in pieces:
@@ -73,7 +73,7 @@ async def joined(pieces: AsyncGenerator[bytes, None]) -> bytes:
     return bytes(content)
 
 
-async def form_file(request: Request, limits: Limits) -> bytes:
+async def form_file(request: Request, limits: RequestLimits) -> bytes:
     """The one file of a form. Raises HTTPException."""
     parser = MultiPartParser(
         request.headers, bounded(request, limits), max_files=1, max_fields=4, max_part_size=limits.size
@@ -92,7 +92,7 @@ async def form_file(request: Request, limits: Limits) -> bytes:
         await form.close()
 
 
-def check_header(content: bytes, limits: Limits) -> None:
+def check_header(content: bytes, limits: RequestLimits) -> None:
     """Raise HTTPException for what is no picture or has too many pixels; nothing is decoded."""
     try:
         width, height = picture_size(content)
@@ -112,7 +112,7 @@ def refused(error: PictureError | str) -> HTTPException:
     return HTTPException(status, f"The picture cannot be read: {str(error).removeprefix(repr('<bytes>') + ': ')}.")
 
 
-def too_large(limits: Limits) -> HTTPException:
+def too_large(limits: RequestLimits) -> HTTPException:
     """The answer to a body over the limit."""
     return HTTPException(
         413,

@@ -23,7 +23,7 @@ from wingbar.prediction import Prediction
 from wingbar.recognizer import Recognizer, load
 from wingbar.serve.app import Site, create_app
 from wingbar.serve.batching import Batcher
-from wingbar.serve.body import Limits
+from wingbar.serve.body import RequestLimits
 from wingbar.serve.examples import ExamplePictures, find_examples
 from wingbar.serve.metrics import Metrics
 
@@ -44,7 +44,7 @@ def serve(
     data: Path | None = None,
     images_root: Path | None = None,
     names: Sequence[str] = (),
-    limits: Limits | None = None,
+    limits: RequestLimits | None = None,
     places: int = 32,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> None:
@@ -62,7 +62,7 @@ def serve(
 
 
 def build_site(
-    run: Path, recognizer: Recognizer, examples: ExamplePictures, limits: Limits | None = None, places: int = 32
+    run: Path, recognizer: Recognizer, examples: ExamplePictures, limits: RequestLimits | None = None, places: int = 32
 ) -> Site:
     """All that answers requests, around one model."""
     batcher: Batcher[bytes, Prediction] = Batcher(partial(predict_batch, recognizer), size=BATCH, places=places)
@@ -71,7 +71,7 @@ def build_site(
         batcher,
         Metrics(lambda: batcher.taken),
         examples,
-        limits or Limits(),
+        limits or RequestLimits(),
         guide_of(run),
     )
 

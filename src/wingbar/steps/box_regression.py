@@ -17,7 +17,7 @@ from wingbar.opam.localization import vote_box
 from wingbar.steps.job import Job
 from wingbar.steps.localization import MapBoxes
 from wingbar.steps.nets import TrainedNet, net_of
-from wingbar.steps.passes import drawn, feature_maps, moments, picture_outputs
+from wingbar.steps.passes import feature_maps, moments, picture_outputs, random_subset
 from wingbar.steps.proposals import Proposals
 from wingbar.steps.store import StepResult
 
@@ -40,7 +40,7 @@ class ObjectBoxes(StepResult):
     bias: Float32[ndarray, "4"] | None = None
 
 
-def object_boxes(job: Job, classnet: TrainedNet, cut: MapBoxes, candidates: Proposals) -> ObjectBoxes:
+def box_regression(job: Job, classnet: TrainedNet, cut: MapBoxes, candidates: Proposals) -> ObjectBoxes:
     """Each picture's object box as ClassNet's features tell it, learnt from the boxes that candidates vote ``cut`` to.
 
     Where nothing is to be learnt (`LocalizationSettings.learn`), the boxes ``cut`` from maps themselves.
@@ -65,7 +65,7 @@ def object_boxes(job: Job, classnet: TrainedNet, cut: MapBoxes, candidates: Prop
 
 def learn_boxes(job: Job, net: MapNet, size: int, cut: MapBoxes, candidates: Proposals) -> BoxHead:
     """The regression, fitted on training pictures: boxes of held-out ones must be as good as those of new ones."""
-    used = drawn(job, job.training, BOX_PICTURES)
+    used = random_subset(job, job.training, BOX_PICTURES)
     some = used[:: max(len(used) // BASIS_PICTURES, 1)]
     basis = moments(job, net, size, some)
     places = basis.count // len(some)

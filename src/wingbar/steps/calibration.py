@@ -5,6 +5,7 @@ Of methods with streams the step that puts them together calibrates too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 
 from wingbar.learning.views import FixedBatches
+from wingbar.model.card import STREAMS
 from wingbar.model.torch_runtime import TorchRuntime, stream_modules
 from wingbar.opam.calibration import fit_calibration, softmax
 from wingbar.opam.strangers import votes_of
@@ -46,6 +48,17 @@ class Calibrated(StepResult):
     def votes(self) -> Float[ndarray, "validation classes"]:
         """The validation pictures' log probabilities by all streams, weighted and added up."""
         raise NotImplementedError
+
+
+def weighted(
+    weights: Sequence[float], scores: Float[ndarray, "streams validation classes"], labels: Int[ndarray, "validation"]
+) -> str:
+    """Each stream's weight, and its own accuracy, as a line for people."""
+    alone = (scores.argmax(2) == labels).mean(1)
+    return ", ".join(
+        f"{name} {weight:.2f} (alone {accuracy:.3f})"
+        for name, weight, accuracy in zip(STREAMS, weights, alone, strict=True)
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

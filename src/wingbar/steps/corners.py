@@ -104,7 +104,7 @@ def unseen_corners(
     return corners
 
 
-def object_corners(job: Job, first: FirstBoxes, candidates: Proposals, trained: TrainedNet | None) -> Objects:
+def corners(job: Job, first: FirstBoxes, candidates: Proposals, trained: TrainedNet | None) -> Objects:
     """Every training picture's object, by regressions on the guide's features."""
     size = job.config.prediction_size()
 

@@ -33,7 +33,7 @@ DECODED_SIDE = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class PictureRecord:
     """What is remembered of a picture."""
 
     size: tuple[int, int]
@@ -63,7 +63,7 @@ class Pictures(StepResult):
         return tuple(sample for sample in samples if sample.key not in self.unreadable)
 
 
-def read_pictures(
+def data(
     dataset: Dataset, config: Config, store: Store, reporter: Reporter, before: Seen | None = None
 ) -> tuple[tuple[Sample, ...], Pictures, tuple[Skipped, ...]]:
     """Decode every training picture once, and set the unreadable ones aside, each with the reason.
@@ -93,7 +93,7 @@ def read_pictures(
 def _cut(
     dataset: Dataset,
     samples: Sequence[Sample],
-    facts: Sequence[Facts | str],
+    facts: Sequence[PictureRecord | str],
     config: Config,
     reporter: Reporter,
     before: Seen | None,
@@ -125,7 +125,7 @@ def _cut(
     return Pictures(sizes=sizes, groups=groups, validation=validation, copies=_copies(read), unreadable=unreadable)
 
 
-def _copies(facts: Sequence[Facts]) -> dict[str, ndarray]:
+def _copies(facts: Sequence[PictureRecord]) -> dict[str, ndarray]:
     bits = packed(np.stack([fact.small for fact in facts]))
     digests = np.stack([np.frombuffer(fact.digest, np.uint8) for fact in facts])
     order = np.lexsort(digests.T)  # so that the rows tell nothing of classes
@@ -165,12 +165,12 @@ def data_settings(dataset: Dataset, validation: Any, seed: Any, before: str) -> 
     return [dataset.training_fingerprint(), validation, seed, *([before] if before else [])]
 
 
-def _facts_or_reason(sample: Sample) -> Facts | str:
+def _facts_or_reason(sample: Sample) -> PictureRecord | str:
     try:
         picture = read_picture(sample.path, short_side=DECODED_SIDE)
         with sample.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").digest()[:DIGEST]
-        return Facts(picture.size, small_copy(picture.pixels), digest, taken(sample.path))
+        return PictureRecord(picture.size, small_copy(picture.pixels), digest, taken(sample.path))
     except OSError as error:
         return f"{str(sample.path)!r}: cannot be read ({error.strerror})"
     except PictureNeedsMemory:

@@ -21,7 +21,7 @@ from wingbar.opam.localization import Rule, box_from_map, vote_box
 from wingbar.opam.maps import stretch
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet, net_of, new_net, starting_point
-from wingbar.steps.passes import Passes, drawn
+from wingbar.steps.passes import Passes, random_subset
 from wingbar.steps.proposals import Proposals
 from wingbar.steps.store import StepResult
 
@@ -53,7 +53,7 @@ def guide_net(job: Job, trained: TrainedNet | None) -> MapNet:
 
 def taught_pictures(job: Job) -> Int[ndarray, "taught"]:
     """Indices of the training pictures that boxes and marks are learnt from, ascending."""
-    return drawn(job, job.training, TAUGHT_PICTURES)
+    return random_subset(job, job.training, TAUGHT_PICTURES)
 
 
 def joined(
@@ -63,7 +63,7 @@ def joined(
     return torch.cat([functional.interpolate(last, middle.shape[2:], mode="bilinear"), middle], 1)
 
 
-def first_boxes(job: Job, candidates: Proposals, trained: TrainedNet | None) -> FirstBoxes:
+def discriminant(job: Job, candidates: Proposals, trained: TrainedNet | None) -> FirstBoxes:
     """Boxes of the regions that the discriminant's map tells, voted on by the candidates."""
     config = job.config
     size = config.locating_size()

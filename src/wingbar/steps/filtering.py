@@ -51,7 +51,7 @@ def filter_folds(job: Job) -> list[tuple[str, Int[ndarray, "t"] | None, Int[ndar
     return [(f"filternet-{fold}", job.training[fitted], job.training[held]) for fold, (fitted, held) in enumerate(cuts)]
 
 
-def filter_patches(
+def filtering(
     job: Job, candidates: Proposals, filternets: Sequence[tuple[TrainedNet, Int[ndarray, "held"]]]
 ) -> Patches:
     """Choose the candidates that FilterNet scores above the threshold.

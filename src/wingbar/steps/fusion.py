@@ -10,11 +10,10 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from wingbar.learning.loop import predict_logits
-from wingbar.model.card import STREAMS
 from wingbar.opam.calibration import fit_calibration, softmax
 from wingbar.opam.fusion import best_weights, cross_validate, fuse
 from wingbar.opam.strangers import votes_of
-from wingbar.steps.calibration import Calibrated
+from wingbar.steps.calibration import Calibrated, weighted
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet, net_of
 from wingbar.steps.saliency import Saliency
@@ -58,12 +57,8 @@ def fusion(
 
         fit = cross_validate(scores, labels, job.held_groups, seed=job.config.seed)
         calibration = fit_calibration(fused, labels, job.held_groups, job.config.seed)
-        alone = (scores.argmax(2) == labels).mean(1)
-        listed = [
-            f"{name} {weight:.2f} (alone {accuracy:.3f})"
-            for name, weight, accuracy in zip(STREAMS, fit.weights, alone, strict=True)
-        ]
-        job.reporter.say(f"  weights: {', '.join(listed)}; together {fit.held_out_accuracy:.3f} on held-out folds")
+        listed = weighted(fit.weights, scores, labels)
+        job.reporter.say(f"  weights: {listed}; together {fit.held_out_accuracy:.3f} on held-out folds")
         return FusionWeights(
             weights=list(fit.weights), held_out_accuracy=fit.held_out_accuracy,
             calibration=calibration.temperature, held_out=calibration.held_out, scores=scores, labels=labels,

@@ -16,25 +16,20 @@ from scipy.special import log_softmax
 
 from wingbar._system.files import digest
 from wingbar.errors import RunError
-from wingbar.images import Picture, cut_squares
 from wingbar.learning.probe import fit_head
 from wingbar.model.card import VIEWS
-from wingbar.model.field_marks import read_field_marks
 from wingbar.model.folder import Model, misstated
-from wingbar.model.torch_runtime import TorchRuntime, nets_of, stream_modules
-from wingbar.nets.inference import for_inference
+from wingbar.model.torch_runtime import nets_of
 from wingbar.opam.calibration import fit_temperature, mean_loss
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
-from wingbar.steps.nets import TrainedNet, net_of
+from wingbar.steps.nets import TrainedNet
 from wingbar.steps.passes import read_through
+from wingbar.steps.reading import Reader
 from wingbar.steps.readout import Readout
 
 STRENGTHS = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 """Inverse strengths of the regularisation that are tried."""
-
-ReadViews = Callable[[list[Picture]], Float32[ndarray, "pictures views channels"]]
-"""What the head of a net sees of some pictures."""
 
 
 def net_of_model(model: Model) -> TrainedNet:
@@ -64,14 +59,16 @@ def marks_of_model(model: Model) -> tuple[Marks, Readout]:
         return marks, Readout(layer=card.middle_layer, key=key, **values)
 
 
-def new_head(job: Job, taken: TrainedNet, read_views: Callable[[], ReadViews]) -> TrainedNet:
+def head(job: Job, taken: TrainedNet, reader: Callable[[], Reader]) -> TrainedNet:
     """The net ``taken`` from a finished model with a head for this run's classes.
 
-    Its strength is that which tells the validation pictures best.
+    ``reader`` makes what reads features. The head's strength is that which tells the validation pictures best.
     """
 
     def compute() -> TrainedNet:
-        views = np.concatenate(read_through(job, np.arange(len(job.samples)), read_views()))
+        read = reader()
+        everything = np.arange(len(job.samples))
+        views = np.concatenate(read_through(job, everything, lambda pictures: read(pictures).of_views))
         weight, bias = job.world.first(lambda: _best_head(job, views))
         tensors = {**taken.tensors, "head.weight": weight, "head.bias": bias}
         return TrainedNet(tensors=tensors, weights=taken.weights, licence=taken.licence, history={})
@@ -95,25 +92,3 @@ def _best_head(
     best = int(np.argmin(losses))
     job.reporter.say(f"  strength {STRENGTHS[best]:g}: loss of held-out pictures {losses[best]:.3f}")
     return heads[best]
-
-
-def views_by_field_marks(job: Job, taken: TrainedNet, readout: Readout, marks: Marks) -> Callable[[], ReadViews]:
-    """What makes a reader of whole pictures, objects and marks."""
-
-    def reader() -> ReadViews:
-        runtime = TorchRuntime(readout.modules(for_inference(net_of(job, taken))), job.hardware.device)
-        sizes = job.config.picture_size(), job.config.prediction_size()
-        return lambda pictures: read_field_marks(runtime, pictures, *sizes, marks.sides).pooled
-
-    return reader
-
-
-def views_of_whole_pictures(job: Job, taken: TrainedNet) -> Callable[[], ReadViews]:
-    """What makes a reader of whole pictures alone."""
-
-    def reader() -> ReadViews:
-        runtime = TorchRuntime(stream_modules({"picture": net_of(job, taken)}), job.hardware.device)
-        side = job.config.prediction_size()
-        return lambda pictures: runtime.picture(cut_squares(pictures, [None] * len(pictures), side)).features[:, None]
-
-    return reader

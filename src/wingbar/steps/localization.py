@@ -33,7 +33,7 @@ class MapBoxes(StepResult):
     """ClassNet's mean cross-entropy on the validation pictures' crops, by rule."""
 
 
-def map_boxes(
+def localization(
     job: Job,
     classnet: TrainedNet,
     classnet_output: Saliency,

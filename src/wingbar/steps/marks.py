@@ -76,7 +76,7 @@ class WindowFeatures:
         return MarkHead(last, middle)
 
 
-def field_marks(job: Job, objects: Objects, trained: TrainedNet | None) -> Marks:
+def marks(job: Job, objects: Objects, trained: TrainedNet | None) -> Marks:
     """Marks of every training picture, by the guide's features of the crops around the objects."""
     config, settings = job.config, job.config.marks
     size, taught = config.prediction_size(), objects.taught

@@ -9,7 +9,7 @@ import numpy as np
 from wingbar.learning.probe import features
 from wingbar.learning.views import View
 from wingbar.nets import create
-from wingbar.opam.occasions import FOLDS, drawn, random_and_grouped
+from wingbar.opam.occasions import FOLDS, random_and_grouped, sampled
 from wingbar.steps.job import Job
 from wingbar.steps.store import StepResult
 
@@ -32,7 +32,7 @@ def occasions(job: Job) -> Occasions:
     labels, groups, config = job.labels, job.pictures.groups, job.config
 
     def compute() -> Occasions:
-        some = drawn(labels, groups, config.seed)
+        some = sampled(labels, groups, config.seed)
         alone = len(np.unique(groups[some]))
         if len(some) < FOLDS or len(some) - alone < FEW * len(some) or config.weights == "none":
             return Occasions(random=None, grouped=None)

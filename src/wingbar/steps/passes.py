@@ -30,7 +30,7 @@ SAMPLE = 200
 """About how many views principal directions are computed from."""
 
 
-def drawn(job: Job, indices: Int[ndarray, "n"], count: int) -> Int[ndarray, "m"]:
+def random_subset(job: Job, indices: Int[ndarray, "n"], count: int) -> Int[ndarray, "m"]:
     """At most ``count`` of the pictures ``indices``, drawn at random, ascending."""
     return np.sort(np.random.default_rng(job.config.seed).permutation(indices)[:count])
 

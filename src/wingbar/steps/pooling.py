@@ -8,18 +8,15 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from wingbar.images import Picture
 from wingbar.model.card import STREAMS
-from wingbar.model.field_marks import read_field_marks
-from wingbar.model.torch_runtime import TorchRuntime
-from wingbar.nets.inference import for_inference
 from wingbar.opam.calibration import fit_calibration
 from wingbar.opam.pooling import fit_pooling, log_scores, pool
-from wingbar.steps.calibration import Calibrated
+from wingbar.steps.calibration import Calibrated, weighted
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
-from wingbar.steps.nets import TrainedNet, net_of
+from wingbar.steps.nets import TrainedNet
 from wingbar.steps.passes import read_through
+from wingbar.steps.reading import field_marks_of
 from wingbar.steps.readout import Readout
 
 
@@ -43,14 +40,8 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
     """Weights and temperatures from the validation pictures, read as a prediction reads them."""
 
     def compute() -> PoolingWeights:
-        runtime = TorchRuntime(readout.modules(for_inference(net_of(job, trained))), job.hardware.device)
-        config, labels = job.config, job.labels[job.validation]
-        sizes = config.picture_size(), config.prediction_size()
-
-        def read(pictures: list[Picture]) -> dict[str, ndarray]:
-            return read_field_marks(runtime, pictures, *sizes, marks.sides).logits
-
-        readings = read_through(job, job.validation, read)
+        read, labels = field_marks_of(job, trained, readout, marks), job.labels[job.validation]
+        readings = read_through(job, job.validation, lambda pictures: read(pictures).logits)
         logits = np.stack([np.concatenate([reading[name] for reading in readings]) for name in STREAMS])
         views = [1, 1, len(marks.sides)]
 
@@ -60,13 +51,8 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
 
         fit = job.world.first(lambda: fit_pooling(logits, labels, views))
         calibration = job.world.first(lambda: fit_calibration(pooled, labels, job.held_groups, job.config.seed))
-        alone = (logits.argmax(2) == labels).mean(1)
-        listed = [
-            f"{name} {weight:.2f} (alone {accuracy:.3f})"
-            for name, weight, accuracy in zip(STREAMS, fit.weights, alone, strict=True)
-        ]
         together = (pool(log_scores(logits, fit.temperatures), fit.weights).argmax(1) == labels).mean()
-        job.reporter.say(f"  weights: {', '.join(listed)}; together {together:.3f}")
+        job.reporter.say(f"  weights: {weighted(fit.weights, logits, labels)}; together {together:.3f}")
         return PoolingWeights(
             weights=list(fit.weights), temperatures=list(fit.temperatures), calibration=calibration.temperature,
             held_out=calibration.held_out, logits=logits, labels=labels,

@@ -12,7 +12,7 @@ from numpy import ndarray
 from wingbar.opam.maps import stretch
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet, net_of, new_net, starting_point
-from wingbar.steps.passes import drawn, moments, picture_outputs
+from wingbar.steps.passes import moments, picture_outputs, random_subset
 from wingbar.steps.store import StepResult
 
 PRINCIPAL_PICTURES = 600
@@ -27,7 +27,7 @@ class PrincipalMaps(StepResult):
     """In [0, 1]; None where no rule asks for them."""
 
 
-def principal_maps(job: Job, classnet: TrainedNet) -> PrincipalMaps:
+def principal(job: Job, classnet: TrainedNet) -> PrincipalMaps:
     """Every training picture's map along the principal direction of the starting weights' features.
 
     Without starting weights ClassNet's own features are used.
@@ -42,7 +42,7 @@ def principal_maps(job: Job, classnet: TrainedNet) -> PrincipalMaps:
         net.to(job.hardware.device).to(memory_format=torch.channels_last)
         net.eval()
         size = config.locating_size()
-        some = drawn(job, np.arange(len(job.samples)), PRINCIPAL_PICTURES)
+        some = random_subset(job, np.arange(len(job.samples)), PRINCIPAL_PICTURES)
         direction = moments(job, net, size, some).principal()
         # As the weights of a class of its own, the direction gives its map where a class gives its evidence.
         net.head = torch.nn.Linear(net.num_features, 1)

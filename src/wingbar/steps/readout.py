@@ -52,7 +52,7 @@ class Readout(StepResult):
         return view_modules_of(net, self.layer, self.arrays())
 
 
-def read_out(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> Readout:
+def readout(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> Readout:
     """Regressions of the object's corners and detectors of its marks, on the trained net's features."""
     size, picture_size = job.config.prediction_size(), job.config.picture_size()
 

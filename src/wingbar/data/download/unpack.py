@@ -39,7 +39,7 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArchiveLimits:
     """What an archive may hold at most."""
 
     members: int = MAX_MEMBERS
@@ -52,7 +52,7 @@ def is_archive(file: Path) -> bool:
     return zipfile.is_zipfile(file) or tarfile.is_tarfile(file)
 
 
-def unpack(archive: Path, folder: Path, limits: Limits = Limits()) -> None:
+def unpack(archive: Path, folder: Path, limits: ArchiveLimits = ArchiveLimits()) -> None:
     """Unpack a tar or zip file into ``folder``; what it holds is all there or not at all.
 
     Raises DataError for links, devices, paths that lead out, too many files or bytes, too little room on the
@@ -86,7 +86,7 @@ def _named(archive: Path) -> Iterator[None]:
         raise DataError(f"{str(archive)!r} cannot be unpacked: {reason}. Get it again, from its owner.") from None
 
 
-def _look_through(archive: Path, limits: Limits) -> int:
+def _look_through(archive: Path, limits: ArchiveLimits) -> int:
     """The bytes that its files will take. Raises ValueError for what must not be unpacked."""
     total = 0
     for number, (name, size, _) in enumerate(_members(archive), 1):

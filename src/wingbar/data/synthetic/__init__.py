@@ -21,27 +21,27 @@ from numpy import ndarray
 from PIL import Image, ImageFilter
 
 from wingbar.boxes import Box, box_of_mask
-from wingbar.data.synthetic._drawing import GOLD, LONG_BILL, SCARLET, WHITE, Marks, keypoints, paint, random_bird
+from wingbar.data.synthetic._drawing import GOLD, LONG_BILL, SCARLET, WHITE, SpeciesMarks, keypoints, paint, random_bird
 from wingbar.data.synthetic._scenery import backdrop
 from wingbar.errors import DataError
 
-SPECIES: tuple[tuple[str, Marks], ...] = (
-    ("Plain Wren", Marks()),
-    ("Yellow-billed Wren", Marks(bill=GOLD)),
-    ("Red-crowned Wren", Marks(crown=SCARLET)),
-    ("White-barred Wren", Marks(wing_bar=WHITE)),
-    ("White-tailed Wren", Marks(tail_tip=WHITE)),
-    ("Yellow-billed Barwing", Marks(bill=GOLD, wing_bar=WHITE)),
-    ("Red-crowned Tiptail", Marks(crown=SCARLET, tail_tip=WHITE)),
-    ("Needle-billed Wren", Marks(bill_reach=LONG_BILL)),
-    ("Red-crowned Barwing", Marks(crown=SCARLET, wing_bar=WHITE)),
-    ("Yellow-billed Tiptail", Marks(bill=GOLD, tail_tip=WHITE)),
-    ("White-capped Wren", Marks(crown=WHITE)),
-    ("Gold-barred Wren", Marks(wing_bar=GOLD)),
-    ("Gold-tailed Wren", Marks(tail_tip=GOLD)),
-    ("Gold-barred Needlebill", Marks(bill_reach=LONG_BILL, wing_bar=GOLD)),
-    ("White-capped Tiptail", Marks(crown=WHITE, tail_tip=WHITE)),
-    ("Gold-tailed Needlebill", Marks(bill_reach=LONG_BILL, tail_tip=GOLD)),
+SPECIES: tuple[tuple[str, SpeciesMarks], ...] = (
+    ("Plain Wren", SpeciesMarks()),
+    ("Yellow-billed Wren", SpeciesMarks(bill=GOLD)),
+    ("Red-crowned Wren", SpeciesMarks(crown=SCARLET)),
+    ("White-barred Wren", SpeciesMarks(wing_bar=WHITE)),
+    ("White-tailed Wren", SpeciesMarks(tail_tip=WHITE)),
+    ("Yellow-billed Barwing", SpeciesMarks(bill=GOLD, wing_bar=WHITE)),
+    ("Red-crowned Tiptail", SpeciesMarks(crown=SCARLET, tail_tip=WHITE)),
+    ("Needle-billed Wren", SpeciesMarks(bill_reach=LONG_BILL)),
+    ("Red-crowned Barwing", SpeciesMarks(crown=SCARLET, wing_bar=WHITE)),
+    ("Yellow-billed Tiptail", SpeciesMarks(bill=GOLD, tail_tip=WHITE)),
+    ("White-capped Wren", SpeciesMarks(crown=WHITE)),
+    ("Gold-barred Wren", SpeciesMarks(wing_bar=GOLD)),
+    ("Gold-tailed Wren", SpeciesMarks(tail_tip=GOLD)),
+    ("Gold-barred Needlebill", SpeciesMarks(bill_reach=LONG_BILL, wing_bar=GOLD)),
+    ("White-capped Tiptail", SpeciesMarks(crown=WHITE, tail_tip=WHITE)),
+    ("Gold-tailed Needlebill", SpeciesMarks(bill_reach=LONG_BILL, tail_tip=GOLD)),
 )
 """Species by label: name and marks. A set of n classes has the first n."""
 
@@ -55,7 +55,7 @@ MARK_POINTS = {
     "bill": ("beak",), "bill_reach": ("beak",), "crown": ("crown",),
     "wing_bar": ("left wing", "right wing"), "tail_tip": ("tail",),
 }  # fmt: skip
-"""Where each of the `Marks` is to be seen, by names of `PARTS`."""
+"""Where each of the `SpeciesMarks` is to be seen, by names of `PARTS`."""
 
 SETTINGS_FILE = "drawn.json"
 DRAWING = 1

@@ -27,7 +27,7 @@ SHORT_BILL, LONG_BILL = 0.86, 1.36
 
 
 @dataclass(frozen=True)
-class Marks:
+class SpeciesMarks:
     """What tells one species from another; None: nothing to see there."""
 
     bill: Colour = SLATE
@@ -108,11 +108,11 @@ def random_bird(size: tuple[int, int], rng: np.random.Generator) -> Bird:
 
 def _envelope(bird: Bird) -> tuple[ndarray, ndarray]:
     # The longest bill counts, whatever the species: neither place nor size may tell it.
-    points = np.concatenate([shape for shape, _ in shapes(bird, Marks(bill_reach=LONG_BILL))])
+    points = np.concatenate([shape for shape, _ in shapes(bird, SpeciesMarks(bill_reach=LONG_BILL))])
     return points.min(0), points.max(0)
 
 
-def shapes(bird: Bird, marks: Marks) -> list[Shape]:
+def shapes(bird: Bird, marks: SpeciesMarks) -> list[Shape]:
     """The bird from back to front, polygons in pixels."""
     far, near = _leg(bird, 0.22), _leg(bird, -0.12)
     dark = [(points, mix(colour, (0, 0, 0), 0.3)) for points, colour in far]
@@ -126,7 +126,7 @@ def _leg(bird: Bird, x: float) -> list[Shape]:
     return [(bird.world(stick), bird.leg), (bird.world(toes), bird.leg)]
 
 
-def _tail(bird: Bird, marks: Marks) -> list[Shape]:
+def _tail(bird: Bird, marks: SpeciesMarks) -> list[Shape]:
     dark = mix(bird.coat, (0, 0, 0), 0.35)
     end = [(-1.0, -0.19), (-1.14, -0.12), (-1.17, 0.0), (-1.14, 0.12), (-1.0, 0.19)]
     whole = [(0.25, -0.2), *end, (0.25, 0.2)]
@@ -148,7 +148,7 @@ def _torso(bird: Bird) -> list[Shape]:
     return pieces
 
 
-def _head(bird: Bird, marks: Marks) -> list[Shape]:
+def _head(bird: Bird, marks: SpeciesMarks) -> list[Shape]:
     angle = np.radians(np.linspace(-185, -22, 16))
     dome = 0.5 * np.stack([np.cos(angle), 1.06 * np.sin(angle)], axis=1)
     cap = np.concatenate([dome, [(0.12, -0.17), (-0.15, -0.1)]])
@@ -168,7 +168,7 @@ def _head(bird: Bird, marks: Marks) -> list[Shape]:
     ]
 
 
-def _wing(bird: Bird, marks: Marks) -> list[Shape]:
+def _wing(bird: Bird, marks: SpeciesMarks) -> list[Shape]:
     along = np.linspace(0, 1, 16)
     outline = np.concatenate([_wing_edge(along, -1.0), _wing_edge(along, 1.0)[::-1]])
     dark = mix(bird.coat, (0, 0, 0), 0.28)
@@ -202,7 +202,7 @@ def _disc(bird: Bird, centre: ndarray, radius: float) -> Float[ndarray, "24 2"]:
     return _circle(0.0, 0.0, radius) @ bird.world.matrix.T + centre
 
 
-def keypoints(bird: Bird, marks: Marks) -> dict[str, tuple[float, float]]:
+def keypoints(bird: Bird, marks: SpeciesMarks) -> dict[str, tuple[float, float]]:
     """The visible ones of CUB-200-2011's fifteen points, in pixels: a side view hides an eye and a wing."""
     near, far = ("left", "right") if bird.facing < 0 else ("right", "left")
     head = {
@@ -223,7 +223,7 @@ def keypoints(bird: Bird, marks: Marks) -> dict[str, tuple[float, float]]:
     return {name: (float(x), float(y)) for name, (x, y) in sorted(points.items())}
 
 
-def paint(bird: Bird, marks: Marks, size: tuple[int, int]) -> UInt8[ndarray, "height width 4"]:
+def paint(bird: Bird, marks: SpeciesMarks, size: tuple[int, int]) -> UInt8[ndarray, "height width 4"]:
     """The bird alone on a clear ground: RGB, lit from above, and how much of each pixel it covers."""
     pieces = shapes(bird, marks)
     points = np.concatenate([shape for shape, _ in pieces])

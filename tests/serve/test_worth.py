@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wingbar.review.worth import doubt, order_of_worth
+from wingbar.serve.review.worth import doubt, order_of_worth
 
 
 def directions(count: int, seed: int = 0) -> np.ndarray:

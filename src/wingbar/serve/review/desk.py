@@ -15,11 +15,11 @@ from numpy import ndarray
 from wingbar._system.text import folded, nfc, printable
 from wingbar.errors import PictureError
 from wingbar.images import READ_SIDE, cut_squares, read_picture, small_jpeg
-from wingbar.opam.strangers import directions
+from wingbar.opam.maps import unit
 from wingbar.prediction import Prediction
 from wingbar.recognizer import Recognizer
-from wingbar.review.decisions import LABELLED, Decisions, Kind
-from wingbar.review.worth import doubt, order_of_worth
+from wingbar.serve.review.decisions import LABELLED, Decisions, Kind
+from wingbar.serve.review.worth import doubt, order_of_worth
 
 LOOK_ALIKES = 4
 SHOWN, SMALL = 1024, 240
@@ -29,7 +29,7 @@ LONGEST = 200
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Reference:
     """A picture whose class is known."""
 
     path: Path
@@ -37,7 +37,7 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Item:
+class Undecided:
     """A picture to decide about."""
 
     name: str
@@ -51,7 +51,11 @@ class Desk:
     """All that the page shows and does."""
 
     def __init__(
-        self, items: Sequence[Item], labelled: Sequence[Labelled], classes: Sequence[str], decisions: Decisions
+        self,
+        items: Sequence[Undecided],
+        labelled: Sequence[Reference],
+        classes: Sequence[str],
+        decisions: Decisions,
     ) -> None:
         """``items`` are in the order in which they are shown."""
         self.items, self.labelled, self.classes, self.decisions = items, labelled, list(classes), decisions
@@ -100,7 +104,7 @@ class Desk:
         if len(self.decisions.made) > self.start:
             self.skipped.discard(self.decisions.undo())
 
-    def _open(self, item: Item) -> bool:
+    def _open(self, item: Undecided) -> bool:
         return item.name not in self.skipped and self.decisions.of(item.name) in (None, "skipped")
 
     def _class_of(self, label: str) -> str:
@@ -134,7 +138,7 @@ def embed(
         side = recognizer.card.picture_size
         if good:
             features = recognizer.runtime.picture(cut_squares(good, [None] * len(good), side)).features
-            vectors = iter(directions(features.astype(np.float64)))
+            vectors = iter(unit(features.astype(np.float64)))
         yield from (None if picture is None else next(vectors) for picture in read)
 
 
@@ -149,7 +153,7 @@ def lay_out(
     named: Sequence[tuple[str, Path, Prediction]],
     features: Sequence[Float32[ndarray, "channels"] | None],
     labelled: Sequence[Float32[ndarray, "channels"] | None],
-) -> list[Item]:
+) -> list[Undecided]:
     """Items in the order of their worth, with the places of the labelled pictures that each looks most like.
 
     Pictures that could not be read are left out.
@@ -167,7 +171,7 @@ def lay_out(
     alike = np.argsort(-(vectors @ known.T), axis=1, kind="stable")[:, :LOOK_ALIKES]
     doubts = np.array([doubt(prediction.scores) for (_, _, prediction), _ in good])
     items = [
-        Item(name, path, prediction, tuple(places[one] for one in row))
+        Undecided(name, path, prediction, tuple(places[one] for one in row))
         for ((name, path, prediction), _), row in zip(good, alike.tolist(), strict=True)
     ]
     return [items[place] for place in order_of_worth(doubts, vectors, known)]

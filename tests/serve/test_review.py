@@ -24,11 +24,11 @@ from wingbar._system.locks import locked
 from wingbar.data.layouts.table import read as read_table
 from wingbar.errors import DataError, RunError
 from wingbar.prediction import Prediction
-from wingbar.review.app import create_app
-from wingbar.review.decisions import Decisions
-from wingbar.review.desk import Desk, Item, Labelled
-from wingbar.review.server import PER_CLASS, labelled_pictures, review, set_up
 from wingbar.serve.examples import spread
+from wingbar.serve.review.app import create_app
+from wingbar.serve.review.decisions import Decisions
+from wingbar.serve.review.desk import Desk, Reference, Undecided
+from wingbar.serve.review.server import PER_CLASS, reference_pictures, review, set_up
 
 JSON = {"content-type": "application/json"}
 
@@ -46,7 +46,7 @@ def photos(tmp_path: Path) -> Path:
 
 def desk(tmp_path: Path, photos: Path) -> Desk:
     recognizer = made_up(tmp_path / "model")
-    labelled = [Labelled(photos / "0.png", "wren"), Labelled(photos / "1.png", "owl")]
+    labelled = [Reference(photos / "0.png", "wren"), Reference(photos / "1.png", "owl")]
     return set_up(recognizer, photos, labelled, Decisions(tmp_path / "out"), batch_size=2)
 
 
@@ -181,7 +181,7 @@ def test_a_table_of_the_users_own_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_class_of_any_name_can_be_confirmed(tmp_path: Path) -> None:
     odd = "x" * 300 + " \u202e "
-    item = Item("a.jpg", tmp_path / "a.jpg", Prediction("a.jpg", (9, 9), {odd: 1.0}), ())
+    item = Undecided("a.jpg", tmp_path / "a.jpg", Prediction("a.jpg", (9, 9), {odd: 1.0}), ())
     one = Desk([item], [], [odd, "owl"], Decisions(tmp_path))
     one.decide("a.jpg", "label", odd)
     assert one.decisions.made == [{"path": "a.jpg", "kind": "confirmed", "label": odd}]
@@ -290,12 +290,12 @@ def test_look_alikes_are_training_pictures_of_the_run(small_run: Path, birds: Pa
     import wingbar
 
     recognizer = wingbar.load(small_run)
-    labelled = labelled_pictures(small_run, recognizer, None, None)
+    labelled = reference_pictures(small_run, recognizer, None, None)
     assert {one.label for one in labelled} == set(recognizer.classes)
-    assert labelled_pictures(small_run / "model", recognizer, None, None) == []
+    assert reference_pictures(small_run / "model", recognizer, None, None) == []
     root = replace(recognizer.card.data, images_root=str(tmp_path))  # of the run's own table, not of another
     recognizer.card = replace(recognizer.card, data=root)
-    assert labelled_pictures(small_run, recognizer, birds, None) == labelled
+    assert reference_pictures(small_run, recognizer, birds, None) == labelled
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "same.jpg").write_bytes(labelled[3].path.read_bytes())
     (tmp_path / "out").mkdir()

@@ -20,17 +20,17 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from wingbar.errors import PictureError, RunError
-from wingbar.review.desk import SHOWN, SMALL, Desk
 from wingbar.serve import app as served
 from wingbar.serve.guard import Guard
 from wingbar.serve.metrics import Measured
+from wingbar.serve.review.desk import SHOWN, SMALL, Desk
 
 HERE = Path(__file__).parent / "page"
 LONGEST_BODY = 16384
 """Bytes of a decision: a path and a class's name."""
 
 
-class Review:
+class ReviewApp:
     """Each public method answers one route."""
 
     def __init__(self, desk: Desk, guide: Path | None) -> None:
@@ -97,7 +97,7 @@ def create_app(desk: Desk, site: served.Site, hosts: Sequence[str] = ()) -> ASGI
 
     ``site`` is the page that names a picture. Its field guide is the review's too.
     """
-    review = Review(desk, site.guide)
+    review = ReviewApp(desk, site.guide)
     routes: list[Route | Mount] = [
         Route("/", review.page),
         Route("/style.css", review.style),

@@ -14,11 +14,11 @@ from wingbar.errors import DataError
 from wingbar.evaluation.labelled import labels_by_name
 from wingbar.prediction import Prediction
 from wingbar.recognizer import Recognizer, load
-from wingbar.review.app import create_app
-from wingbar.review.decisions import Decisions
-from wingbar.review.desk import Desk, Labelled, embed, lay_out
 from wingbar.serve import server as web
 from wingbar.serve.examples import some_of, spread
+from wingbar.serve.review.app import create_app
+from wingbar.serve.review.decisions import Decisions
+from wingbar.serve.review.desk import Desk, Reference, embed, lay_out
 
 PER_CLASS = 24
 """Training pictures of each class that look-alikes are sought among."""
@@ -42,7 +42,7 @@ def review(
     with locked(out), web.listen("127.0.0.1", port) as listener:
         decisions = Decisions(out)
         recognizer = load(run, device=device)
-        labelled = labelled_pictures(run, recognizer, data, images_root)
+        labelled = reference_pictures(run, recognizer, data, images_root)
         desk = set_up(recognizer, photos, labelled, decisions, batch_size)
         by_class = [[one.path for one in labelled if one.label == name] for name in recognizer.classes]
         site = web.build_site(run, recognizer, some_of(by_class))
@@ -54,7 +54,7 @@ def review(
 
 
 def set_up(
-    recognizer: Recognizer, photos: Path, labelled: list[Labelled], decisions: Decisions, batch_size: int
+    recognizer: Recognizer, photos: Path, labelled: list[Reference], decisions: Decisions, batch_size: int
 ) -> Desk:
     """Predict the pictures that are not decided yet, and lay them out. Raises DataError where there are none at all."""
     passed_over = Tally()
@@ -79,7 +79,7 @@ def set_up(
     return Desk(items, labelled, recognizer.classes, decisions)
 
 
-def labelled_pictures(run: Path, recognizer: Recognizer, data: Path | None, root: Path | None) -> list[Labelled]:
+def reference_pictures(run: Path, recognizer: Recognizer, data: Path | None, root: Path | None) -> list[Reference]:
     """Evenly spread training pictures of each class: of ``data``, else of the run's data set where it is there."""
     if data is None and not (run / "config.toml").is_file():
         return []
@@ -97,7 +97,7 @@ def labelled_pictures(run: Path, recognizer: Recognizer, data: Path | None, root
         if sample.label in label:
             by_class.setdefault(label[sample.label], []).append(sample.path)
     return [
-        Labelled(path, recognizer.classes[number])
+        Reference(path, recognizer.classes[number])
         for number, paths in sorted(by_class.items())
         for path in spread(paths, PER_CLASS)
     ]

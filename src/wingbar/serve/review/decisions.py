@@ -16,7 +16,7 @@ from typing import Literal
 from wingbar._system.files import read_record, write_bytes, write_record
 from wingbar.errors import RunError
 from wingbar.exchange import table
-from wingbar.exchange.answers import Answer
+from wingbar.exchange.answers import PictureAnswer
 
 Kind = Literal["confirmed", "corrected", "new", "none", "skipped"]
 KINDS: tuple[Kind, ...] = ("confirmed", "corrected", "new", "none", "skipped")
@@ -62,7 +62,7 @@ class Decisions:
     def _keep(self, made: list[dict[str, str]]) -> None:
         write_record(self.record, {"made": made})
         self.made, self._last = made, {one["path"]: one["kind"] for one in made}
-        labels = [Answer(one["path"], one["label"]) for one in made if one["kind"] in LABELLED]
+        labels = [PictureAnswer(one["path"], one["label"]) for one in made if one["kind"] in LABELLED]
         write_bytes(self.labels, table.encode(labels))
 
     def _read(self) -> list[dict[str, str]]:
