@@ -309,8 +309,8 @@ def test_too_few_readable_pictures_are_told_with_the_names_of_those_that_are_not
     whole = (tmp_path / "photos" / "wren" / "broken.png").read_bytes()
     (tmp_path / "photos" / "wren" / "broken.png").write_bytes(whole[: len(whole) // 2])  # its header is sound
     assert wingbar("train", tmp_path / "photos", "--out", tmp_path / "run", "--quiet", *FAST) == 2
-    told = capsys.readouterr().err
-    assert "'wren' has 1 readable training pictures" in told and "broken.png" in told
+    message = capsys.readouterr().err
+    assert "'wren' has 1 readable training pictures" in message and "broken.png" in message
 
 
 def test_a_file_of_settings_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
@@ -326,22 +326,24 @@ def test_a_data_check_ends_with_one_where_a_photograph_leaks(birds, tmp_path, ca
     train, test = (load_data(leaky).split(split)[0].path for split in ("train", "test"))
     shutil.copy(train, test)
     assert wingbar("data", "check", leaky, "--out", tmp_path / "found") == 1
-    told = json.loads((tmp_path / "found" / "data-check.json").read_text())
-    assert [p["path"] for p in told["findings"]["leakage"]["items"][0]["pictures"]] == [
+    report = json.loads((tmp_path / "found" / "data-check.json").read_text())
+    assert [p["path"] for p in report["findings"]["leakage"]["items"][0]["pictures"]] == [
         path.relative_to(leaky).as_posix() for path in (train, test)
     ]
 
 
 def test_a_data_check_judges_labels_by_pictures_that_the_run_has_not_seen(run, birds, tmp_path, capsys) -> None:
     assert wingbar("data", "check", birds, "--run", run, "--out", tmp_path / "out") == 0
-    told = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]
-    assert "labels-training" not in told and "labels are checked" in (run / "test-split-read.log").read_text()
-    told = told["labels-unseen"]
-    assert "Judged: 18 pictures" in told["advice"] and "6 of the validation cut and 12 of the test" in told["advice"]
+    report = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]
+    assert "labels-training" not in report and "labels are checked" in (run / "test-split-read.log").read_text()
+    report = report["labels-unseen"]
+    assert (
+        "Judged: 18 pictures" in report["advice"] and "6 of the validation cut and 12 of the test" in report["advice"]
+    )
     held = load_file(run / "steps" / "data" / "result.safetensors")["validation"]
     dataset = load_data(birds)
     unseen = {dataset.split("train")[i].key for i in held} | {sample.key for sample in dataset.split("test")}
-    assert {p["path"] for item in told["items"] for p in item["pictures"]} <= unseen
+    assert {p["path"] for item in report["items"] for p in item["pictures"]} <= unseen
 
 
 def test_a_data_check_judges_training_labels_by_the_weights_that_a_run_started_from(birds, tmp_path, capsys) -> None:
@@ -350,9 +352,9 @@ def test_a_data_check_judges_training_labels_by_the_weights_that_a_run_started_f
     start = ["--method", "plain", *FAST, "--weights", weights]
     assert wingbar("train", birds, "--out", folder, "--quiet", *start) == 0
     assert wingbar("data", "check", birds, "--run", folder, "--out", tmp_path / "out") == 0
-    told = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]
-    assert "all 36 training pictures" in told["labels-training"]["advice"]
-    assert "0 of the validation cut and 12 of the test split" in told["labels-unseen"]["advice"]
+    report = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]
+    assert "all 36 training pictures" in report["labels-training"]["advice"]
+    assert "0 of the validation cut and 12 of the test split" in report["labels-unseen"]["advice"]
 
 
 def test_a_data_check_of_other_pictures_lists_those_that_the_run_has_seen(run, birds, tmp_path, capsys) -> None:
@@ -360,17 +362,17 @@ def test_a_data_check_of_other_pictures_lists_those_that_the_run_has_seen(run, b
     first, second = (sample.path for sample in load_data(other).split("train")[:2])
     shutil.copy(first, second)
     assert wingbar("data", "check", other, "--run", run, "--out", tmp_path / "out") == 0
-    told = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]
+    report = json.loads((tmp_path / "out" / "data-check.json").read_text())["findings"]
     training = {sample.key for sample in load_data(other).split("train")}
-    assert training <= {item["pictures"][0]["path"] for item in told["seen"]["items"]} and "strangers" in told
-    assert "labels-unseen" not in told
+    assert training <= {item["pictures"][0]["path"] for item in report["seen"]["items"]} and "strangers" in report
+    assert "labels-unseen" not in report
     assert wingbar("data", "check", birds, "--run", run / "model", "--out", tmp_path / "out") == 2
     assert "give the run folder" in capsys.readouterr().err
 
 
 def test_predictions_are_readable() -> None:
-    told = described(Prediction("a.jpg", (9, 9), {"wren": 0.75, "robin": 0.25}, (1, 2, 3, 4)), top=1)
-    assert told == "a.jpg: wren 75.0%\n  object at (1, 2, 3, 4)"
+    result = described(Prediction("a.jpg", (9, 9), {"wren": 0.75, "robin": 0.25}, (1, 2, 3, 4)), top=1)
+    assert result == "a.jpg: wren 75.0%\n  object at (1, 2, 3, 4)"
 
 
 def test_a_folder_for_drawings_that_cannot_be_made_is_told(run, birds, tmp_path, capsys) -> None:

@@ -73,8 +73,8 @@ class Small(Config):
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     """Language and text of each block of code, fenced or indented."""
-    found = re.findall(r"^```([a-z]*)\n(.*?)^```|((?:^    [^\n]*\n)+)", page.read_text(encoding="utf-8"), re.M | re.S)
-    return [(language, text or indented) for language, text, indented in found]
+    match = re.findall(r"^```([a-z]*)\n(.*?)^```|((?:^    [^\n]*\n)+)", page.read_text(encoding="utf-8"), re.M | re.S)
+    return [(language, text or indented) for language, text, indented in match]
 
 
 def shell_lines(*programs: str) -> list[str]:
@@ -98,11 +98,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
     folder = tmp_path_factory.mktemp("desk")
     rows = []
     for number, sample in enumerate(load_data(birds).samples):
-        own = Path("photos", sample.split, ("house_sparrow", "tree_sparrow", "wren")[sample.label], f"{number:02d}.jpg")
-        (folder / own).parent.mkdir(parents=True, exist_ok=True)
+        ours = Path(
+            "photos", sample.split, ("house_sparrow", "tree_sparrow", "wren")[sample.label], f"{number:02d}.jpg"
+        )
+        (folder / ours).parent.mkdir(parents=True, exist_ok=True)
         with Image.open(sample.path) as picture:
-            picture.save(folder / own, quality=95)
-        rows.append((own.as_posix(), own.parts[2], sample.split))
+            picture.save(folder / ours, quality=95)
+        rows.append((ours.as_posix(), ours.parts[2], sample.split))
     with (folder / "photos.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("path", "label", "split"), *rows])
     (folder / "tables").mkdir()
@@ -182,14 +184,14 @@ def exported(desk: Path, trained: None, request: pytest.FixtureRequest) -> None:
 
 def with_examples() -> list[tuple[str, str]]:
     """Module and name of each function and class whose docstring has an example."""
-    found: list[tuple[str, str]] = []
+    result: list[tuple[str, str]] = []
 
     def look(module: str, outer: str, nodes: list[ast.stmt]) -> None:
         for node in nodes:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 name = f"{outer}{node.name}"
                 if ">>> " in (ast.get_docstring(node) or ""):
-                    found.append((module, name))
+                    result.append((module, name))
                 look(module, f"{name}.", node.body)
 
     source = Path(wingbar.__file__).parent
@@ -197,8 +199,8 @@ def with_examples() -> list[tuple[str, str]]:
         look(
             ".".join(["wingbar", *path.relative_to(source).with_suffix("").parts]), "", ast.parse(path.read_text()).body
         )
-    assert {"train", "load", "Recognizer.predict", "evaluate", "export"} <= {name for _, name in found}
-    return found
+    assert {"train", "load", "Recognizer.predict", "evaluate", "export"} <= {name for _, name in result}
+    return result
 
 
 @pytest.mark.parametrize("module, name", with_examples(), ids=lambda value: value)

@@ -141,8 +141,8 @@ def test_pictures_of_unknown_classes_are_shown_as_strangers(run: Path, birds: Pa
     report = wingbar.evaluate(run, data, out=tmp_path, erased=0).strangers
     assert report is not None and report.pictures == 4 and report.known is not None and report.caught is not None
     assert 0 <= report.known.oscr <= report.known.auroc.value <= 1
-    told = [prediction.stranger for prediction in wingbar.load(run).predict(pictures(birds)[8:])]
-    assert report.caught.value == np.mean(told)
+    strangers = [prediction.stranger for prediction in wingbar.load(run).predict(pictures(birds)[8:])]
+    assert report.caught.value == np.mean(strangers)
 
 
 def test_answers_at_an_accuracy_are_told_everywhere_alike(

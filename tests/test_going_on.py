@@ -85,8 +85,8 @@ def test_what_was_held_out_stays_so_and_what_was_learnt_is_not_judged_by(
 
 def test_it_predicts_and_is_judged_like_any_other(longer: Path, birds: Path, tmp_path: Path) -> None:
     paths = [sample.path for sample in load_data(birds).split("test")]
-    told = wingbar.load(longer).predict_many(paths)
-    assert all(sum(one.scores.values()) == pytest.approx(1, abs=1e-4) for one in told)
+    predictions = wingbar.load(longer).predict_many(paths)
+    assert all(sum(one.scores.values()) == pytest.approx(1, abs=1e-4) for one in predictions)
     judged = evaluate(longer, out=tmp_path)
     assert judged.classification.pictures == len(paths)
 

@@ -125,10 +125,10 @@ def test_batches_and_bad_pictures_change_no_other_prediction(run: Path, birds: P
     paths = [sample.path for sample in load_data(birds).split("test")[:4]]
     bad = tmp_path / "bad.jpg"
     bad.write_text("no picture")
-    told = list(recognizer.predict_many([paths[0], bad, *paths[1:]], batch_size=3))
-    assert [prediction.error is None for prediction in told] == [True, False, True, True, True]
-    assert told[1].to_dict().keys() == {"path", "error"} and "bad.jpg" in str(told[1].error)
-    for path, prediction in zip(paths, [told[0], *told[2:]], strict=True):
+    predictions = list(recognizer.predict_many([paths[0], bad, *paths[1:]], batch_size=3))
+    assert [prediction.error is None for prediction in predictions] == [True, False, True, True, True]
+    assert predictions[1].to_dict().keys() == {"path", "error"} and "bad.jpg" in str(predictions[1].error)
+    for path, prediction in zip(paths, [predictions[0], *predictions[2:]], strict=True):
         alone = recognizer.predict(path)
         assert alone.object_box == prediction.object_box
         np.testing.assert_allclose(list(alone.scores.values()), list(prediction.scores.values()), atol=1e-5)
@@ -201,8 +201,8 @@ def test_a_bad_picture_among_many_is_skipped_and_named(tmp_path: Path, birds: Pa
     victim = load_data(copy).split("train")[3].path
     victim.write_bytes(victim.read_bytes()[:600])
     recognizer = wingbar.train(copy, tmp_path / "run", SMALL, method="plain")
-    told = capsys.readouterr().err
-    assert "skipped" in told and victim.name in told
+    message = capsys.readouterr().err
+    assert "skipped" in message and victim.name in message
     assert recognizer.card.data.training + recognizer.card.data.validation == 35
 
 

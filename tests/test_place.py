@@ -36,8 +36,11 @@ def test_scores_are_of_the_listed_classes_and_the_rest_is_told(recognizer: Recog
     assert listed.outside == pytest.approx(plain.scores["owl"]) and listed.everywhere == plain.scores
     assert listed.scores["robin"] / listed.scores["wren"] == pytest.approx(plain.scores["robin"] / plain.scores["wren"])
     assert (listed.streams, listed.object_box, listed.known) == (plain.streams, plain.object_box, plain.known)
-    told = listed.to_dict()
-    assert (told["listed"], told["outside"]) == (2, round(plain.scores["owl"], 6)) and "listed" not in plain.to_dict()
+    answer = listed.to_dict()
+    assert (answer["listed"], answer["outside"]) == (
+        2,
+        round(plain.scores["owl"], 6),
+    ) and "listed" not in plain.to_dict()
     prior = {"wren": 5.0, "robin": 1.0, "owl": 1.0}
     assert recognizer.predict(GREY, prior=prior).scores == pytest.approx(at_place(plain.scores, prior))
     both = recognizer.predict([GREY, GREY], only=["wren", "owl"], prior=prior)
@@ -84,8 +87,8 @@ def test_both_commands_read_the_lists(small_run: Path, birds: Path, tmp_path: Pa
         main(["predict", str(small_run), str(picture), "--json", *place])
     out, err = capsys.readouterr()
     assert ended.value.code == 0 and "'yeti' is no class" in err and "2 of the model's 3 classes" in err
-    told = json.loads(out)
-    assert set(told["scores"]) == {classes[0], classes[2]} and told["listed"] == 2
+    answer = json.loads(out)
+    assert set(answer["scores"]) == {classes[0], classes[2]} and answer["listed"] == 2
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jpg").write_bytes(picture.read_bytes())
     many = ["predict-many", str(small_run), str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--format", "parquet"]
@@ -93,7 +96,7 @@ def test_both_commands_read_the_lists(small_run: Path, birds: Path, tmp_path: Pa
         main([*many, *place])
     [file] = (tmp_path / "out").glob("*.parquet")
     [row] = parquet.read_table(file).to_pylist()
-    assert (row["listed"], row["outside"], dict(row["scores"])) == (2, told["outside"], told["scores"])
+    assert (row["listed"], row["outside"], dict(row["scores"])) == (2, answer["outside"], answer["scores"])
 
 
 def test_answers_of_another_place_are_not_mixed_in(recognizer: Recognizer, birds: Path, tmp_path: Path) -> None:

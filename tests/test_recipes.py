@@ -42,8 +42,8 @@ def test_every_key_is_known_and_means_something(path: Path) -> None:
     values = tomllib.loads(path.read_text(encoding="utf-8"))
     config = read_config(path)
     assert config == fill(Config(), values, "") and config.size == 224
-    told = {key: value for key, value in values.items() if not isinstance(value, dict)}
-    assert {key: getattr(config, key) for key in told} == told
+    result = {key: value for key, value in values.items() if not isinstance(value, dict)}
+    assert {key: getattr(config, key) for key in result} == result
     if path.stem.endswith("vgg19bn"):
         assert (config.base_recipe().optimizer, config.base_recipe().epochs, config.net) == ("sgd", 70, "vgg19_bn_cam")
 
@@ -64,13 +64,13 @@ def test_the_net_can_be_made_for_the_largest_set(name: str) -> None:
 def test_it_says_what_to_expect_and_where_that_comes_from(path: Path) -> None:
     lines = head(path).splitlines()
     assert all(line.startswith("#") for line in lines)
-    told = " ".join(" ".join(lines).replace("#", "").split())
+    result = " ".join(" ".join(lines).replace("#", "").split())
     name = path.stem.partition("-")[0]
-    assert f"wingbar data download {name} " in told and name in SOURCES
-    assert f"of {CLASSES[name]} classes" in told and SOURCES[name].title in told
-    assert re.search(r"Expected: .*Not measured by us\.", told)
+    assert f"wingbar data download {name} " in result and name in SOURCES
+    assert f"of {CLASSES[name]} classes" in result and SOURCES[name].title in result
+    assert re.search(r"Expected: .*Not measured by us\.", result)
     rows = re.findall(rf"^\| {path.stem} \|.*\| ([\d.]+) \|$", PERFORMANCE.read_text(encoding="utf-8"), re.MULTILINE)
     here, there = map(float, rows)
-    assert f"Cost: {here:.0f} hours on 2 cores without a GPU, computed from measured rates" in told
-    assert f"{there:.1f} hours on an RTX 3090, computed from rates that timm's authors measured there" in told
-    assert ("% top-1" in told) == path.stem.endswith("vgg19bn")
+    assert f"Cost: {here:.0f} hours on 2 cores without a GPU, computed from measured rates" in result
+    assert f"{there:.1f} hours on an RTX 3090, computed from rates that timm's authors measured there" in result
+    assert ("% top-1" in result) == path.stem.endswith("vgg19bn")

@@ -29,8 +29,8 @@ def test_what_is_installed_goes_together() -> None:
 
 def test_the_notice_tells_the_licence_of_each_dependency_as_the_package_states_it() -> None:
     """Of what pyproject names. What that brings along changes with every release of it and is only listed."""
-    told = NOTICE["section"]().partition("What that brings along:")[0]
-    assert told in NOTICE["NOTICE"].read_text(encoding="utf-8"), "look at what changed, then: python docs/notice.py"
+    result = NOTICE["section"]().partition("What that brings along:")[0]
+    assert result in NOTICE["NOTICE"].read_text(encoding="utf-8"), "look at what changed, then: python docs/notice.py"
 
 
 def test_no_dependency_asks_that_programs_using_it_be_free_too() -> None:

@@ -93,10 +93,10 @@ def axe(page: Any) -> list[str]:
     from axe_playwright_python.sync_playwright import Axe
 
     # preload: axe would fetch the style sheets once more, which browsers forbid to pages from the disk
-    found = Axe().run(page, options={"preload": False}).response["violations"]
+    result = Axe().run(page, options={"preload": False}).response["violations"]
     return [
         f"{one['id']}: {node['html'][:120]} {node.get('failureSummary', '')}"
-        for one in found
+        for one in result
         if one["impact"] in ("serious", "critical")
         for node in one["nodes"]
     ]

@@ -92,8 +92,8 @@ def test_nothing_bars_the_way(open_page: Open, guide: Path, findings: Callable[[
     page = open_page(guide.as_uri(), color_scheme=scheme)
     kinds = ["index.html", "map.html", "card.html"]
     kinds += [str(next(guide.parent.glob(f"{kind}/*.html")).relative_to(guide.parent)) for kind in ("classes", "pairs")]
-    found = {}
+    result = {}
     for kind in kinds:
         page.goto((guide.parent / kind).as_uri())
-        found[kind] = findings(page)
-    assert found == {kind: [] for kind in kinds}
+        result[kind] = findings(page)
+    assert result == {kind: [] for kind in kinds}

@@ -86,8 +86,8 @@ def rows(out: Path) -> list[dict[str, Any]]:
 
 def expected(pictures: Path) -> list[dict[str, Any]]:
     """Plain `predict_many`, with names relative to the folder."""
-    told = Stub().predict_many([item.source for item in listed(pictures)])
-    return [{**one.to_dict(), "path": Path(str(one.path)).name} for one in told]
+    predictions = Stub().predict_many([item.source for item in listed(pictures)])
+    return [{**one.to_dict(), "path": Path(str(one.path)).name} for one in predictions]
 
 
 def stamps(out: Path) -> dict[str, tuple[int, int]]:
@@ -168,8 +168,8 @@ def test_strangers_are_listed_by_look_also_of_chunks_from_before(pictures: Path,
     killed(BulkJob(Stub(), pictures, out, BulkSettings(form, SIZE)).run(), 7)
     job = BulkJob(Stub(), pictures, out, BulkSettings(form, SIZE))
     list(job.run())
-    told = [{"path": f"{number:02d}.jpg", "known": number / 100} for number in (0, 1, 2, 4)]  # 3 is unreadable
-    assert job.list_strangers() == {"wren": told} == json.loads((out / "strangers.json").read_text())
+    result = [{"path": f"{number:02d}.jpg", "known": number / 100} for number in (0, 1, 2, 4)]  # 3 is unreadable
+    assert job.list_strangers() == {"wren": result} == json.loads((out / "strangers.json").read_text())
     assert BulkJob(Stub(), pictures, out, BulkSettings(form, SIZE)).answered == PICTURES
 
 
@@ -177,9 +177,9 @@ def test_both_formats_say_the_same(pictures: Path, tmp_path: Path) -> None:
     list(BulkJob(Stub(), pictures, tmp_path / "jsonl", BulkSettings(size=SIZE)).run())
     job = BulkJob(Stub(), pictures, tmp_path / "parquet", BulkSettings("parquet", SIZE))
     list(job.run())
-    found = [plain(row) for path in files(tmp_path / "parquet") for row in parquet.read_table(path).to_pylist()]
-    assert found == [plain(row) for row in rows(tmp_path / "jsonl")]
-    unreadable = sum("error" in row for row in found)
+    result = [plain(row) for path in files(tmp_path / "parquet") for row in parquet.read_table(path).to_pylist()]
+    assert result == [plain(row) for row in rows(tmp_path / "jsonl")]
+    unreadable = sum("error" in row for row in result)
     kept = BulkJob(Stub(), pictures, tmp_path / "parquet", BulkSettings("parquet", SIZE))
     assert kept.answered == PICTURES and sum(kept.unreadable.values()) == unreadable == 3
 
@@ -271,8 +271,8 @@ def test_a_table_a_folder_and_an_archive_are_answered_as_by_predict(
     names = sorted(path.name for path in folder.iterdir())
     (folder / "all.csv").write_text("\n".join(["path", *names]))
     recognizer = wingbar.load(small_run)
-    told = [one.to_dict(2) for one in recognizer.predict_many([folder / name for name in names], 2)]
-    found = {}
+    answer = [one.to_dict(2) for one in recognizer.predict_many([folder / name for name in names], 2)]
+    result = {}
     for source in (folder, folder / "all.csv", tmp_path / "birds.tar"):
         out = tmp_path / f"{source.name}.out"
         arguments = [small_run, source, "--out", out, "--top", 2, "--batch-size", 2, "--chunk-size", 2]
@@ -280,8 +280,8 @@ def test_a_table_a_folder_and_an_archive_are_answered_as_by_predict(
             main(["predict-many", *map(str, arguments)])
         err = capsys.readouterr().err
         assert ended.value.code == 1 and "1 of 5 pictures could not be read" in err and "4.jpg': not a picture" in err
-        found[source.name] = [{key: row[key] for key in row if key not in ("path", "error")} for row in rows(out)]
+        result[source.name] = [{key: row[key] for key in row if key not in ("path", "error")} for row in rows(out)]
         assert [row["path"].removeprefix("birds.tar/") for row in rows(out)] == names
-    assert len(told) == 5 and list(told[-1]) == ["path", "error"]
-    plainly = [{key: one[key] for key in one if key not in ("path", "error")} for one in told]
-    assert found == dict.fromkeys(("birds", "all.csv", "birds.tar"), plainly)
+    assert len(answer) == 5 and list(answer[-1]) == ["path", "error"]
+    plainly = [{key: one[key] for key in one if key not in ("path", "error")} for one in answer]
+    assert result == dict.fromkeys(("birds", "all.csv", "birds.tar"), plainly)

@@ -94,7 +94,7 @@ def rows(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for path in sorted(out.glob("*.jsonl")) for line in path.read_text().splitlines()]
 
 
-def told(out: Path) -> list[tuple[str, int]]:
+def answered(out: Path) -> list[tuple[str, int]]:
     return [(row["path"], row["bytes"]) for row in rows(out)]
 
 
@@ -103,7 +103,7 @@ def test_what_comes_is_answered_once_and_files_are_filled(folder: Path, out: Pat
     looks = Looks(nothing, put(folder, "a.jpg", "d.jpg"), nothing, nothing, put(folder, "e.jpg"), nothing)
     seen = [one.path for one in Watch(Stub(), folder, out, BulkSettings(size=2)).run(looks)]
     assert seen == ["b.jpg", "deep/er/c.jpg", "a.jpg", "d.jpg", "e.jpg"]
-    assert told(out) == [(name, 7) for name in seen]
+    assert answered(out) == [(name, 7) for name in seen]
     assert [len(path.read_text().splitlines()) for path in sorted(out.glob("*.jsonl"))] == [2, 2, 1]
     again = Stub()
     assert list(Watch(again, folder, out, BulkSettings(size=2)).run(Looks(nothing, nothing))) == [] == again.asked
@@ -116,7 +116,7 @@ def test_a_picture_that_is_still_being_copied_is_waited_for(folder: Path, out: P
     growing = [put(folder, "a.jpg", content=b"x" * size) for size in (1, 2, 3)]
     stub = Stub()
     list(Watch(stub, folder, out).run(Looks(*growing, nothing, nothing)))
-    assert stub.asked == ["a.jpg"] and told(out) == [("a.jpg", 3)]
+    assert stub.asked == ["a.jpg"] and answered(out) == [("a.jpg", 3)]
 
     def touched() -> None:  # its full size is there, its bytes are not
         os.utime(folder / "b.jpg", ns=(0, (folder / "b.jpg").stat().st_mtime_ns + 10**9))
@@ -129,7 +129,7 @@ def test_a_picture_that_is_still_being_copied_is_waited_for(folder: Path, out: P
 def test_another_picture_of_the_same_name_is_answered_too(folder: Path, out: Path) -> None:
     put(folder, "a.jpg")()
     list(Watch(Stub(), folder, out).run(Looks(nothing, put(folder, "a.jpg", content=b"another one"), nothing)))
-    assert told(out) == [("a.jpg", 7), ("a.jpg", 11)]
+    assert answered(out) == [("a.jpg", 7), ("a.jpg", 11)]
 
 
 def test_what_goes_before_it_is_read_is_looked_for_again(folder: Path, out: Path) -> None:
@@ -138,10 +138,10 @@ def test_what_goes_before_it_is_read_is_looked_for_again(folder: Path, out: Path
     stub = Stub()
     stub.meanwhile = lambda path: path.unlink() if path.name == "a.jpg" else None
     list(Watch(stub, folder, out).run(Looks(nothing)))
-    assert told(out) == [("b.jpg", 7), ("c.jpg", 0)] and "damaged" in rows(out)[1]["error"]
+    assert answered(out) == [("b.jpg", 7), ("c.jpg", 0)] and "damaged" in rows(out)[1]["error"]
     put(folder, "a.jpg")()
     list(Watch(Stub(), folder, out).run(Looks(nothing, nothing)))
-    assert told(out) == [("b.jpg", 7), ("c.jpg", 0), ("a.jpg", 7)]
+    assert answered(out) == [("b.jpg", 7), ("c.jpg", 0), ("a.jpg", 7)]
 
 
 def test_a_folder_that_is_away_for_a_while_is_waited_for(folder: Path, out: Path, caplog) -> None:
@@ -149,7 +149,7 @@ def test_a_folder_that_is_away_for_a_while_is_waited_for(folder: Path, out: Path
     away = folder.with_name("away")
     looks = Looks(lambda: folder.rename(away), lambda: away.rename(folder), nothing, nothing)
     list(Watch(Stub(), folder, out).run(looks))
-    assert told(out) == [("a.jpg", 7)] and "cannot be read" in caplog.text and "tried again" in caplog.text
+    assert answered(out) == [("a.jpg", 7)] and "cannot be read" in caplog.text and "tried again" in caplog.text
 
 
 def test_a_folder_that_cannot_be_listed_has_nothing_answered_twice(folder: Path, out: Path, monkeypatch) -> None:
@@ -162,7 +162,7 @@ def test_a_folder_that_cannot_be_listed_has_nothing_answered_twice(folder: Path,
     looks = Looks(nothing, lambda: monkeypatch.setattr(watching, "pictures_in", refused), nothing, nothing,
                   lambda: monkeypatch.setattr(watching, "pictures_in", listing), nothing)  # fmt: skip
     list(Watch(Stub(), folder, out).run(looks))
-    assert told(out) == [("a.jpg", 7)]
+    assert answered(out) == [("a.jpg", 7)]
 
 
 def test_a_file_that_is_made_at_its_full_size_and_filled_later_is_answered(folder: Path, out: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_file_that_is_made_at_its_full_size_and_filled_later_is_answered(folde
     looks = Looks(put(folder, "a.jpg", content=b""), nothing, nothing, lambda: os.utime(folder / "a.jpg", (0, 0)),
                   nothing, nothing)  # fmt: skip
     list(Watch(stub, folder, out).run(looks))
-    assert stub.asked == ["a.jpg", "a.jpg"] and told(out) == [("a.jpg", 0)] * 2
+    assert stub.asked == ["a.jpg", "a.jpg"] and answered(out) == [("a.jpg", 0)] * 2
 
 
 def test_a_watch_that_is_killed_at_any_writing_goes_on(folder: Path, out: Path, monkeypatch) -> None:
@@ -196,9 +196,9 @@ def test_a_watch_that_is_killed_at_any_writing_goes_on(folder: Path, out: Path, 
             finally:
                 os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    assert told(out) == [(name, 7) for name in names[:3]]  # two, then the one that fills the file
+    assert answered(out) == [(name, 7) for name in names[:3]]  # two, then the one that fills the file
     list(Watch(Stub(), folder, out, BulkSettings(size=3)).run(Looks(nothing, nothing)))
-    assert told(out) == [(name, 7) for name in names] and not list(out.glob("*.partial"))
+    assert answered(out) == [(name, 7) for name in names] and not list(out.glob("*.partial"))
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 100])
@@ -220,7 +220,7 @@ def test_a_damaged_file_is_set_aside(folder: Path, out: Path, caplog) -> None:
     first.write_text(first.read_text()[:-20])
     second.write_text('{"path": "b.jpg"}\n')
     list(Watch(Stub(), folder, out, BulkSettings(size=1)).run(Looks(nothing)))
-    assert sorted(told(out)) == [("a.jpg", 7), ("b.jpg", 7), ("c.jpg", 7)]
+    assert sorted(answered(out)) == [("a.jpg", 7), ("b.jpg", 7), ("c.jpg", 7)]
     assert len(list(out.glob("*.damaged"))) == 2 and caplog.text.count("is damaged") == 2
 
 
@@ -261,9 +261,9 @@ def test_answers_are_those_of_predict(tmp_path: Path) -> None:
         Image.new("RGB", (40, 30), (90 * number, 80, 70)).save(folder / f"{number}.png")
     list(Watch(recognizer, folder, tmp_path / "out").run(Looks(nothing)))
     plain = [one.to_dict() for one in recognizer.predict_many([folder / "0.png", folder / "1.png"])]
-    found = rows(tmp_path / "out")
+    kept = rows(tmp_path / "out")
     assert [{**row, "path": None} for row in plain] == [
-        {key: value for key, value in {**row, "path": None}.items() if key != "bytes"} for row in found
+        {key: value for key, value in {**row, "path": None}.items() if key != "bytes"} for row in kept
     ]
 
 

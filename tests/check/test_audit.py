@@ -42,7 +42,7 @@ def photos(drawn: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(drawn, tmp_path / "photos"))
 
 
-def found(root: Path) -> dict[str, list[set[str]]]:
+def findings_of(root: Path) -> dict[str, list[set[str]]]:
     """Finding -> the pictures of each item, or its facts where it has none; only what was found."""
     return {
         one.key: [{s.key for s in item.pictures} or set(map(str, item.facts.values())) for item in one.items]
@@ -52,25 +52,25 @@ def found(root: Path) -> dict[str, list[set[str]]]:
 
 
 def test_a_sound_data_set_has_no_findings(photos: Path) -> None:
-    assert found(photos) == {} and not leaks(audit(load(photos)))
+    assert findings_of(photos) == {} and not leaks(audit(load(photos)))
 
 
 def test_a_copy_in_the_test_split_leaks(photos: Path) -> None:
     shutil.copy(photos / "train/wren/3.png", photos / "test/wren/copy.png")
-    assert found(photos) == {"leakage": [{"train/wren/3.png", "test/wren/copy.png"}]}
+    assert findings_of(photos) == {"leakage": [{"train/wren/3.png", "test/wren/copy.png"}]}
     assert leaks(audit(load(photos)))
 
 
 def test_a_changed_copy_in_the_test_split_leaks_too(photos: Path) -> None:
     with Image.open(photos / "train/wren/3.png") as picture:
         picture.resize((120, 90)).save(photos / "test/wren/copy.jpg", quality=60)
-    assert found(photos) == {"leakage": [{"train/wren/3.png", "test/wren/copy.jpg"}]}
+    assert findings_of(photos) == {"leakage": [{"train/wren/3.png", "test/wren/copy.jpg"}]}
 
 
 def test_copies_across_classes_and_within_one_are_told_apart(photos: Path) -> None:
     shutil.copy(photos / "train/wren/3.png", photos / "train/robin/copy.png")
     shutil.copy(photos / "train/robin/4.png", photos / "train/robin/again.png")
-    assert found(photos) == {
+    assert findings_of(photos) == {
         "conflicts": [{"train/wren/3.png", "train/robin/copy.png"}],
         "duplicates": [{"train/robin/4.png", "train/robin/again.png"}],
     }
@@ -82,9 +82,9 @@ def test_damaged_and_strange_files_are_listed(photos: Path) -> None:
     path.write_bytes(path.read_bytes()[:-2000])
     (photos / "train/wren/empty.jpg").write_bytes(b"")
     (photos / "train/wren/notes.txt").write_text("x")
-    told = found(photos)
-    assert told["unreadable"] == [{"train/wren/3.png"}]
-    assert [sorted(item)[-1] for item in told["skipped"]] == ["train/wren/empty.jpg", "train/wren/notes.txt"]
+    report = findings_of(photos)
+    assert report["unreadable"] == [{"train/wren/3.png"}]
+    assert [sorted(item)[-1] for item in report["skipped"]] == ["train/wren/empty.jpg", "train/wren/notes.txt"]
 
 
 def test_tiny_grey_and_turned_pictures(photos: Path) -> None:
@@ -95,7 +95,7 @@ def test_tiny_grey_and_turned_pictures(photos: Path) -> None:
     exif[0x0112] = 6
     draw(photos / "train/wren/turned.png", 903).save(photos / "train/wren/turned.jpg", exif=exif)
     (photos / "train/wren/turned.png").unlink()
-    assert found(photos) == {
+    assert findings_of(photos) == {
         "tiny": [{"train/wren/tiny.png"}],
         "grey": [{"train/wren/grey.jpg"}],
         "turned": [{"train/wren/turned.jpg"}],
@@ -110,7 +110,7 @@ def test_dark_blank_and_faint_pictures(photos: Path) -> None:
     }  # fmt: skip
     for name, spoilt in pictures.items():
         Image.fromarray(spoilt.astype(np.uint8)).save(photos / f"train/wren/{name}.png")
-    findings = found(photos)
+    findings = findings_of(photos)
     assert findings["dark"] == [{"train/wren/dark.png"}]
     assert findings["faint"] == [{"train/wren/faint.png"}]
     assert findings["blank"] == [{f"train/wren/{name}.png"} for name in ("black", "blank", "noisy")]
@@ -159,8 +159,8 @@ def test_small_and_uneven_classes(photos: Path) -> None:
         draw(photos / "train" / "wren" / f"more{number}.png", 700 + number)
     for number in range(2, 10):
         (photos / "train" / "robin" / f"{number}.png").unlink()
-    told = found(photos)
-    assert told["small"] == [{"robin", "2"}] and told["uneven"] == [{"wren", "21", "robin", "2"}]
+    report = findings_of(photos)
+    assert report["small"] == [{"robin", "2"}] and report["uneven"] == [{"wren", "21", "robin", "2"}]
 
 
 def test_doubts_name_the_likelier_class(photos: Path) -> None:
@@ -205,9 +205,9 @@ def test_the_sheet_shows_hostile_names_as_text(photos: Path, tmp_path: Path) -> 
     assert not any(tag == "script" or any(key.startswith("on") for key in attributes) for tag, attributes in page.tags)
     assert name in page.text and "<script>\\u202e.png" in page.text and "a\\nb\\udcff.txt" in page.text
     assert "\n" not in str(rows(findings)[0])
-    told = json.loads((tmp_path / "out" / "data-check.json").read_text(encoding="utf-8"))
-    assert told["classes"][name] == {"train": 10, "test": 3}
-    assert [p["split"] for p in told["findings"]["leakage"]["items"][0]["pictures"]] == ["train", "test"]
+    report = json.loads((tmp_path / "out" / "data-check.json").read_text(encoding="utf-8"))
+    assert report["classes"][name] == {"train": 10, "test": 3}
+    assert [p["split"] for p in report["findings"]["leakage"]["items"][0]["pictures"]] == ["train", "test"]
 
 
 def test_many_findings_are_cut_in_the_sheet_and_whole_in_the_file(photos: Path, tmp_path: Path) -> None:
@@ -217,5 +217,5 @@ def test_many_findings_are_cut_in_the_sheet_and_whole_in_the_file(photos: Path, 
     copies = Finding("duplicates", "Twice", "", (Fault(dataset.samples[:20]),))
     page = write(tmp_path / "out", dataset, [many, copies]).read_text(encoding="utf-8")
     assert "The first 60 are shown" in page and "and 8 more" in page and page.count("<img") == 60 + 12
-    told = json.loads((tmp_path / "out" / "data-check.json").read_text(encoding="utf-8"))["findings"]
-    assert len(told["grey"]["items"]) == 70 and len(told["duplicates"]["items"][0]["pictures"]) == 20
+    report = json.loads((tmp_path / "out" / "data-check.json").read_text(encoding="utf-8"))["findings"]
+    assert len(report["grey"]["items"]) == 70 and len(report["duplicates"]["items"][0]["pictures"]) == 20

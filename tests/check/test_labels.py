@@ -24,9 +24,9 @@ def test_it_is_the_definition() -> None:
         best = max(reached, key=lambda j: p[i, j]) if reached else labels[i]
         if best != labels[i]:
             expected[i] = int(best)
-    found = doubtful(labels, p)
-    assert dict(found) == expected and 20 < len(expected) < 180
-    margins = [p[i, labels[i]] - p[i, j] for i, j in found]
+    result = doubtful(labels, p)
+    assert dict(result) == expected and 20 < len(expected) < 180
+    margins = [p[i, labels[i]] - p[i, j] for i, j in result]
     assert margins == sorted(margins)
 
 
@@ -36,9 +36,9 @@ def test_wrong_labels_come_first() -> None:
     p = rng.dirichlet(np.ones(5), 300) * 0.5 + np.eye(5)[truth] * 0.5
     labels = truth.copy()
     labels[:15] = (labels[:15] + 1) % 5
-    found = doubtful(labels, p)
-    assert sum(i < 15 for i, _ in found) >= 7
-    assert all(i < 15 and truth[i] == j for i, j in found[:7])
+    result = doubtful(labels, p)
+    assert sum(i < 15 for i, _ in result) >= 7
+    assert all(i < 15 and truth[i] == j for i, j in result[:7])
 
 
 def test_a_class_without_labels_is_never_the_likelier_one() -> None:

@@ -39,13 +39,13 @@ class Faulty(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.seen.append((self.path, dict(self.headers)))
-        found = self.site.get(self.path)
-        if callable(found):
-            found(self)
-        elif found is None:
+        result = self.site.get(self.path)
+        if callable(result):
+            result(self)
+        elif result is None:
             self.send_error(404)
         else:
-            self.whole(found)
+            self.whole(result)
 
     def whole(self, content: bytes, upto: int | None = None, etag: str = '"1"', length: bool = True) -> None:
         """Answer with the content, or the range asked for; break off at byte ``upto``."""
@@ -373,9 +373,9 @@ def test_a_dead_address_tells_what_to_do_and_the_hand_fetched_file_is_used(
     gone = site.pages.pop("/annotations.tar.gz")
     folder = tmp_path / "pets"
     assert wingbar("data", "download", "pets", folder) == 2
-    told = capsys.readouterr().err
-    assert "annotations.tar.gz of Oxford-IIIT Pet cannot be fetched" in told and "answers 404" in told
-    assert "Fetch it by hand from http://the-owner.example/" in told and f"put it into {str(folder)!r}" in told
+    message = capsys.readouterr().err
+    assert "annotations.tar.gz of Oxford-IIIT Pet cannot be fetched" in message and "answers 404" in message
+    assert "Fetch it by hand from http://the-owner.example/" in message and f"put it into {str(folder)!r}" in message
     assert isinstance(gone, bytes)
     (folder / "annotations.tar.gz").write_bytes(gone)
     assert wingbar("data", "download", "pets", folder) == 0
@@ -393,8 +393,10 @@ def test_a_hand_fetched_file_is_checked_too(site: Site, served: Source, tmp_path
 
 def test_cars_have_to_be_fetched_by_hand(tmp_path: Path, capsys) -> None:
     assert wingbar("data", "download", "cars", tmp_path) == 2
-    told = capsys.readouterr().err
-    assert "cars_train.tgz" in told and "address is dead" in told and "065e5b463ae28d29e77c1b4b166cfe61" in told
+    message = capsys.readouterr().err
+    assert (
+        "cars_train.tgz" in message and "address is dead" in message and "065e5b463ae28d29e77c1b4b166cfe61" in message
+    )
 
 
 def test_an_unknown_name(tmp_path: Path, capsys) -> None:

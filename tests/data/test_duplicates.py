@@ -89,8 +89,8 @@ def test_close_pairs_are_those_of_a_plain_loop() -> None:
     signs = rng.choice([-1, 1], (60, BITS)).astype(np.float32)
     signs[40:50] = signs[:10] * np.where(rng.random((10, BITS)) < 0.2, -1, 1)
     expected = {(i, j) for i in range(60) for j in range(i + 1, 60) if (signs[i] != signs[j]).sum() <= 60}
-    found = np.concatenate(list(close_pairs(signs, 60, chunk=7)))
-    assert {(int(i), int(j)) for i, j in found} == expected and len(found) == len(expected) >= 9
+    result = np.concatenate(list(close_pairs(signs, 60, chunk=7)))
+    assert {(int(i), int(j)) for i, j in result} == expected and len(result) == len(expected) >= 9
 
 
 def test_hashes_are_the_signs_of_the_cosine_transform() -> None:

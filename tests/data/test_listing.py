@@ -99,8 +99,8 @@ def test_members_are_where_tarfile_finds_them(tmp_path: Path, form: int) -> None
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    found = [item.source for item in listed(tmp_path / "x.tar")]
-    assert {one.name: one.read() for one in found if isinstance(one, Member)} == contents
+    sources = [item.source for item in listed(tmp_path / "x.tar")]
+    assert {one.name: one.read() for one in sources if isinstance(one, Member)} == contents
 
 
 def test_an_archives_links_devices_and_names_lead_nowhere(tmp_path: Path, birds: Path) -> None:
@@ -111,9 +111,9 @@ def test_an_archives_links_devices_and_names_lead_nowhere(tmp_path: Path, birds:
             info = tarfile.TarInfo("bad.jpg")
             info.type, info.linkname = kind, "/etc/passwd"
             archive.addfile(info)
-    found = list(listed(path))
-    assert [item.name for item in found] == ["x.tar//etc/good.jpg", "x.tar/d/C:\\a.jpg"]
-    assert all(read_picture(item.source).size == (96, 72) for item in found)
+    sources = list(listed(path))
+    assert [item.name for item in sources] == ["x.tar//etc/good.jpg", "x.tar/d/C:\\a.jpg"]
+    assert all(read_picture(item.source).size == (96, 72) for item in sources)
 
 
 def test_a_huge_member_is_refused_before_it_is_read(tmp_path: Path) -> None:

@@ -17,16 +17,16 @@ def test_a_list_finds_names_as_people_write_them(tmp_path: Path) -> None:
     file.write_text(
         "\ufeff# seen here\n\nBlack-footed albatross\nHOUSE SPARROW\nMo\u0308we\nWren\nhouse_sparow\nyeti\n"
     )
-    found, lines = read_only(file, CLASSES)
-    assert found == ["001.Black_footed_Albatross", "house_sparrow", "Möwe", "Wren"]
+    result, lines = read_only(file, CLASSES)
+    assert result == ["001.Black_footed_Albatross", "house_sparrow", "Möwe", "Wren"]
     assert "'house_sparow' is no class of the model. Did you mean 'house_sparrow'?" in lines[0] and "'yeti'" in lines[1]
 
 
 def test_the_list_of_a_country_is_told_in_short(tmp_path: Path) -> None:
     file = tmp_path / "list.txt"
     file.write_text("\n".join(["Wren", *(f"species {number}" for number in range(400))]))
-    found, lines = read_only(file, CLASSES)
-    assert found == ["Wren"] and len(lines) == 6 and "395 more names" in lines[-1]
+    result, lines = read_only(file, CLASSES)
+    assert result == ["Wren"] and len(lines) == 6 and "395 more names" in lines[-1]
 
 
 def test_a_table_tells_how_frequent_each_is(tmp_path: Path) -> None:

@@ -110,10 +110,10 @@ def test_round_trip_through_load(tmp_path: Path) -> None:
     for number, sample in enumerate(data.samples, 1):
         bird = drawn.draw_bird(sample.label, drawn.picture_seed(5, number), (120, 90), classes=3)
         assert sample.box == pytest.approx(bird.box)
-        found = {point.name: (point.x, point.y) for point in sample.keypoints}
-        assert found.keys() == bird.keypoints.keys()
+        result = {point.name: (point.x, point.y) for point in sample.keypoints}
+        assert result.keys() == bird.keypoints.keys()
         for name, point in bird.keypoints.items():
-            assert found[name] == pytest.approx(point, abs=0.051)
+            assert result[name] == pytest.approx(point, abs=0.051)
 
 
 def test_a_complete_set_with_the_same_settings_is_left_alone(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ def write(folder: Path, text: str, name: str = "taxonomy.csv") -> Path:
 def test_a_table_is_read_whatever_the_case_the_order_of_rows_and_other_classes(tmp_path: Path) -> None:
     text = "Class,Genus,Family\nwren,Troglodytes,Troglodytidae\ncommon_tern,Sterna,Laridae\n"
     text += "Herring_gull,Larus,Laridae\nLesser_black-backed_gull,Larus,Laridae\n"
-    found = read_taxonomy(write(tmp_path, text), CLASSES)
-    assert found.levels == ("genus", "family")
-    assert found.groups == dict(zip(CLASSES, [("Larus", "Laridae")] * 2 + [("Sterna", "Laridae")], strict=True))
+    result = read_taxonomy(write(tmp_path, text), CLASSES)
+    assert result.levels == ("genus", "family")
+    assert result.groups == dict(zip(CLASSES, [("Larus", "Laridae")] * 2 + [("Sterna", "Laridae")], strict=True))
 
 
 WRONG = {

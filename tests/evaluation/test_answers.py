@@ -39,8 +39,8 @@ def test_the_words_say_what_is_enough_and_what_is_not() -> None:
 
 
 def test_the_shares_are_those_of_the_answers() -> None:
-    told = predictions((0.8, 0.2, 0), (0.2, 0.8, 0), (0, 0, 1), (0.4, 0.3, 0.3))
-    report = answers_report(told, [CLASSES[0], CLASSES[0], CLASSES[2], CLASSES[0]], 0.95)
+    predicted = predictions((0.8, 0.2, 0), (0.2, 0.8, 0), (0, 0, 1), (0.4, 0.3, 0.3))
+    report = answers_report(predicted, [CLASSES[0], CLASSES[0], CLASSES[2], CLASSES[0]], 0.95)
     assert report is not None
     by_class, by_genus = report.levels["class"], report.levels["genus"]
     assert (by_class.share, by_genus.share, report.any_level.share) == (0.25, 0.5, 0.75)
@@ -48,4 +48,4 @@ def test_the_shares_are_those_of_the_answers() -> None:
     assert report.cut_off.share == 0.25
     assert answers_report([Prediction("a.jpg", (9, 9), {"a": 1.0})], ["a"]) is None
     with pytest.raises(ValueError, match="accuracy"):
-        told[0].answer(1.5)
+        predicted[0].answer(1.5)

@@ -110,8 +110,8 @@ def test_an_estimate_is_a_list_in_json():
 
 def test_error_reduction_takes_shares_over_several_trainings() -> None:
     baseline, ours = np.array([0.5, 1.0, 0.0, 0.5]), np.array([1.0, 1.0, 0.5, 0.5])
-    found = error_reduction(baseline, ours)
-    assert found is not None and found.value == pytest.approx(1 - 1.0 / 2.0)
+    result = error_reduction(baseline, ours)
+    assert result is not None and result.value == pytest.approx(1 - 1.0 / 2.0)
 
 
 def test_a_ratio_of_means_has_an_interval_that_holds_it() -> None:

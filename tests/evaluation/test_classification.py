@@ -68,8 +68,8 @@ def test_hand_computed_confusions_in_the_order_of_the_classes():
     # truth -> named: a->b, b->a, c->b, d->c, and one right.
     labels, named = np.array([0, 1, 2, 3, 0]), np.array([1, 0, 1, 2, 0])
     report = classify(np.eye(4)[named], labels, "abcd")
-    found = [(p.first, p.second, p.count, p.first_as_second, p.second_as_first) for p in report.confused]
-    assert found == [("a", "b", 2, 1, 1), ("b", "c", 1, 0, 1), ("c", "d", 1, 0, 1)]
+    result = [(p.first, p.second, p.count, p.first_as_second, p.second_as_first) for p in report.confused]
+    assert result == [("a", "b", 2, 1, 1), ("b", "c", 1, 0, 1), ("c", "d", 1, 0, 1)]
 
 
 def test_a_class_without_test_pictures_does_not_lower_the_macro_recall():
@@ -141,10 +141,10 @@ def test_combinations_by_hand():
 
     def fused(chosen: Mapping[str, np.ndarray]) -> np.ndarray:
         total = sum(weights[name] for name in chosen) or 1.0
-        return sum(weights[name] / total * own for name, own in chosen.items())
+        return sum(weights[name] / total * ours for name, ours in chosen.items())
 
-    found = stream_combinations(scores, fused, labels)
-    assert found == {
+    result = stream_combinations(scores, fused, labels)
+    assert result == {
         "picture": 0.5,
         "object": 0.75,
         "parts": 0.5,  # of no weight: all classes score alike, and the first is named

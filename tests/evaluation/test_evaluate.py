@@ -79,8 +79,8 @@ def test_labelled_pictures_alone_are_judged_in_every_layout(run: Path, tmp_path:
     pictures = sorted(path for path in (tmp_path / "new").rglob("*.png") if "train" not in path.parts)
     right = {f"{path.parent.name}/{path.name}": recognizer.predict(path).label == path.parent.name for path in pictures}
     assert evaluation.classification.pictures == len(pictures) > 0
-    told = {"/".join(one.key.split("/")[-2:]): one.predicted == one.label for one in evaluation.pictures}
-    assert told == right and evaluation.classification.top1 == pytest.approx(np.mean(list(right.values())))
+    result = {"/".join(one.key.split("/")[-2:]): one.predicted == one.label for one in evaluation.pictures}
+    assert result == right and evaluation.classification.top1 == pytest.approx(np.mean(list(right.values())))
     assert evaluation.absent == () and not evaluation.unknown and evaluation.whole is ("test" not in layout)
     assert json.loads((run / "evaluation.json").read_text())["correct"] == list(evaluation.correct)
     assert len((run / "test-split-read.log").read_text().splitlines()) == 1
@@ -104,8 +104,8 @@ def test_files_that_are_not_taken_for_pictures_are_told(run: Path, tmp_path: Pat
     (place / CLASSES[0] / "notes.txt").touch()
     evaluation = wingbar.evaluate(run, place)
     assert len(evaluation.skipped) == 2 and evaluation.classification.pictures == 2 * len(CLASSES)
-    told = table(evaluation)
-    assert "cut.jpg" in told and "notes.txt" in told
+    result = table(evaluation)
+    assert "cut.jpg" in result and "notes.txt" in result
 
 
 def test_pictures_of_other_classes_alone_are_refused(run: Path, tmp_path: Path) -> None:

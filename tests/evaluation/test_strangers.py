@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from wingbar.evaluation.strangers import auroc, strangers_report, told
+from wingbar.evaluation.strangers import auroc, open_set_figures, strangers_report
 
 
 def test_the_area_is_scikit_learns_with_ties() -> None:
@@ -18,10 +18,10 @@ def test_the_area_is_scikit_learns_with_ties() -> None:
 
 def test_oscr_counts_only_those_named_rightly() -> None:
     known, strange = np.array([0.9, 0.8, 0.3]), np.array([0.5, 0.1])
-    one = told(known, strange, np.array([True, False, True]))
+    one = open_set_figures(known, strange, np.array([True, False, True]))
     assert one.oscr == pytest.approx((2 + 1) / (3 * 2)) and one.fpr95 == 0.5
     assert one.auroc.value == pytest.approx(5 / 6)
-    assert told(known, strange, np.zeros(3, bool)).oscr == 0.0
+    assert open_set_figures(known, strange, np.zeros(3, bool)).oscr == 0.0
 
 
 def test_without_strangers_only_refusals_are_told() -> None:

@@ -80,9 +80,9 @@ def test_boxes_are_read_by_cocos_own_tools(answers: Path, tmp_path: Path) -> Non
 
 def test_coco_numbers_everything_once(answers: Path, tmp_path: Path) -> None:
     convert(answers, "coco", tmp_path / "coco.json", min_score=0.7)
-    told = json.loads((tmp_path / "coco.json").read_text())
-    assert [image["file_name"] for image in told["images"]] == ["site/wren.jpg"]
-    assert [one["id"] for one in told["annotations"]] == [1, 2, 3] == [one["id"] for one in told["categories"]]
+    coco = json.loads((tmp_path / "coco.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == ["site/wren.jpg"]
+    assert [one["id"] for one in coco["annotations"]] == [1, 2, 3] == [one["id"] for one in coco["categories"]]
 
 
 def test_boxes_are_lines_of_yolo(answers: Path, pictures: Path, tmp_path: Path) -> None:
@@ -91,18 +91,22 @@ def test_boxes_are_lines_of_yolo(answers: Path, pictures: Path, tmp_path: Path) 
     names = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())["names"]
     assert names == {0: "Cyanistes_caeruleus", 1: "Parus_major", 2: "part 1", 3: "part 2"}
     assert sorted(path.name for path in (tmp_path / "yolo" / "labels").rglob("*.txt")) == ["tit.txt", "wren.txt"]
-    found = []
+    collected = []
     for line in (tmp_path / "yolo" / "labels" / "site" / "wren.txt").read_text().splitlines():
         category, *shares = line.split()
         x, y, width, height = np.array(shares, float) * (80, 60, 80, 60)
         box = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
-        found.append((names[int(category)], tuple(box.round(3).tolist())))
-    assert found == [("Cyanistes_caeruleus", WREN.object_box), ("part 1", PARTS[0].box), ("part 2", PARTS[1].box)]
+        collected.append((names[int(category)], tuple(box.round(3).tolist())))
+    assert collected == [("Cyanistes_caeruleus", WREN.object_box), ("part 1", PARTS[0].box), ("part 2", PARTS[1].box)]
     # Ultralytics resolves the folder, then takes the last folder "images" of each picture's path for "labels".
     assert set(yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())) == {"train", "val", "names"}
     images = (tmp_path / "yolo" / "images").resolve()
-    found = [Path("labels".join(str(path).rsplit("images", 1))).with_suffix(".txt") for path in images.rglob("*.*")]
-    assert len(found) == 2 and all(path.is_file() for path in found) and all(map(Path.is_file, images.rglob("*.*")))
+    collected = [Path("labels".join(str(path).rsplit("images", 1))).with_suffix(".txt") for path in images.rglob("*.*")]
+    assert (
+        len(collected) == 2
+        and all(path.is_file() for path in collected)
+        and all(map(Path.is_file, images.rglob("*.*")))
+    )
     with pytest.raises(DataError, match="a folder 'images'"):
         convert(keep(tmp_path / "inner", replace(TIT, path="images/tit.jpg")), "yolo", tmp_path / "inner-out")
     with pytest.raises(DataError, match="would have one file"):
@@ -111,8 +115,8 @@ def test_boxes_are_lines_of_yolo(answers: Path, pictures: Path, tmp_path: Path) 
 
 def test_names_of_any_letters_are_texts_of_yaml(tmp_path: Path) -> None:
     names = ["no", "7", "\U0001f989", "Möwe", 'a"b\\c', "a\u2028b\x85\x7f", ": {", "\u202e"]
-    told = [replace(WREN, path=f"{number}.jpg", scores={name: 1.0}, parts=()) for number, name in enumerate(names)]
-    convert(keep(tmp_path / "answers", *told), "yolo", tmp_path / "yolo")
+    result = [replace(WREN, path=f"{number}.jpg", scores={name: 1.0}, parts=()) for number, name in enumerate(names)]
+    convert(keep(tmp_path / "answers", *result), "yolo", tmp_path / "yolo")
     read = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text(encoding="utf-8"))
     assert list(read["names"].values()) == sorted(names)
 
@@ -286,7 +290,7 @@ def test_a_damaged_file_of_answers_is_told(tmp_path: Path) -> None:
 def test_what_cannot_be_converted_is_told(answers: Path, station: Path, tmp_path: Path) -> None:
     out, there = tmp_path / "out", tmp_path / "there"
     there.write_text("mine")
-    for wrong, told in [
+    for wrong, result in [
         ({"out": there}, "nothing is overwritten"),
         ({"min_score": 1.5}, "between 0 and 1"),
         ({"source": tmp_path / "none"}, "no such file"),
@@ -298,16 +302,16 @@ def test_what_cannot_be_converted_is_told(answers: Path, station: Path, tmp_path
         ({"to": "camtrap-dp", "station": station}, "--pictures"),
         ({"station": there}, "not a TOML file"),
     ]:
-        with pytest.raises((ConfigError, DataError), match=told):
+        with pytest.raises((ConfigError, DataError), match=result):
             convert(**{"source": answers, "to": "csv", "out": out, **wrong})  # type: ignore[arg-type] # as above
         assert not out.exists() and there.read_text() == "mine"
-    for text, told in [
+    for text, result in [
         ("latitude = 91", "between"),
         ("utc_offset = 'CET'", "write it like"),
         ("latitud = 1", "Did you mean"),
     ]:
         (tmp_path / "bad.toml").write_text(text)
-        with pytest.raises(ConfigError, match=told):
+        with pytest.raises(ConfigError, match=result):
             convert(answers, "darwin-core", out, station=tmp_path / "bad.toml")
 
 
@@ -329,9 +333,9 @@ def test_rows_that_are_none_of_ours_are_refused(tmp_path: Path, change: dict[str
 
 def test_the_later_of_two_answers_counts_and_parquet_says_the_same(tmp_path: Path) -> None:
     unread = replace(BROKEN, path=TIT.path)
-    told = [unread, WREN, TIT, replace(TIT, path=WREN.path), BROKEN]
+    result = [unread, WREN, TIT, replace(TIT, path=WREN.path), BROKEN]
     for form in ("jsonl", "parquet"):
-        rows = [one.to_dict() for one in told]
+        rows = [one.to_dict() for one in result]
         (tmp_path / f"answers.{form}").write_bytes(encode(rows, form))  # type: ignore[arg-type] # either
         done = convert(tmp_path / f"answers.{form}", "csv", tmp_path / f"{form}.csv")
         assert done.count == 2 and done.left_out.lines() == ["passed over 'broken.jpg': it could not be read"]

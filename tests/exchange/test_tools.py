@@ -73,12 +73,12 @@ def schema(name: str, columns: list[str]) -> dict[str, object]:
 def package(answers: Path, pictures: Path, station: Path, out: Path) -> Path:
     """A camera trap package whose tables' schemas need no network."""
     convert(answers, "camtrap-dp", out, pictures=pictures, station=station)
-    told = json.loads((out / "datapackage.json").read_text())
-    for one in told["resources"]:
+    written = json.loads((out / "datapackage.json").read_text())
+    for one in written["resources"]:
         header = (out / one["path"]).read_text().splitlines()[0]
         one["schema"] = schema(one["name"], header.split(","))
-    del told["profile"]
-    (out / "datapackage.json").write_text(json.dumps(told))
+    del written["profile"]
+    (out / "datapackage.json").write_text(json.dumps(written))
     return out
 
 
@@ -92,8 +92,8 @@ def test_frictionless_finds_a_camera_trap_package_valid(
     assert [task.stats["rows"] for task in report.tasks] == [1, 2, 2]
     observations = out / "observations.csv"
     observations.write_text(observations.read_text().replace("animal", "bird").replace("pond", "lake"))
-    found = {error for error, _ in frictionless.validate(str(out / "datapackage.json")).flatten(["type", "message"])}
-    assert found >= {"constraint-error", "foreign-key"}
+    written = {error for error, _ in frictionless.validate(str(out / "datapackage.json")).flatten(["type", "message"])}
+    assert written >= {"constraint-error", "foreign-key"}
 
 
 def test_an_archives_reader_knows_every_term_of_the_occurrences(
@@ -122,19 +122,19 @@ def test_ultralytics_reads_the_boxes(
     from ultralytics.data.utils import check_det_dataset
 
     convert(answers, "yolo", tmp_path / "yolo", pictures=pictures)
-    told = check_det_dataset(str(tmp_path / "yolo" / "data.yaml"), autodownload=False)
-    found = {
+    written = check_det_dataset(str(tmp_path / "yolo" / "data.yaml"), autodownload=False)
+    result = {
         Path(one["im_file"]).name: [
-            (told["names"][int(number)], *(box * [80, 60, 80, 60]).round(2).tolist())
+            (written["names"][int(number)], *(box * [80, 60, 80, 60]).round(2).tolist())
             for number, box in zip(one["cls"].ravel(), one["bboxes"], strict=True)
         ]
-        for one in dataset.YOLODataset(img_path=told["train"], data=told, augment=False).labels
+        for one in dataset.YOLODataset(img_path=written["train"], data=written, augment=False).labels
     }
     boxes = zip(
         ("Cyanistes_caeruleus", "part 1", "part 2"), (WREN.object_box, *(one.box for one in PARTS)), strict=True
     )
-    assert found["wren.jpg"] == [(name, (a + c) / 2, (b + d) / 2, c - a, d - b) for name, (a, b, c, d) in boxes]
-    assert found["tit.webp"][0] == ("Parus_major", 40, 30, 80, 60)
+    assert result["wren.jpg"] == [(name, (a + c) / 2, (b + d) / 2, c - a, d - b) for name, (a, b, c, d) in boxes]
+    assert result["tit.webp"][0] == ("Parus_major", 40, 30, 80, 60)
 
 
 def test_label_studio_takes_the_tasks_and_the_predictions(answers: Path, tmp_path: Path) -> None:

@@ -28,12 +28,12 @@ def prediction() -> Prediction:
 
 
 def test_the_best_class_against_the_next() -> None:
-    told = contrast(prediction())
-    assert (told.first, told.second) == ("tit", "wren")
-    np.testing.assert_array_equal(told.evidence, [[3.0, 0.5], [0.0, -6.0]])  # tit's map less wren's
-    assert told.parts == (0.5, -0.25)
-    assert told.streams == {"picture": 0.25, "parts": 0.0}
-    assert told.fused == 0.125
+    comparison = contrast(prediction())
+    assert (comparison.first, comparison.second) == ("tit", "wren")
+    np.testing.assert_array_equal(comparison.evidence, [[3.0, 0.5], [0.0, -6.0]])  # tit's map less wren's
+    assert comparison.parts == (0.5, -0.25)
+    assert comparison.streams == {"picture": 0.25, "parts": 0.0}
+    assert comparison.fused == 0.125
 
 
 def test_the_difference_of_evidence_is_the_difference_of_logits_without_bias() -> None:

@@ -41,12 +41,12 @@ def by_red(pictures: Iterable[Pixels]) -> Iterator[Prediction]:
 
 def test_only_the_telling_part_costs_margin() -> None:
     picture = bird()
-    found = erasures(by_red, picture, next(iter(by_red([picture.pixels]))), (picture, OBJECT))
-    assert found.margin == pytest.approx(np.log(9))
-    assert found.part_falls == pytest.approx([2 * np.log(9), 0], abs=0.2)
-    assert found.object_fall == pytest.approx(2 * np.log(9), abs=0.2)
-    assert found.random_falls.max() < found.part_falls[0]
-    assert found.background == ("grey",) * len(FILLS)
+    erased = erasures(by_red, picture, next(iter(by_red([picture.pixels]))), (picture, OBJECT))
+    assert erased.margin == pytest.approx(np.log(9))
+    assert erased.part_falls == pytest.approx([2 * np.log(9), 0], abs=0.2)
+    assert erased.object_fall == pytest.approx(2 * np.log(9), abs=0.2)
+    assert erased.random_falls.max() < erased.part_falls[0]
+    assert erased.background == ("grey",) * len(FILLS)
 
 
 def test_a_picture_that_cannot_be_read_again_is_told() -> None:

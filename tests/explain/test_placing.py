@@ -22,13 +22,13 @@ size = st.tuples(st.integers(8, 60), st.integers(8, 30))
 def test_labels_stay_inside_and_apart(labels, obstacles, anywhere) -> None:
     anchors, sizes = [anchor for anchor, _ in labels], [size for _, size in labels]
     places = place_labels(anchors, sizes, CANVAS, obstacles=obstacles, anywhere=anywhere)
-    found = [place for place in places if place is not None]
+    result = [place for place in places if place is not None]
     for place, (width, height) in zip(places, sizes, strict=True):
         if place is not None:
             assert (place[2] - place[0], place[3] - place[1]) == (width, height)
             assert place[0] >= 0 and place[1] >= 0 and place[2] <= CANVAS[0] and place[3] <= CANVAS[1]
-    assert not any(overlap(a, b) for a, b in combinations(found, 2))
-    assert not any(overlap(place, other) for place in found for other in obstacles)
+    assert not any(overlap(a, b) for a, b in combinations(result, 2))
+    assert not any(overlap(place, other) for place in result for other in obstacles)
 
 
 def test_seven_labels_at_one_box_all_find_room() -> None:

@@ -14,9 +14,9 @@ from wingbar.guide.atlas import HEIGHT, LETTERS, RADIUS, TEXT, WIDTH, embed, ems
 
 def test_the_embedding_is_sklearns_up_to_signs() -> None:
     rows = np.random.default_rng(0).normal(size=(20, 20))
-    found, expected = embed(rows), PCA(2).fit_transform(rows)
-    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-9)
-    assert (found.max(0) >= -found.min(0)).all()  # the signs are fixed
+    result, expected = embed(rows), PCA(2).fit_transform(rows)
+    np.testing.assert_allclose(np.abs(result), np.abs(expected), atol=1e-9)
+    assert (result.max(0) >= -result.min(0)).all()  # the signs are fixed
 
 
 @pytest.mark.parametrize("classes", [2, 3, 200])

@@ -147,8 +147,8 @@ def test_what_went_wrong_is_what_the_evaluation_says(run: Path, site: Path) -> N
         if wrong:
             called = " ".join(shown[CLASSES.index(one["predicted"])].split())
             assert f"called {called}, {100 * one['score']:.0f} %" in text
-    found = record["classification"]["per_class"][0]
-    assert f"{100 * found['recall']:.0f} % of its {found['count']} test pictures" in pages["classes/0001.html"].text(
+    result = record["classification"]["per_class"][0]
+    assert f"{100 * result['recall']:.0f} % of its {result['count']} test pictures" in pages["classes/0001.html"].text(
         "p"
     )
 

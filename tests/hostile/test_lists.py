@@ -19,9 +19,9 @@ def loaded(source: Path, name: str, what: str) -> Dataset | None:
         try:
             dataset = load(source)
         except DataError as error:
-            told = str(error)
-            assert told.isprintable() and len(told) < 3000, (what, len(told))
-            assert name in told or str(source.parent if source.is_file() else source) in told, what
+            message = str(error)
+            assert message.isprintable() and len(message) < 3000, (what, len(message))
+            assert name in message or str(source.parent if source.is_file() else source) in message, what
             return None
     root = dataset.root.resolve()
     assert all(sample.path.resolve().is_relative_to(root) for sample in dataset.samples), what

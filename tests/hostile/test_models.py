@@ -64,7 +64,7 @@ def dangerous_names(path: Path) -> set[str]:
 
 def test_the_byte_code_names_nothing_that_runs_code_from_files() -> None:
     names = {path.relative_to(SOURCE).as_posix(): dangerous_names(path) for path in SOURCE.rglob("*.py")}
-    assert {file: found for file, found in names.items() if found} == ALLOWED
+    assert {file: result for file, result in names.items() if result} == ALLOWED
 
 
 def test_torch_and_numpy_load_plain_tensors_only() -> None:

@@ -103,13 +103,15 @@ assert next(predictions, None) is None
 
 def test_each_is_predicted_or_named_and_memory_is_bounded(dataset: Path, tmp_path: Path, pictures) -> None:
     said, peak = in_a_child(PREDICT, tmp_path / "model", dataset)
-    told = {Path(one["path"]): one for one in map(json.loads, said.splitlines())}
+    answer = {Path(one["path"]): one for one in map(json.loads, said.splitlines())}
     assert peak < PEAK
     for one in pictures:
-        own = next(told[path] for split in ("odd", "even") if (path := dataset / "train" / split / one.name) in told)
-        assert agrees(one.verdict, refused="error" in own), own
-        assert repr(own["path"]) in own["error"] if "error" in own else own["label"] in ("wren", "robin", "owl")
-    names = {path.name: one for path, one in told.items() if path.parent.parent.name == "test"}
+        ours = next(
+            answer[path] for split in ("odd", "even") if (path := dataset / "train" / split / one.name) in answer
+        )
+        assert agrees(one.verdict, refused="error" in ours), ours
+        assert repr(ours["path"]) in ours["error"] if "error" in ours else ours["label"] in ("wren", "robin", "owl")
+    names = {path.name: one for path, one in answer.items() if path.parent.parent.name == "test"}
     assert {name for name, one in names.items() if "error" not in one} == set(NAMES)
     assert {name for name, one in names.items() if "error" in one} == {
         "loop.png", "round.png", "trip.png", "dangling.png", "zero.png", "pipe.png",
@@ -212,8 +214,8 @@ def test_what_the_source_raises_comes_after_all_that_was_taken_before(tmp_path: 
         yield from [np.full((40, 40, 3), 99, np.uint8)] * taken
         raise KeyError("the caller's own")
 
-    told = 0
+    collected = 0
     with pytest.raises(KeyError, match="the caller's own"):
         for _ in made_up(tmp_path / "model").predict_many(source(), 2):
-            told += 1
-    assert told == taken
+            collected += 1
+    assert collected == taken

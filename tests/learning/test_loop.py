@@ -123,11 +123,11 @@ def refuse_more_than(limit: int, net: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.mark.parametrize(("limit", "portions"), [(3, [2]), (1, [2, 4])])
 def test_a_batch_that_memory_does_not_suffice_for_is_taken_in_portions(views, hardware, limit, portions) -> None:
-    recipe, told = replace(RECIPE, frozen_norms=True, learning_rate=1e-4), []
+    recipe, collected = replace(RECIPE, frozen_norms=True, learning_rate=1e-4), []
     whole, history = train(views, hardware, recipe, net=small_net(0))
     net = refuse_more_than(limit, small_net(0))
-    _, divided = train(views, hardware, recipe, net=net, watch=TrainingWatch(say=told.append))
-    assert [int(line.split()[-2]) for line in told] == portions
+    _, divided = train(views, hardware, recipe, net=net, watch=TrainingWatch(say=collected.append))
+    assert [int(line.split()[-2]) for line in collected] == portions
     for one, other in zip(whole.state_dict().values(), net.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
     for one, other in zip(history.epochs, divided.epochs, strict=True):
@@ -144,9 +144,9 @@ def test_a_training_goes_on_with_the_portions_that_it_had(tmp_path: Path, views,
     with pytest.raises(Stop):
         net = refuse_more_than(3, small_net())
         train(views, hardware, recipe, net=net, checkpoint=state, watch=TrainingWatch(epoch=end))
-    told: list[str] = []
-    resumed, _ = train(views, hardware, recipe, checkpoint=state, watch=TrainingWatch(say=told.append))
-    assert same(divided, resumed) and not told
+    collected: list[str] = []
+    resumed, _ = train(views, hardware, recipe, checkpoint=state, watch=TrainingWatch(say=collected.append))
+    assert same(divided, resumed) and not collected
 
 
 @pytest.mark.parametrize(("limit", "frozen"), [(3, False), (0, True)])

@@ -58,19 +58,19 @@ def test_what_a_step_needs_is_known_beforehand_and_is_less_in_portions() -> None
 
 @pytest.mark.parametrize(("share", "count"), [(1.01, 1), (0.99, 2), (0.3, 4), (0.0, 32)])
 def test_batches_are_divided_until_a_step_fits(share: float, count: int) -> None:
-    net, told = create("res2net_nano", 3), []
+    net, collected = create("res2net_nano", 3), []
     weights, picture = needs(net, 64)
-    portions = Portions(True, told.append)
+    portions = Portions(True, collected.append)
     portions.fit_into(round((weights + share * 32 * picture) / ROOM), net, 64, batch_size=32)
-    assert portions.count == count and len(told) == (count > 1)
-    assert all("GB are free: each batch is taken in" in line for line in told)
+    assert portions.count == count and len(collected) == (count > 1)
+    assert all("GB are free: each batch is taken in" in line for line in collected)
 
 
 def test_what_cannot_be_divided_is_told() -> None:
-    told: list[str] = []
-    portions = Portions(False, told.append)
+    collected: list[str] = []
+    portions = Portions(False, collected.append)
     portions.fit_into(1 << 20, create("res2net_nano", 3), 64, batch_size=32)
-    assert portions.count == 1 and "lower --batch-size or --size" in told[0]
+    assert portions.count == 1 and "lower --batch-size or --size" in collected[0]
 
 
 def test_an_estimate_leaves_the_net_as_it_was() -> None:

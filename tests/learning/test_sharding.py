@@ -16,8 +16,8 @@ def test_units_share_no_weight_and_hold_nearly_all_in_parts_that_are_small(name:
     with torch.device("meta"):
         net = create(name, 20)
     count = size_of(net)
-    found = list(units(net.backbone, count // SHARE, count // LEAST))
-    weights = [id(weight) for unit in found for weight in unit.parameters()]
+    result = list(units(net.backbone, count // SHARE, count // LEAST))
+    weights = [id(weight) for unit in result for weight in unit.parameters()]
     assert len(set(weights)) == len(weights)
-    assert sum(map(size_of, found)) > 0.9 * count
-    assert max(map(size_of, found)) <= count / SHARE
+    assert sum(map(size_of, result)) > 0.9 * count
+    assert max(map(size_of, result)) <= count / SHARE

@@ -133,9 +133,9 @@ class Priority(Dataset):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_loader_processes_give_way_to_the_one_that_computes(workers: int) -> None:
-    own = os.nice(0)
-    (told,) = load_views(Priority(), [[0, 1]], workers)
-    assert told.tolist() == [own if workers == 0 else min(own + NICENESS, 19)] * 2
+    niceness = os.nice(0)
+    (result,) = load_views(Priority(), [[0, 1]], workers)
+    assert result.tolist() == [niceness if workers == 0 else min(niceness + NICENESS, 19)] * 2
 
 
 SCRIPT = """
@@ -160,9 +160,9 @@ def test_a_script_without_a_main_guard_is_told_the_remedy(tmp_path: Path) -> Non
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     ended = subprocess.run([sys.executable, script, "spawn", "forkserver"], capture_output=True, text=True)
-    told = ended.stdout.splitlines()
-    assert [line.split()[0] for line in told] == ["spawn", "forkserver"], ended.stderr
-    assert all('below `if __name__ == "__main__":`, or set workers=0.' in line for line in told)
+    result = ended.stdout.splitlines()
+    assert [line.split()[0] for line in result] == ["spawn", "forkserver"], ended.stderr
+    assert all('below `if __name__ == "__main__":`, or set workers=0.' in line for line in result)
     assert ended.stderr.count("wingbar.errors.RunError: This is a process that loads pictures.") == 2
 
 
@@ -181,11 +181,11 @@ def test_a_pass_is_in_order_and_of_this_ranks_batches(picture: Path, workers: in
     views = [View(picture, number, (0, 0, 10 + number, 20), number % 2) for number in range(7)]
     hardware = Hardware(Fabric(accelerator="cpu", devices=1), workers, World(rank=1, size=2))
     given = FixedBatches(views, 16, 2, hardware)
-    told = list(given)
-    assert len(given) == len(told) == 2
-    assert [labels.tolist() for _, labels, _ in told] == [[2, 3], [6]]
-    assert [clusters.tolist() for _, _, clusters in told] == [[0, 1], [0]]
-    for pixels, labels, _ in told:
+    result = list(given)
+    assert len(given) == len(result) == 2
+    assert [labels.tolist() for _, labels, _ in result] == [[2, 3], [6]]
+    assert [clusters.tolist() for _, _, clusters in result] == [[0, 1], [0]]
+    for pixels, labels, _ in result:
         for one, label in zip(pixels, labels.tolist(), strict=True):
             assert torch.equal(one, to_tensor(square(picture, views[label].box, 16)))
 
@@ -201,7 +201,7 @@ def test_a_picture_that_cannot_be_read_ends_a_pass_and_its_threads(tmp_path: Pat
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
 def test_threads_that_load_give_way_and_nothing_else_does(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own, seen = os.getpriority(os.PRIO_PROCESS, 0), []
+    niceness, seen = os.getpriority(os.PRIO_PROCESS, 0), []
 
     def cut(*given: object) -> Image.Image:
         seen.append(os.getpriority(os.PRIO_PROCESS, 0))
@@ -209,4 +209,4 @@ def test_threads_that_load_give_way_and_nothing_else_does(picture: Path, monkeyp
 
     monkeypatch.setattr("wingbar.learning.views.square", cut)
     list(FixedBatches([View(picture, 0)], 8, 1, Hardware(Fabric(accelerator="cpu", devices=1), 2)))
-    assert seen == [min(own + NICENESS, 19)] and os.getpriority(os.PRIO_PROCESS, 0) == own
+    assert seen == [min(niceness + NICENESS, 19)] and os.getpriority(os.PRIO_PROCESS, 0) == niceness

@@ -133,9 +133,9 @@ def test_predict_takes_one_picture_or_several(tmp_path: Path, picture: Path) -> 
     alone = recognizer.predict(picture)
     assert isinstance(alone, Prediction)
     for several in ([picture, str(tmp_path / "nowhere.png"), GREY], (str(picture), b"no picture", picture)):
-        told = recognizer.predict(several)
-        assert [one.error is None for one in told] == [True, False, True]
-        assert told[0].scores == told[2].scores == alone.scores
+        predictions = recognizer.predict(several)
+        assert [one.error is None for one in predictions] == [True, False, True]
+        assert predictions[0].scores == predictions[2].scores == alone.scores
     assert recognizer.predict([]) == []
     with pytest.raises(PictureError, match="not a picture"):
         recognizer.predict(b"no picture")

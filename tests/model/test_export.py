@@ -93,10 +93,10 @@ def test_predictions_are_the_models_and_need_no_torch(exported, run: Path, birds
     done = subprocess.run([sys.executable, "-c", code, str(exported[0]), *pictures], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for got, expected in zip(json.loads(done.stdout), wingbar.load(run).predict_many(pictures), strict=True):
-        told = expected.to_dict()
-        assert got["label"] == told["label"] and got["object_box"] == told["object_box"]
-        assert [part["box"] for part in got["parts"]] == [part["box"] for part in told["parts"]]
-        assert got["score"] == pytest.approx(told["score"], abs=1e-4)
+        answer = expected.to_dict()
+        assert got["label"] == answer["label"] and got["object_box"] == answer["object_box"]
+        assert [part["box"] for part in got["parts"]] == [part["box"] for part in answer["parts"]]
+        assert got["score"] == pytest.approx(answer["score"], abs=1e-4)
 
 
 def test_an_exported_model_is_judged_like_its_run(exported, run: Path, birds: Path, tmp_path: Path) -> None:
@@ -124,14 +124,14 @@ def test_a_file_is_sound_and_says_what_it_is(exported, run: Path, name: str) -> 
 
 
 def test_the_folder_is_whole(exported) -> None:
-    folder, told = exported
+    folder, result = exported
     assert {path.name for path in folder.iterdir()} == {
         *(f"{name}.onnx" for name in STREAMS), "recognizer.json", "alignment.safetensors", "seen.safetensors",
         "export.json", ".wingbar-output",
     }  # fmt: skip
     kept = json.loads((folder / "export.json").read_text())
-    assert [one["file"] for one in kept["nets"]] == [one.file for one in told]
-    assert all(value <= 1e-4 for one in told for value in one.differences.values())
+    assert [one["file"] for one in kept["nets"]] == [one.file for one in result]
+    assert all(value <= 1e-4 for one in result for value in one.differences.values())
 
 
 def test_a_damaged_file_and_a_folder_without_exports_are_told(exported, run: Path, tmp_path: Path) -> None:

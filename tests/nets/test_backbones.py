@@ -117,18 +117,18 @@ def test_every_listed_backbone_passes_the_whole_method(net: str, few_birds: Path
 
 
 def test_facts_are_the_networks_own() -> None:
-    found = {one.name: one for one in all_facts()}
-    assert list(found) == [name for names in BACKBONES.values() for name in names]
+    result = {one.name: one for one in all_facts()}
+    assert list(result) == [name for names in BACKBONES.values() for name in names]
     for name in ("res2net_nano", "resnet18", "vit_tiny_patch16_224"):
         net = create(name, 3).eval()
         with torch.no_grad():
             fmap = net.forward_features(torch.zeros(1, 3, 224, 224))
-        assert found[name].stride == 224 // fmap.shape[2]
-        assert found[name].parameters == sum(value.numel() for value in net.backbone.parameters())
-    licences = {name: one.licence for name, one in found.items()}
+        assert result[name].stride == 224 // fmap.shape[2]
+        assert result[name].parameters == sum(value.numel() for value in net.backbone.parameters())
+    licences = {name: one.licence for name, one in result.items()}
     assert licences["res2net_nano"] == "-" and licences["resnet18"] == "apache-2.0"
     assert licences["vgg19_bn_cam"] == "bsd-3-clause"  # of the weights it starts from
-    assert (found["res2net50_26w_4s"].stride, found["vgg19_bn_cam"].stride) == (32, 16)
+    assert (result["res2net50_26w_4s"].stride, result["vgg19_bn_cam"].stride) == (32, 16)
 
 
 def test_patches_of_any_size_are_fitted() -> None:

@@ -25,9 +25,9 @@ from wingbar.nets import MapNet, create, neuron_layer, response_map
 def test_which_layer_it_is(name: str, layer: str, neurons: int) -> None:
     with torch.device("meta"):
         net = create(name, 3)
-    found, module = neuron_layer(net)
-    assert found == f"backbone.{layer}"
-    assert module is net.get_submodule(found)
+    result, module = neuron_layer(net)
+    assert result == f"backbone.{layer}"
+    assert module is net.get_submodule(result)
     assert len(module.weight) == neurons
     assert net.training
 

@@ -24,9 +24,9 @@ def test_planted_groups_are_found_largest_first(sizes: tuple[int, ...]) -> None:
     planted = np.repeat(np.arange(len(sizes)), sizes)
     weight = np.eye(len(sizes), 12)[planted] + 0.05 * rng.normal(size=(len(planted), 12))
     shuffled = rng.permutation(len(planted))
-    found = cluster_neurons(weight[shuffled], clusters=len(sizes))
-    assert adjusted_rand_score(planted[shuffled], found) == 1
-    assert (np.diff(np.bincount(found)) <= 0).all()
+    result = cluster_neurons(weight[shuffled], clusters=len(sizes))
+    assert adjusted_rand_score(planted[shuffled], result) == 1
+    assert (np.diff(np.bincount(result)) <= 0).all()
 
 
 def test_responses_are_means_or_the_papers_sums() -> None:

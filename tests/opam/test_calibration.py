@@ -28,9 +28,9 @@ def test_a_temperature_that_was_put_in_is_found() -> None:
     logits, labels = drawn(4000, np.random.default_rng(1))
     for temperature in (0.3, 1.0, 4.0):
         scores = softmax(temperature * logits, -1)
-        found = fit_calibration(lambda fitted, held, scores=scores: scores[held], labels)
-        assert found.temperature == pytest.approx(temperature, rel=0.1)
-        held_out = found.held_out[np.arange(4000), labels]
+        fit = fit_calibration(lambda fitted, held, scores=scores: scores[held], labels)
+        assert fit.temperature == pytest.approx(temperature, rel=0.1)
+        held_out = fit.held_out[np.arange(4000), labels]
         assert np.exp(np.log(held_out).mean()) >= np.exp(np.log(scores[np.arange(4000), labels]).mean()) - 1e-6
         np.testing.assert_allclose(calibrated(scores, temperature), softmax(logits, -1), atol=1e-5)
 

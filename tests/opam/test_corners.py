@@ -20,11 +20,11 @@ def data(count: int, noise: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.
 
 def test_the_fit_is_scikit_learns_ridge() -> None:
     features, targets, _ = data(60, noise=0.5)
-    found = fit_ridge(features, targets, np.arange(60))
+    fit = fit_ridge(features, targets, np.arange(60))
     centred = features - features.mean(0)
     expected = Ridge(alpha=float((centred**2).sum() / 60)).fit(features, targets)
-    np.testing.assert_allclose(found.weight, expected.coef_, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(found(features), expected.predict(features), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(fit.weight, expected.coef_, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(fit(features), expected.predict(features), rtol=1e-3, atol=1e-3)
 
 
 def test_rows_are_told_by_fits_without_their_group() -> None:

@@ -26,9 +26,9 @@ def planted(seed: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
 @pytest.mark.parametrize("seed", range(4))
 def test_objects_are_told_though_something_else_varies_more(seed: int) -> None:
     features, direction, inside = planted(seed)
-    found = object_direction(features)
-    assert float(found @ direction) > 0.95 and float(found.norm()) == pytest.approx(1)
-    maps = torch.einsum("nchw,c->nhw", features, found).numpy()
+    directions = object_direction(features)
+    assert float(directions @ direction) > 0.95 and float(directions.norm()) == pytest.approx(1)
+    maps = torch.einsum("nchw,c->nhw", features, directions).numpy()
     assert maps[inside].mean() - maps[~inside].mean() > 4 * maps[~inside].std()
 
 
@@ -40,8 +40,8 @@ def test_a_round_is_fishers_discriminant() -> None:
     chosen = np.concatenate([vectors[:, inside].reshape(-1, 12), vectors[:, outside].reshape(-1, 12)])
     labels = np.repeat([1, 0], [16 * inside.sum(), 16 * outside.sum()])
     expected = LinearDiscriminantAnalysis(solver="lsqr").fit(chosen, labels).coef_[0]
-    found = object_direction(features, edge=0, rounds=0).numpy()
-    assert found @ expected / np.linalg.norm(expected) > 0.9  # the ridge and the other cells turn it a little
+    direction = object_direction(features, edge=0, rounds=0).numpy()
+    assert direction @ expected / np.linalg.norm(expected) > 0.9  # the ridge and the other cells turn it a little
 
 
 def test_middle_and_border_have_no_cell_in_common() -> None:

@@ -34,10 +34,10 @@ def test_otsu_is_scikit_images(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_largest_region_is_scikit_images(seed: int) -> None:
     mask = np.random.default_rng(seed).random((20, 20)) > 0.7
-    regions, found = label(mask, connectivity=2), largest_region(mask)
-    [number] = np.unique(regions[found])
-    assert (found == (regions == number)).all()
-    assert found.sum() == max(region.area for region in regionprops(regions))
+    regions, result = label(mask, connectivity=2), largest_region(mask)
+    [number] = np.unique(regions[result])
+    assert (result == (regions == number)).all()
+    assert result.sum() == max(region.area for region in regionprops(regions))
 
 
 @pytest.mark.parametrize(("method", "value"), METHODS)

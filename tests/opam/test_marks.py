@@ -56,9 +56,9 @@ def test_groups_of_directions_are_found() -> None:
     labels = rng.integers(0, 3, 300)
     vectors = unit(middles[labels] + rng.normal(0, 0.1, (300, 8)))
     np.testing.assert_allclose(vectors, normalize(vectors), rtol=1e-5)
-    found = spherical_kmeans(vectors, 3, seed=0)
-    assert sorted((found @ middles.T).argmax(1).tolist()) == [0, 1, 2] and (found @ middles.T).max(1).min() > 0.98
-    assert (memberships(vectors, found).argmax(1) == (vectors @ found.T).argmax(1)).all()
+    fit = spherical_kmeans(vectors, 3, seed=0)
+    assert sorted((fit @ middles.T).argmax(1).tolist()) == [0, 1, 2] and (fit @ middles.T).max(1).min() > 0.98
+    assert (memberships(vectors, fit).argmax(1) == (vectors @ fit.T).argmax(1)).all()
 
 
 def planted(count: int, strength: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -80,8 +80,8 @@ def test_marks_are_found_from_a_poor_start() -> None:
     again = locate_again(windows, start, seed=0)
     assert (start == truth).all(2).mean() < 0.4 and (again == truth).all(2).mean() > 0.8
     fresh, expected = planted(60, strength=6, seed=2)
-    found = np.stack([peaks(fresh @ weight) for weight in detectors(windows, again)], 1)
-    assert (found == expected).all(2).mean() > 0.8
+    result = np.stack([peaks(fresh @ weight) for weight in detectors(windows, again)], 1)
+    assert (result == expected).all(2).mean() > 0.8
 
 
 def test_the_first_of_equal_peaks_is_taken() -> None:

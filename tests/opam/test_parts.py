@@ -183,8 +183,8 @@ def test_without_the_part_constraint_the_most_salient_are_taken() -> None:
 def test_parts_are_candidates_and_the_object_stands_in_for_none() -> None:
     saliency = np.ones((4, 4), np.float32)
     candidates = np.array([[0, 0, 100, 60], [0, 40, 100, 100], [90, 90, 100, 100]], np.int32)
-    found = choose_parts(candidates, (0, 0, 100, 100), saliency, (100, 100), 50, PartSettings())
-    assert found.tolist() == candidates[:2].tolist()
+    boxes = choose_parts(candidates, (0, 0, 100, 100), saliency, (100, 100), 50, PartSettings())
+    assert boxes.tolist() == candidates[:2].tolist()
     assert choose_parts(
         np.zeros((0, 4), np.int32), (1, 2, 3, 4), saliency, (100, 100), 50, PartSettings()
     ).tolist() == [[1, 2, 3, 4]]

@@ -18,24 +18,24 @@ def test_a_prior_is_bayes_rule() -> None:
     likelihood, prior = {"wren": 0.02, "robin": 0.06, "owl": 0.02}, {"wren": 30.0, "robin": 10.0, "owl": 60.0}
     equal = {name: value / 0.1 for name, value in likelihood.items()}
     evidence = sum(likelihood[name] * prior[name] for name in CLASSES)
-    told = at_place(equal, prior)
-    assert next(iter(told)) == "owl"
-    assert told == pytest.approx({name: likelihood[name] * prior[name] / evidence for name in CLASSES})
+    scores = at_place(equal, prior)
+    assert next(iter(scores)) == "owl"
+    assert scores == pytest.approx({name: likelihood[name] * prior[name] / evidence for name in CLASSES})
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(any), st.floats(1e-3, 1e3))
 def test_scores_stay_probabilities_and_equal_weights_change_nothing(raw: list[float], weight: float) -> None:
     scores = dict(zip(CLASSES, (np.array(raw) / sum(raw)).tolist(), strict=True))
-    told = at_place(scores, dict.fromkeys(CLASSES, weight))
-    assert told == pytest.approx(scores, abs=1e-9)
+    placed = at_place(scores, dict.fromkeys(CLASSES, weight))
+    assert placed == pytest.approx(scores, abs=1e-9)
     listed = at_place(scores, {"wren": 1.0, "owl": 1.0})
     assert sum(listed.values()) == pytest.approx(1) and list(listed.values()) == sorted(listed.values(), reverse=True)
 
 
 @pytest.mark.parametrize("unit", [5e-324, 1e-300, 1e300, 8e307])
 def test_frequencies_may_be_in_any_unit(unit: float) -> None:
-    told = at_place({"wren": 0.0, "robin": 0.0, "owl": 1.0}, {"wren": unit, "robin": unit})
-    assert told == {"wren": 0.5, "robin": 0.5}
+    scores = at_place({"wren": 0.0, "robin": 0.0, "owl": 1.0}, {"wren": unit, "robin": unit})
+    assert scores == {"wren": 0.5, "robin": 0.5}
 
 
 def test_what_is_there() -> None:

@@ -45,5 +45,5 @@ def test_pooling_is_no_worse_than_the_best_stream() -> None:
 
 
 def test_without_pictures_every_view_weighs_alike() -> None:
-    found = fit_pooling(np.zeros((3, 0, 4)), np.zeros(0, int), [1, 1, 2])
-    assert found.weights == (0.25, 0.25, 0.5) and found.temperatures == (1.0, 1.0, 1.0)
+    fit = fit_pooling(np.zeros((3, 0, 4)), np.zeros(0, int), [1, 1, 2])
+    assert fit.weights == (0.25, 0.25, 0.5) and fit.temperatures == (1.0, 1.0, 1.0)

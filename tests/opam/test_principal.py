@@ -32,27 +32,27 @@ def planted(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("seed", range(4))
 def test_it_is_the_first_principal_component(seed: int) -> None:
     features, _ = planted(seed)
-    found = principal_direction(features.split(3))
+    direction = principal_direction(features.split(3))
     vectors = features.permute(0, 2, 3, 1).flatten(0, 2).numpy()
     expected = PCA(1).fit(vectors).components_[0]
-    assert abs(float(found.numpy() @ expected)) == pytest.approx(1, abs=1e-5)
+    assert abs(float(direction.numpy() @ expected)) == pytest.approx(1, abs=1e-5)
 
 
 def test_more_directions_are_the_first_components() -> None:
     features, _ = planted(0)
-    found = principal_directions(features.split(3), 4).numpy()
+    direction = principal_directions(features.split(3), 4).numpy()
     vectors = features.permute(0, 2, 3, 1).flatten(0, 2).numpy()
     expected = PCA(4).fit(vectors).components_
-    np.testing.assert_allclose(np.abs(found @ expected.T), np.eye(4), atol=1e-3)
+    np.testing.assert_allclose(np.abs(direction @ expected.T), np.eye(4), atol=1e-3)
     assert principal_directions([features], 99).shape == (12, 12)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_it_points_at_the_object(seed: int) -> None:
     features, direction = planted(seed)
-    found = principal_direction([features])
-    assert float(found @ direction) > 0.95
-    maps = torch.einsum("bchw,c->bhw", features, found)
+    directions = principal_direction([features])
+    assert float(directions @ direction) > 0.95
+    maps = torch.einsum("bchw,c->bhw", features, directions)
     assert maps[:, 2:4, 2:5].min() > np.quantile(maps, 0.8)
 
 

@@ -107,9 +107,9 @@ def test_grouping_is_algorithm_1(seed: int, mix: tuple[float, ...]) -> None:
     planes = np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32)
     regions = _grouping.describe(labels, number, planes, _grouping.texture_bins(planes))
     touching = _grouping.neighbours(labels, number)
-    found = _grouping.group(*regions, touching, labels.size, np.array(mix, np.float32))
+    result = _grouping.group(*regions, touching, labels.size, np.array(mix, np.float32))
     assert number > 10
-    assert found.tolist() == grouping_by_the_book(regions, touching, labels.size, mix)
+    assert result.tolist() == grouping_by_the_book(regions, touching, labels.size, mix)
 
 
 def test_descriptions_are_counts() -> None:
@@ -135,20 +135,20 @@ def test_order_puts_the_higher_level_first_and_the_near_copy_later() -> None:
 
 @pytest.mark.parametrize("mode", ["fast", "quality"])
 def test_boxes_lie_in_the_picture_are_distinct_and_wide_enough(mode: str) -> None:
-    found = selective_search(scene(), mode=mode, min_side=12)
-    sides = found[:, 2:] - found[:, :2]
-    assert found.dtype == np.int32 and len(found) > 20
-    assert (found[:, :2] >= 0).all() and (found[:, 2:] <= (160, 120)).all()
+    boxes = selective_search(scene(), mode=mode, min_side=12)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    assert boxes.dtype == np.int32 and len(boxes) > 20
+    assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] <= (160, 120)).all()
     assert sides.min() >= 12
-    assert len(np.unique(found, axis=0)) == len(found)
-    assert [0, 0, 160, 120] in found.tolist()
+    assert len(np.unique(boxes, axis=0)) == len(boxes)
+    assert [0, 0, 160, 120] in boxes.tolist()
 
 
 def test_an_obvious_object_is_among_the_first_boxes() -> None:
     truth = np.array([[53, 24, 123, 96]])
-    found = selective_search(scene(), limit=30)
-    assert len(found) <= 30
-    assert geometry.iou(found, truth).max() > 0.9
+    boxes = selective_search(scene(), limit=30)
+    assert len(boxes) <= 30
+    assert geometry.iou(boxes, truth).max() > 0.9
 
 
 def test_the_same_boxes_on_any_number_of_threads() -> None:
@@ -163,9 +163,9 @@ def test_the_same_boxes_on_any_number_of_threads() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (2, 3), (8, 8)])
 @pytest.mark.parametrize("mode", ["fast", "quality"])
 def test_tiny_and_narrow_pictures(shape: tuple[int, int], mode: str) -> None:
-    found = selective_search(scene(*shape), mode=mode)
-    assert [0, 0, shape[1], shape[0]] in found.tolist()
-    assert (found[:, :2] >= 0).all() and (found[:, 2:] <= (shape[1], shape[0])).all()
+    boxes = selective_search(scene(*shape), mode=mode)
+    assert [0, 0, shape[1], shape[0]] in boxes.tolist()
+    assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] <= (shape[1], shape[0])).all()
 
 
 def test_one_colour_has_one_box() -> None:
@@ -218,8 +218,8 @@ def test_birds_are_found_early() -> None:
     for key in [key for key in split if split[key] == ["1"]][::125]:
         x, y, width, height = map(float, truths[key])
         pixels = read_picture(root / "images" / paths[key][0]).pixels
-        found = selective_search(pixels, limit=100)
-        best.append(geometry.iou(found, np.array([[x, y, x + width, y + height]])).max())
+        boxes = selective_search(pixels, limit=100)
+        best.append(geometry.iou(boxes, np.array([[x, y, x + width, y + height]])).max())
     assert len(best) == 12
     assert np.mean(best) > 0.8
 
@@ -227,5 +227,5 @@ def test_birds_are_found_early() -> None:
 def test_candidates_are_in_pixels_of_the_original() -> None:
     pixels = np.full((300, 400, 3), 90, np.uint8)
     pixels[100:200, 100:250] = (220, 30, 30)
-    found = propose(Picture(pixels, (4000, 3000)), ProposalSettings(side=300))
-    assert found.max() <= 4000 and (np.abs(found - np.array([1000, 1000, 2500, 2000])).max(1) < 100).any()
+    boxes = propose(Picture(pixels, (4000, 3000)), ProposalSettings(side=300))
+    assert boxes.max() <= 4000 and (np.abs(boxes - np.array([1000, 1000, 2500, 2000])).max(1) < 100).any()

@@ -35,8 +35,8 @@ def test_answers_are_right_as_often_as_asked_and_more_pictures_have_one(accuracy
         lineages = fit_lineages(GENERA, CLASSES, *drawn(300, rng))
         scores, labels = drawn(200, rng)
         for row, label in zip(scores, labels, strict=True):
-            tried, found = climb(lineages, ranked(row), accuracy)
-            if found:
+            tried, sure = climb(lineages, ranked(row), accuracy)
+            if sure:
                 right[tried[-1][0]].append(CLASSES[label] in tried[-1][1])
     assert len(right[1]) > 300
     for answers in right:
@@ -46,9 +46,9 @@ def test_answers_are_right_as_often_as_asked_and_more_pictures_have_one(accuracy
 def test_the_threshold_is_that_of_the_formula() -> None:
     scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
     right = np.array([True, True, True, False, True])
-    found = least_score(scores, right, 0.8)
+    result = least_score(scores, right, 0.8)
     estimates = [(right[:n].sum() + PRIOR * scores[:n].mean()) / (n + PRIOR + 1) for n in range(1, 6)]
-    assert found == scores[max(n for n in range(5) if estimates[n] >= 0.8)] == 0.8
+    assert result == scores[max(n for n in range(5) if estimates[n] >= 0.8)] == 0.8
     assert least_score(scores, right, 0.99) == math.inf == least_score(scores[:0], right[:0], 0.5)
     assert least_score(np.full(4, 0.9), np.array([True, True, True, False]), 0.85) == 0.9  # equal scores are not parted
 
@@ -58,10 +58,10 @@ def test_the_answer_lies_on_the_lineage_of_the_named_class() -> None:
     needed = thresholds(lineages, 0.95)
     scores, _ = drawn(300, np.random.default_rng(2))
     for row in scores:
-        tried, found = climb(lineages, ranked(row), 0.95)
+        tried, sure = climb(lineages, ranked(row), 0.95)
         for (level, members, score, _), (wider, others, more, _) in pairwise(tried):
             assert level < wider and members < others and score <= more and score < needed[level]
-        assert CLASSES[row.argmax()] in tried[0][1] and found == (tried[-1][2] >= needed[tried[-1][0]])
+        assert CLASSES[row.argmax()] in tried[0][1] and sure == (tried[-1][2] >= needed[tried[-1][0]])
 
 
 def test_groups_that_say_nothing_are_passed_over() -> None:

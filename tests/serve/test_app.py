@@ -43,10 +43,10 @@ def valid(name: str, value: object) -> None:
 def test_a_raw_picture_is_named(client: TestClient, kind: str) -> None:
     answer = client.post("/api/predict", content=png(), headers={"content-type": kind})
     assert answer.status_code == 200 and answer.headers["cache-control"] == "no-store"
-    told = answer.json()
-    valid("Prediction", told)
-    assert told["label"] == "wren" and told["size"] == [60, 40] and told["object_box"] == [6, 4, 54, 36]
-    assert "path" not in told and [len(row) for row in told["map"]] == [4, 4, 4]
+    result = answer.json()
+    valid("Prediction", result)
+    assert result["label"] == "wren" and result["size"] == [60, 40] and result["object_box"] == [6, 4, 54, 36]
+    assert "path" not in result and [len(row) for row in result["map"]] == [4, 4, 4]
 
 
 def test_a_form_is_read_as_well(client: TestClient) -> None:
@@ -56,8 +56,8 @@ def test_a_form_is_read_as_well(client: TestClient) -> None:
 
 
 def test_the_classes_told_can_be_chosen(client: TestClient) -> None:
-    told = client.post("/api/predict?top=1", content=png(), headers=OCTETS).json()
-    assert list(told["scores"]) == ["wren"] and list(told["parts"][1]["scores"]) == ["wren"]
+    answer = client.post("/api/predict?top=1", content=png(), headers=OCTETS).json()
+    assert list(answer["scores"]) == ["wren"] and list(answer["parts"][1]["scores"]) == ["wren"]
 
 
 @pytest.mark.parametrize("top", ["0", "101", "-1", "x", "", "9" * 5000, "²"])
@@ -124,19 +124,19 @@ def test_no_picture_touches_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_classes_and_limits_are_told(client: TestClient) -> None:
-    told = client.get("/api/classes").json()
-    valid("Classes", told)
-    assert [one["name"] for one in told["classes"]] == ["wren", "robin", "owl"]
-    assert told["guide"] is None and told["limits"] == {"bytes": 4000, "pixels": 10_000}
+    answer = client.get("/api/classes").json()
+    valid("Classes", answer)
+    assert [one["name"] for one in answer["classes"]] == ["wren", "robin", "owl"]
+    assert answer["guide"] is None and answer["limits"] == {"bytes": 4000, "pixels": 10_000}
 
 
 def test_the_description_is_valid_and_complete(client: TestClient) -> None:
-    told = client.get("/openapi.json").json()
-    validate(told)
-    assert set(told["paths"]) == {
+    answer = client.get("/openapi.json").json()
+    validate(answer)
+    assert set(answer["paths"]) == {
         "/api/predict", "/api/classes", "/examples/{label}/{number}", "/healthz", "/metrics",
     }  # fmt: skip
-    for path, operations in told["paths"].items():
+    for path, operations in answer["paths"].items():
         for method in operations:
             plain = re.sub(r"{.*?}", "0", path)
             assert client.request(method, plain).status_code != 405

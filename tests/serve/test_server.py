@@ -174,9 +174,9 @@ def test_it_is_served_from_the_command_line_and_ends_in_peace(small_run: Path, b
         try:
             assert process.stderr is not None
             said = process.stderr.readline()
-            found = re.search(r"3 classes at http://(127\.0\.0\.1:\d+)/", said)
-            assert found, said
-            wire = http.client.HTTPConnection(found[1], timeout=60)
+            match = re.search(r"3 classes at http://(127\.0\.0\.1:\d+)/", said)
+            assert match, said
+            wire = http.client.HTTPConnection(match[1], timeout=60)
             picture = load_data(birds).split("test")[0].path
             wire.request("POST", "/api/predict", picture.read_bytes(), {"Content-Type": "image/png"})
             answer = json.loads(wire.getresponse().read())

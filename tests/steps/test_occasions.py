@@ -29,6 +29,6 @@ def test_a_training_on_bursts_says_by_how_much_a_random_split_flatters(
     assert "random folds" not in capsys.readouterr().err
     bursts = tuple(replace(sample, group=f"{sample.label}-{i // 3}") for i, sample in enumerate(whole.samples))
     wingbar.train(replace(whole, samples=bursts), tmp_path / "bursts", settings)
-    told = capsys.readouterr().err
-    assert "of the pictures in random folds" in told and "that part no occasion: a random split would" in told
+    message = capsys.readouterr().err
+    assert "of the pictures in random folds" in message and "that part no occasion: a random split would" in message
     assert (tmp_path / "bursts" / "steps" / "occasions" / "result.json").exists()

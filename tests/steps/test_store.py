@@ -30,7 +30,7 @@ class Found(StepResult):
 RAGGED = [np.zeros((2, 4), np.int32), np.zeros((0, 4), np.int32), np.ones((3, 4), np.int32)]
 
 
-def found() -> Found:
+def record() -> Found:
     return Found(a=np.arange(6).reshape(2, 3), boxes=Ragged.of(RAGGED), tensors={"head.bias": np.ones(2)}, b=[1, "two"])
 
 
@@ -42,7 +42,7 @@ class Counter:
 
     def __call__(self) -> Found:
         self.calls += 1
-        return found()
+        return record()
 
 
 def test_a_kept_step_is_not_computed_again(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_training_under_way_survives_only_for_the_same_settings(tmp_path: Path
 
     def look() -> Found:
         seen.append(state().exists())
-        return found()
+        return record()
 
     seen: list[bool] = []
     for settings in (1, 2):
@@ -146,7 +146,7 @@ def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_field_comes_back(tmp_path: Path) -> None:
-    Store(tmp_path).step("one", Found, {}, [], found)
+    Store(tmp_path).step("one", Found, {}, [], record)
     back = Store(tmp_path).step("one", Found, {}, [], Counter())
     assert len(back.boxes) == len(RAGGED)
     for one, other in zip(RAGGED, back.boxes, strict=True):

@@ -208,15 +208,15 @@ def odd_shapes() -> Iterator[Hostile]:
 
 def odd_modes(generator: np.random.Generator) -> Iterator[Hostile]:
     """Pixels of every other kind, and more pictures than one in a file."""
-    own = noise(generator)
-    grey = np.asarray(own.convert("L"))
+    pixels = noise(generator)
+    grey = np.asarray(pixels.convert("L"))
     for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
-        image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else own.convert(mode)
+        image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else pixels.convert(mode)
         yield Hostile(f"mode-{mode.replace(';', '')}.png", encoded(image, "PNG"), "read")
     for mode in ("CMYK", "YCbCr", "L"):
-        yield Hostile(f"mode-{mode}.jpg", encoded(own.convert(mode), "JPEG"), "read")
+        yield Hostile(f"mode-{mode}.jpg", encoded(pixels.convert(mode), "JPEG"), "read")
     for mode in ("CMYK", "LAB", "RGBA", "YCbCr"):
-        image = own.convert("LAB") if mode == "LAB" else own.convert(mode)
+        image = pixels.convert("LAB") if mode == "LAB" else pixels.convert(mode)
         yield Hostile(f"mode-{mode}.tif", encoded(image, "TIFF"))
     for name, value in (("nan", np.nan), ("inf", np.inf), ("below", -0.5)):
         yield Hostile(
@@ -224,32 +224,32 @@ def odd_modes(generator: np.random.Generator) -> Iterator[Hostile]:
         )
     for name, number, verdict in (("negative", -5, "refused"), ("large", 2**31 - 1, "read")):
         yield Hostile(f"int-{name}.tif", encoded(Image.fromarray(np.full((9, 9), number, np.int32)), "TIFF"), verdict)
-    transparent = own.convert("P")
+    transparent = pixels.convert("P")
     for number in range(4):
         clear = generator.bytes(int(generator.integers(1, 256)))
         yield Hostile(f"clear-{number}.png", encoded(transparent, "PNG", {"transparency": clear}), "read")
     for kind in ("GIF", "PNG", "WEBP", "TIFF"):
         many = {"save_all": True, "append_images": [noise(generator) for _ in range(5)]}
-        yield Hostile(f"animated.{kind.lower()}", encoded(own, kind, many), "read")
+        yield Hostile(f"animated.{kind.lower()}", encoded(pixels, kind, many), "read")
 
 
 def odd_metadata(generator: np.random.Generator) -> Iterator[Hostile]:
     """What stands beside the pixels is junk; the pixels are sound."""
-    own = noise(generator)
+    pixels = noise(generator)
     loop = b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\x08"
     notes = [generator.bytes(int(generator.integers(1, 300))) for _ in range(12)]
     exifs = [loop, b"Exif\0\0", b"Exif\0\0" + b"\xff" * 60, *(b"Exif\0\0II*\0\x08\0\0\0" + note for note in notes)]
     for number, exif in enumerate(exifs):
         for kind in ("JPEG", "WEBP", "PNG"):
-            yield Hostile(f"exif-{number:02d}.{kind.lower()}", encoded(own, kind, {"exif": exif}), "read")
+            yield Hostile(f"exif-{number:02d}.{kind.lower()}", encoded(pixels, kind, {"exif": exif}), "read")
     for turn in (0, 3, 6, 9, 255, 65535):
         exif_record = Image.Exif()
         exif_record[0x0112] = turn
         for kind in ("JPEG", "PNG", "TIFF", "WEBP"):
-            yield Hostile(f"turn-{turn}.{kind.lower()}", encoded(own, kind, {"exif": exif_record}), "read")
+            yield Hostile(f"turn-{turn}.{kind.lower()}", encoded(pixels, kind, {"exif": exif_record}), "read")
     for number, note in enumerate([*notes, bytes(100_000)]):
         for kind in ("JPEG", "PNG", "TIFF", "WEBP"):
-            yield Hostile(f"colours-{number:02d}.{kind.lower()}", encoded(own, kind, {"icc_profile": note}), "read")
+            yield Hostile(f"colours-{number:02d}.{kind.lower()}", encoded(pixels, kind, {"icc_profile": note}), "read")
 
 
 NAMES = (

@@ -197,8 +197,8 @@ class Torture:
             self._command(run, Whereabouts(run, self.board, ahead, signal.SIGINT))
 
         while self._ended(run, command, self.interrupts):
-            told = (self.folder / "told").read_text()
-            assert f"Go on with: wingbar train {self.birds} --out {run}" in told, told
+            result = (self.folder / "told").read_text()
+            assert f"Go on with: wingbar train {self.birds} --out {run}" in result, result
             ahead = [(place, number) for place, number in ahead if rank(place) > rank(self.interrupts[-1])]
         assert os.waitpid(forked(lambda: evaluate(run)), 0)[1] == 0
         self._compare(run)
@@ -235,9 +235,9 @@ class Torture:
         return True
 
     def _compare(self, run: Path) -> None:
-        found = contents(run)
+        result = contents(run)
         different = sorted(
-            name for name in found.keys() | self.expected.keys() if found.get(name) != self.expected.get(name)
+            name for name in result.keys() | self.expected.keys() if result.get(name) != self.expected.get(name)
         )
         assert not different, f"unlike an uninterrupted run's: {different}"
 

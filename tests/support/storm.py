@@ -227,6 +227,6 @@ class Storm:
 
 def gauge(text: bytes, name: str) -> float:
     """A figure of the metrics."""
-    found = re.search(rf"^{name} (\S+)$", text.decode(), re.M)
-    assert found, name
-    return float(found[1])
+    match = re.search(rf"^{name} (\S+)$", text.decode(), re.M)
+    assert match, name
+    return float(match[1])

@@ -104,13 +104,13 @@ def test_no_kept_result_is_used_once_it_is_damaged(run: Path, twin: Path) -> Non
         name, content = path.parent.name, path.read_bytes()
         record = read_record(path.with_name("result.json"))
         for damage, befall in damages(path, twin / path.relative_to(run)):
-            told: list[str] = []
+            collected: list[str] = []
             befall()
-            found = Store(run, say=told.append).read(name, KINDS[name], record["key"], record["made_from"])
+            result = Store(run, say=collected.append).read(name, KINDS[name], record["key"], record["made_from"])
             path.write_bytes(content)
-            assert found is None, f"{path.relative_to(run)} {damage} was used"
+            assert result is None, f"{path.relative_to(run)} {damage} was used"
             silent = path.name == "result.json" and damage == "deleted"  # as of a step that was never finished
-            assert silent or any(str(path.parent) in text for text in told), f"{path} {damage} was not named"
+            assert silent or any(str(path.parent) in text for text in collected), f"{path} {damage} was not named"
             tried += 1
     assert tried == 4 * 2 * 16
 
@@ -169,8 +169,10 @@ def test_damage_is_named_and_only_what_is_needed_is_done_again(
     wingbar.train(birds, folder, config, workers=0)
     after = {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("steps/*/result.json")}
     assert {name for name in after if after[name] != before[name]} == {"saliency", "fusion"}
-    told = capsys.readouterr().err
-    assert f"{folder / 'steps/saliency'}: the kept result is damaged" in told and "fusion: the kept result" in told
+    message = capsys.readouterr().err
+    assert (
+        f"{folder / 'steps/saliency'}: the kept result is damaged" in message and "fusion: the kept result" in message
+    )
     for path in (run / "model").iterdir():
         assert (folder / "model" / path.name).read_bytes() == path.read_bytes()
     assert (folder / "config.toml").read_bytes() == (run / "config.toml").read_bytes()
@@ -212,10 +214,10 @@ def test_each_bit_of_a_record_is_vouched_for(tmp_path: Path) -> None:
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         try:
-            found = read_record(path)
+            result = read_record(path)
         except ValueError:
             continue
-        spared = {key: value for key, value in found.items() if key in record}
+        spared = {key: value for key, value in result.items() if key in record}
         assert spared == record, f"bit {bit}"  # white space, or the name of the checksum
 
 

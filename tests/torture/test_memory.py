@@ -92,11 +92,11 @@ def lives() -> Iterator[subprocess.Popen[str]]:
 
 def ended_in_the_second_epoch(act: str, lives: subprocess.Popen[str], birds: Path, run: Path, workers: int) -> str:
     """What the command says, which has to end with 2; the run then goes on without what happened."""
-    told = run.with_name("told")
+    result = run.with_name("told")
     command = ["train", str(birds), "--out", str(run), *TRAIN, "--workers", str(workers)]
     assert lives.stdin is not None and lives.stdout is not None
-    print(json.dumps([act, str(told), *command]), file=lives.stdin, flush=True)
-    code, said = int(lives.stdout.readline()), told.read_text()
+    print(json.dumps([act, str(result), *command]), file=lives.stdin, flush=True)
+    code, said = int(lives.stdout.readline()), result.read_text()
     assert code == 2, said
     assert "Traceback" not in said
     assert (run / "steps" / "filternet" / "training.safetensors").is_file() and not (run / "model").exists()
@@ -106,10 +106,10 @@ def ended_in_the_second_epoch(act: str, lives: subprocess.Popen[str], birds: Pat
 def test_a_training_that_is_refused_memory_says_what_to_lower_and_goes_on_to_the_same_bits(
     tmp_path: Path, birds: Path, whole: dict[str, str], lives: subprocess.Popen[str]
 ) -> None:
-    told = ended_in_the_second_epoch("starve", lives, birds, tmp_path / "run", workers=0)
-    assert told.startswith("wingbar: not enough memory (")
-    assert f"go on with: wingbar train {birds} --out {tmp_path / 'run'} --method plain" in told
-    assert "lower --batch-size (it is 16) or --size (it is 96)" in told and told.endswith("--batch-size 8\n")
+    message = ended_in_the_second_epoch("starve", lives, birds, tmp_path / "run", workers=0)
+    assert message.startswith("wingbar: not enough memory (")
+    assert f"go on with: wingbar train {birds} --out {tmp_path / 'run'} --method plain" in message
+    assert "lower --batch-size (it is 16) or --size (it is 96)" in message and message.endswith("--batch-size 8\n")
     assert train(birds, tmp_path / "run", "--workers", "0") == 0
     assert contents(tmp_path / "run") == whole
 
@@ -135,9 +135,9 @@ def test_a_training_that_memory_does_not_suffice_for_takes_its_batches_in_portio
 def test_a_training_whose_loader_is_killed_says_so_and_goes_on_to_the_same_bits(
     tmp_path: Path, birds: Path, whole: dict[str, str], lives: subprocess.Popen[str]
 ) -> None:
-    told = ended_in_the_second_epoch("kill_a_loader", lives, birds, tmp_path / "run", workers=1)
-    assert "a process that loads pictures was ended from outside" in told
-    assert told.endswith("--workers 0\n")
+    message = ended_in_the_second_epoch("kill_a_loader", lives, birds, tmp_path / "run", workers=1)
+    assert "a process that loads pictures was ended from outside" in message
+    assert message.endswith("--workers 0\n")
     assert train(birds, tmp_path / "run", "--workers", "0") == 0
     assert contents(tmp_path / "run") == whole
 
@@ -155,8 +155,8 @@ def test_a_training_whose_loader_is_killed_says_so_and_goes_on_to_the_same_bits(
     ids=repr,
 )
 def test_every_library_s_word_for_it_is_known(error: Exception) -> None:
-    told = starved(error, None, ["data", "check", "birds"])
-    assert told is not None and told.startswith("not enough memory") and "DataLoader" not in told
+    message = starved(error, None, ["data", "check", "birds"])
+    assert message is not None and message.startswith("not enough memory") and "DataLoader" not in message
 
 
 def test_other_errors_are_not_taken_for_it() -> None:
@@ -166,8 +166,8 @@ def test_other_errors_are_not_taken_for_it() -> None:
 
 def test_a_batch_that_the_recipe_has_chosen_is_halved_too() -> None:
     arguments = ["train", "birds", "--out", "run"]
-    told = starved(MemoryError(), parse(arguments), arguments)
-    assert told is not None and told.endswith(
+    message = starved(MemoryError(), parse(arguments), arguments)
+    assert message is not None and message.endswith(
         "To need less, lower --batch-size (it is 32) or --size (it is 224) or --workers (it is 2). All but --workers "
         "make another model, so trainings begin again: wingbar train birds --out run --batch-size 16"
     )
@@ -210,8 +210,8 @@ def test_a_picture_without_memory_is_not_set_aside_as_damaged(
     with monkeypatch.context() as patch:
         patch.setattr("wingbar.images._to_rgb", refused)
         assert train(birds, tmp_path / "run", "--workers", "0") == 2
-        told = capsys.readouterr().err
-        assert "not enough memory to decode it" in told and "go on with" in told
+        message = capsys.readouterr().err
+        assert "not enough memory to decode it" in message and "go on with" in message
         with pytest.raises(PictureError):
             read_picture(load_data(birds).samples[0].path)
     assert not (tmp_path / "run" / "steps" / "data" / "result.json").exists()

@@ -24,7 +24,7 @@ RESAMPLES = 500
 
 
 @dataclass(frozen=True)
-class Told:
+class OpenSetFigures:
     """How well one number tells known pictures from strangers; all in [0, 1]."""
 
     auroc: Estimate
@@ -42,9 +42,9 @@ class StrangersReport:
     """Strangers shown: pictures of classes that the model does not know."""
     caught: Estimate | None
     """Share of the strangers that are taken for strangers; None without strangers, as what follows."""
-    known: Told | None
+    known: OpenSetFigures | None
     """By `Prediction.known`."""
-    score: Told | None
+    score: OpenSetFigures | None
     """By the largest probability."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,12 +69,14 @@ def strangers_report(
         refused=mean_interval(taken[0], seed),
         pictures=strangers,
         caught=mean_interval(taken[1], seed) if strangers else None,
-        known=told(*known, right, seed) if strangers else None,
-        score=told(*scores, right, seed) if strangers else None,
+        known=open_set_figures(*known, right, seed) if strangers else None,
+        score=open_set_figures(*scores, right, seed) if strangers else None,
     )
 
 
-def told(known: Float[ndarray, "n"], strange: Float[ndarray, "m"], right: Bool[ndarray, "n"], seed: int = 0) -> Told:
+def open_set_figures(
+    known: Float[ndarray, "n"], strange: Float[ndarray, "m"], right: Bool[ndarray, "n"], seed: int = 0
+) -> OpenSetFigures:
     """How well a number tells n known pictures, for which it is large, from m strangers."""
     both, count = np.concatenate([known, strange]), len(known)
 
@@ -83,7 +85,7 @@ def told(known: Float[ndarray, "n"], strange: Float[ndarray, "m"], right: Bool[n
 
     wins = auroc(known[right], strange) if right.any() else 0.0
     passed = float((strange >= np.quantile(known, 0.05)).mean())
-    return Told(interval_of(area, len(both), seed, RESAMPLES), passed, float(right.mean()) * wins)
+    return OpenSetFigures(interval_of(area, len(both), seed, RESAMPLES), passed, float(right.mean()) * wins)
 
 
 def auroc(known: Float[ndarray, "n"], strange: Float[ndarray, "m"]) -> float:
