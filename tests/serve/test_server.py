@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -28,6 +29,7 @@ from wingbar.recognizer import load
 from wingbar.serve.body import RequestLimits
 from wingbar.serve.server import find, is_local, listen
 
+METRICS = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 POST = b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
 
 
@@ -190,6 +192,35 @@ def test_it_is_served_from_the_command_line_and_ends_in_peace(small_run: Path, b
             assert process.returncode == 0 and rest == ""
         finally:
             process.kill()
+
+
+def test_a_second_interrupt_cuts_requests_off_without_a_traceback(small_run: Path) -> None:
+    source = Path(__file__).parents[2] / "src"
+    command = [sys.executable, "-m", "wingbar", "serve", str(small_run), "--port", "0"]
+    env = os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            assert process.stderr is not None
+            port = int(process.stderr.readline().partition("127.0.0.1:")[2].partition("/")[0])
+            address = f"http://127.0.0.1:{port}/"
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as wire:
+                wire.sendall(POST + b"Content-Length: 100000\r\n\r\nabc")
+                while b"places_taken 1.0" not in talk(address, METRICS):
+                    time.sleep(0.01)
+                process.send_signal(signal.SIGINT)
+                while listens(port):
+                    time.sleep(0.01)
+                process.send_signal(signal.SIGINT)
+                _, rest = process.communicate(timeout=60)
+            assert process.returncode == 0 and rest == ""
+        finally:
+            process.kill()
+
+
+def listens(port: int) -> bool:
+    with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), timeout=60):
+        return True
+    return False
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
