@@ -21,7 +21,7 @@ from wingbar.config import Config
 from wingbar.data import load
 from wingbar.data.sample import Dataset
 from wingbar.evaluation.evaluate import Evaluation, evaluate
-from wingbar.evaluation.strangers import Told
+from wingbar.evaluation.strangers import OpenSetFigures
 from wingbar.evaluation.tables import percent, percent_interval, render
 
 
@@ -45,7 +45,7 @@ def rows_of(draw: int, evaluation: Evaluation) -> list[list[str]]:
     ]
 
 
-def figures(by: Told) -> list[str]:
+def figures(by: OpenSetFigures) -> list[str]:
     """AUROC, false positives and OSCR."""
     return [f"{by.auroc.value:.3f}", percent(by.fpr95), f"{by.oscr:.3f}"]
 
