@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import wingbar
-from wingbar import presets
 from wingbar.cli import parse
 from wingbar.config import Config
+from wingbar.learning import presets
 from wingbar.nets import packages
 from wingbar.nets.weights import DEFAULT
 from wingbar.nets.zoo import require_known
