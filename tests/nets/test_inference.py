@@ -10,7 +10,7 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from wingbar.nets import create, for_inference, inference, neuron_layer, packed, response_map
-from wingbar.nets.packed import FusedBlock, PackedConv
+from wingbar.nets.packed import LAYOUTS, FusedBlock, PackedConv
 from wingbar.nets.res2net import Res2Net
 
 
@@ -125,12 +125,14 @@ def test_packed_nets_give_the_same_for_every_shape(scale: int, layout: torch.mem
     net = small(scale=scale)
     quick = for_inference(net).to(memory_format=layout)
     assert kinds(quick).count(FusedBlock) == 4
-    for shape in ((1, 3, 64, 64), (3, 3, 33, 65), (1, 3, 64, 64)):
+    shapes = [(1, 3, 64, 64), (3, 3, 33, 65), (2, 3, 64, 64), (1, 3, 96, 64), (5, 3, 32, 32)]
+    for shape in [*shapes, *shapes[::-1], *shapes[:2], *shapes[:2]]:
         x = torch.randn(shape).to(memory_format=layout)
         before = x.clone()
         close(quick(x), net(x))
         assert torch.equal(x, before)
     assert quick(x[:0]).shape == (0, 3)
+    assert {len(one.packed) for one in quick.modules() if isinstance(one, PackedConv)} == {LAYOUTS}
 
 
 @needs_packing

@@ -7,7 +7,8 @@ it. Where it cannot be used (in training, on a GPU, while tracing, for other typ
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -53,13 +54,19 @@ def pack(net: nn.Module, pairs: Iterable[tuple[str, str]] = (), keep: str | None
                 layer.activation = nn.ReLU(inplace=True)
 
 
+LAYOUTS = 3
+"""Shapes of input that a conv keeps reordered weights for: those of field marks' passes over one batch of pictures."""
+
+
 class PackedConv(nn.Conv2d):
     """A conv for inference whose weights are reordered for the shape of its input.
 
-    An input of another shape reorders them again, which costs as much as torch's conv needs at every call.
+    An input of a shape that was not among the last ones reorders them again, which costs as much as torch's conv needs
+    at every call.
     """
 
-    packed: tuple[torch.Size, Tensor] | None = None
+    packed: Mapping[torch.Size, Tensor] = MappingProxyType({})
+    """The reordered weights of the last `LAYOUTS` shapes of input. Replaced as a whole: threads may share a net."""
     activation: nn.Module
 
     def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
@@ -68,10 +75,11 @@ class PackedConv(nn.Conv2d):
             y = self._conv_forward(x, self.weight, self.bias)
             return self.activation(y if addend is None else addend.add_(y))
         how: tuple[Any, ...] = (self.padding, self.stride, self.dilation, self.groups)
-        if self.packed is None or self.packed[0] != x.shape:
+        packed = self.packed
+        if (weight := packed.get(x.shape)) is None:
             weight = torch.ops.mkldnn._reorder_convolution_weight(self.weight.detach(), *how, x.shape)
-            self.packed = x.shape, weight
-        weight, (last, numbers) = self.packed[1], ACTIVATIONS[type(self.activation)]
+            self.packed = {**dict(list(packed.items())[1 - LAYOUTS :]), x.shape: weight}
+        last, numbers = ACTIVATIONS[type(self.activation)]
         if addend is None:
             return torch.ops.mkldnn._convolution_pointwise(x, weight, self.bias, *how, last, numbers, "")
         add = torch.ops.mkldnn._convolution_pointwise_.binary
@@ -89,11 +97,11 @@ class PackedConv(nn.Conv2d):
         return {name: value for name, value in self.__dict__.items() if name != "packed"}
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        self.packed = None
+        self.packed = {}
         return super()._apply(*args, **kwargs)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self.packed = None
+        self.packed = {}
         super()._load_from_state_dict(*args, **kwargs)
 
 
