@@ -1,4 +1,4 @@
-"""Things that are no such birds: how surely `known` tells scikit-image's sample pictures, noise and drawn birds.
+"""How surely `known` rejects pictures that show no bird of a run's: scikit-image's samples, noise and drawn birds.
 
     python benchmarks/easy_strangers.py DATA RUN...
 
@@ -19,6 +19,7 @@ import skimage.data
 import wingbar
 from wingbar.data import load
 from wingbar.data.synthetic import write_dataset
+from wingbar.evaluation.evaluate import note_reading
 from wingbar.evaluation.strangers import open_set_figures
 from wingbar.evaluation.tables import percent, render
 from wingbar.images import Source
@@ -29,7 +30,7 @@ NOISE = 40
 
 
 def sample_pictures() -> list[Source]:
-    """Every picture that comes with scikit-image."""
+    """The PNG and JPEG pictures that come with scikit-image."""
     return sorted(path for path in Path(skimage.data.__file__).parent.iterdir() if path.suffix in (".png", ".jpg"))
 
 
@@ -74,8 +75,12 @@ def main() -> None:
         for run in options.runs:
             recognizer = wingbar.load(run)
             known = [s for s in dataset.split("test") if dataset.classes[s.label] in recognizer.classes][::2]
+            if recognizer.card.strangers is None:
+                raise SystemExit(f"{run}: had too few pictures for a rule of what is known")
+            note_reading(run, dataset, "(benchmarks/easy_strangers.py)")
             birds = answers(recognizer, [sample.path for sample in known])
-            right = np.array([p.label == dataset.classes[s.label] for p, s in zip(birds, known, strict=True)])
+            label_of = {str(sample.path): dataset.classes[sample.label] for sample in known}
+            right = np.array([one.label == label_of[str(one.path)] for one in birds])
             for name, pictures in sets.items():
                 strange = answers(recognizer, pictures)
                 figures = open_set_figures(known_of(birds), known_of(strange), right)

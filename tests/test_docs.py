@@ -73,8 +73,8 @@ class Small(Config):
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     """Language and text of each block of code, fenced or indented."""
-    match = re.findall(r"^```([a-z]*)\n(.*?)^```|((?:^    [^\n]*\n)+)", page.read_text(encoding="utf-8"), re.M | re.S)
-    return [(language, text or indented) for language, text, indented in match]
+    found = re.findall(r"^```([a-z]*)\n(.*?)^```|((?:^    [^\n]*\n)+)", page.read_text(encoding="utf-8"), re.M | re.S)
+    return [(language, text or indented) for language, text, indented in found]
 
 
 def shell_lines(*programs: str) -> list[str]:
@@ -98,13 +98,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory, birds: Path) -> Path:
     folder = tmp_path_factory.mktemp("desk")
     rows = []
     for number, sample in enumerate(load_data(birds).samples):
-        ours = Path(
+        place = Path(
             "photos", sample.split, ("house_sparrow", "tree_sparrow", "wren")[sample.label], f"{number:02d}.jpg"
         )
-        (folder / ours).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
         with Image.open(sample.path) as picture:
-            picture.save(folder / ours, quality=95)
-        rows.append((ours.as_posix(), ours.parts[2], sample.split))
+            picture.save(folder / place, quality=95)
+        rows.append((place.as_posix(), place.parts[2], sample.split))
     with (folder / "photos.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("path", "label", "split"), *rows])
     (folder / "tables").mkdir()

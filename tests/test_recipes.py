@@ -64,13 +64,13 @@ def test_the_net_can_be_made_for_the_largest_set(name: str) -> None:
 def test_it_says_what_to_expect_and_where_that_comes_from(path: Path) -> None:
     lines = head(path).splitlines()
     assert all(line.startswith("#") for line in lines)
-    result = " ".join(" ".join(lines).replace("#", "").split())
+    text = " ".join(" ".join(lines).replace("#", "").split())
     name = path.stem.partition("-")[0]
-    assert f"wingbar data download {name} " in result and name in SOURCES
-    assert f"of {CLASSES[name]} classes" in result and SOURCES[name].title in result
-    assert re.search(r"Expected: .*Not measured by us\.", result)
+    assert f"wingbar data download {name} " in text and name in SOURCES
+    assert f"of {CLASSES[name]} classes" in text and SOURCES[name].title in text
+    assert re.search(r"Expected: .*Not measured by us\.", text)
     rows = re.findall(rf"^\| {path.stem} \|.*\| ([\d.]+) \|$", PERFORMANCE.read_text(encoding="utf-8"), re.MULTILINE)
     here, there = map(float, rows)
-    assert f"Cost: {here:.0f} hours on 2 cores without a GPU, computed from measured rates" in result
-    assert f"{there:.1f} hours on an RTX 3090, computed from rates that timm's authors measured there" in result
-    assert ("% top-1" in result) == path.stem.endswith("vgg19bn")
+    assert f"Cost: {here:.0f} hours on 2 cores without a GPU, computed from measured rates" in text
+    assert f"{there:.1f} hours on an RTX 3090, computed from rates that timm's authors measured there" in text
+    assert ("% top-1" in text) == path.stem.endswith("vgg19bn")

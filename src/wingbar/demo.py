@@ -43,7 +43,7 @@ def demo(out: Path, device: Literal["auto", "cpu", "cuda", "mps"] = "auto") -> s
     )
     samples = with_boxes(load_data(birds)).split("test")
     predictions = list(recognizer.predict_many([sample.path for sample in samples]))
-    pictures = draw_sheet(samples, predictions, out / "pictures")
+    pictures = draw_sheets(samples, predictions, out / "pictures")
     guide = write_guide(out / "field-marks", per_class=PICTURES)
     return "\n\n".join([
         f"Look at {guide} in a browser, and at the sheets in {pictures}: what it looked at, and why.",
@@ -80,7 +80,7 @@ def holds(box: Box, sample: Sample, names: Sequence[str]) -> bool:
     return any(p.name in names and x1 <= p.x < x2 and y1 <= p.y < y2 for p in sample.keypoints)
 
 
-def draw_sheet(samples: Sequence[Sample], predictions: Sequence[Prediction], folder: Path) -> Path:
+def draw_sheets(samples: Sequence[Sample], predictions: Sequence[Prediction], folder: Path) -> Path:
     """Why each bird was given its name: a sheet for the first picture of each of the first classes."""
     folder.mkdir(parents=True, exist_ok=True)
     pairs = list(zip(samples, predictions, strict=True))

@@ -38,7 +38,7 @@ def plain(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
     """One net on whole pictures: the baseline, and OPAM's FilterNet; ``chosen`` as in `opam`."""
     net = steps.learn(job, "filternet", steps.whole_pictures(job), {"picture": 1.0}, "picture", [])
     weights = chosen.plain if chosen and chosen.plain else steps.calibration(job, net)
-    reader, kept = steps.by_whole_pictures(job, net), chosen.strangers if chosen else None
+    reader, kept = steps.features_by_whole_pictures(job, net), chosen.strangers if chosen else None
     return steps.Learned(net, steps.strangers(job, net, [weights], weights.votes, reader, kept), plain=weights)
 
 
@@ -71,7 +71,7 @@ def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Le
     weights = known.pooling if known else steps.pooling(job, net, readout, marks)
 
     # Pictures of none of the classes: how little stands out, how unlike all classes the object and its marks look.
-    reader, kept = steps.by_field_marks(job, net, readout, marks), chosen.strangers if chosen else None
+    reader, kept = steps.features_by_field_marks(job, net, readout, marks), chosen.strangers if chosen else None
     strangers = steps.strangers(job, net, [readout, marks, weights], weights.votes, reader, kept)
     return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, weights))
 
@@ -112,7 +112,7 @@ def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
 
     # Fusion (III.D): weights from pictures that no net was trained on.
     weights = known.fusion if known else steps.fusion(job, classnet_output, kinds, objectnet, partnet)
-    reader, kept = steps.by_whole_pictures(job, classnet), chosen.strangers if chosen else None
+    reader, kept = steps.features_by_whole_pictures(job, classnet), chosen.strangers if chosen else None
     strangers = steps.strangers(job, classnet, [weights], weights.votes, reader, kept)
     return steps.Learned(classnet, strangers, steps.Attention(cut, objects, aligned, objectnet, partnet, weights))
 
@@ -120,9 +120,9 @@ def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
 def plain_going_on(job: steps.Job, before: Model) -> steps.Learned:
     """The net of a finished plain run with a head for this run's classes."""
     taken = job.world.each(lambda: steps.net_of_model(before))
-    net = steps.head(job, taken, steps.by_whole_pictures(job, taken))
+    net = steps.head(job, taken, steps.features_by_whole_pictures(job, taken))
     weights = steps.calibration(job, net)
-    reader = steps.by_whole_pictures(job, net)
+    reader = steps.features_by_whole_pictures(job, net)
     return steps.Learned(net, steps.strangers(job, net, [weights], weights.votes, reader, None), plain=weights)
 
 
@@ -130,9 +130,9 @@ def field_marks_going_on(job: steps.Job, before: Model) -> steps.Learned:
     """The net of finished field marks with a head for this run's classes; objects and marks are read as before."""
     taken = job.world.each(lambda: steps.net_of_model(before))
     marks, readout = job.world.each(lambda: steps.marks_of_model(before))
-    net = steps.head(job, taken, steps.by_field_marks(job, taken, readout, marks))
+    net = steps.head(job, taken, steps.features_by_field_marks(job, taken, readout, marks))
     weights = steps.pooling(job, net, readout, marks)
-    reader = steps.by_field_marks(job, net, readout, marks)
+    reader = steps.features_by_field_marks(job, net, readout, marks)
     strangers = steps.strangers(job, net, [readout, marks, weights], weights.votes, reader, None)
     return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, weights))
 

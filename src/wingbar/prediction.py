@@ -147,11 +147,15 @@ class Prediction:
     def top(self, count: int = 5) -> dict[str, float]:
         """The ``count`` likeliest classes and their probabilities, the likeliest first.
 
+        Raises PictureError for a picture that could not be read.
+
         >>> import wingbar
         >>> prediction = wingbar.load("run").predict("some_picture.jpg")
         >>> len(prediction.top(2)), list(prediction.top(2))[0] == prediction.label
         (2, True)
         """
+        if self.error is not None:
+            raise PictureError(self.error)
         return _likeliest(self.scores, count)
 
     @property

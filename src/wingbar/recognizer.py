@@ -200,9 +200,9 @@ class Recognizer:
         reading, card = self._read(begun, pictures, views), self.card
         parts = reading.parts or [[]] * len(begun)
         # Calibration, candidate sets, strangers and groups are told by all streams together.
-        whole = list(reading.streams) == list(self.fusion_weights)
-        scores = self.fuse(reading.streams) if whole else reading.streams["picture"]
-        known = self.known(reading.streams, reading.features) if whole else [None] * len(begun)
+        all_streams = reading.streams.keys() == self.card.fusion_weights.keys()
+        scores = self.fuse(reading.streams) if all_streams else reading.streams["picture"]
+        known = self.known(reading.streams, reading.features) if all_streams else [None] * len(begun)
         return [
             Prediction(
                 path=one.path,
@@ -213,11 +213,11 @@ class Recognizer:
                 streams={name: self._named(of_stream[i]) for name, of_stream in reading.streams.items()},
                 saliency_map=reading.maps[i],
                 evidence=reading.evidence[i],
-                held_out=card.held_out if whole else (),
-                held_out_by_class=card.held_out_by_class if whole else {},
+                held_out=card.held_out if all_streams else (),
+                held_out_by_class=card.held_out_by_class if all_streams else {},
                 known=known[i],
                 least_known=self.least_known,
-                lineages=card.lineages if whole else None,
+                lineages=card.lineages if all_streams else None,
             )
             for i, (one, picture) in enumerate(zip(begun, pictures, strict=True))
         ]

@@ -42,21 +42,21 @@ def picture(birds: Path) -> Path:
 
 
 def ask(page: Any, act: Callable[[], object]) -> dict:
-    """What the interface told the page, when it shows."""
+    """What the interface answer the page, when it shows."""
     page.evaluate("listen()")
     act()
-    shown = page.evaluate("heard")
+    answer = page.evaluate("heard")
     page.wait_for_selector("#result:not([hidden])")
-    return shown
+    return answer
 
 
-def expect_boxes(page: Any, told: dict) -> None:
-    """Each box on the screen stands where the interface says, in the picture as it is shown."""
+def expect_boxes(page: Any, answer: dict) -> None:
+    """Each box on the screen stands where the interface says, in the picture as it is answer."""
     page.locator("#picture").evaluate("picture => picture.decode()")
     frame = page.locator("#picture").bounding_box()
-    across, down = frame["width"] / told["size"][0], frame["height"] / told["size"][1]
+    across, down = frame["width"] / answer["size"][0], frame["height"] / answer["size"][1]
     assert across == pytest.approx(down, rel=0.02)
-    boxes = {"object": told["object_box"]} | {f"part-{i}": part["box"] for i, part in enumerate(told["parts"])}
+    boxes = {"object": answer["object_box"]} | {f"part-{i}": part["box"] for i, part in enumerate(answer["parts"])}
     assert page.locator("#boxes g").count() == len(boxes)
     for name, (x1, y1, x2, y2) in boxes.items():
         # The line's middle: its width is not part of the geometry.
@@ -80,11 +80,11 @@ def drop(page: Any, content: bytes, name: str = "bird.png", kind: str = "image/p
 
 def test_a_chosen_picture_is_named_and_its_boxes_stand_where_told(open_page: Open, site: str, picture: Path) -> None:
     page = open_page(site)
-    shown = ask(page, lambda: page.set_input_files("#choose", picture))
-    assert len(shown["parts"]) == 2
-    expect_boxes(page, shown)
+    answer = ask(page, lambda: page.set_input_files("#choose", picture))
+    assert len(answer["parts"]) == 2
+    expect_boxes(page, answer)
     names = page.locator("#names li").all_inner_texts()
-    ranked = sorted(shown["scores"].values(), reverse=True)
+    ranked = sorted(answer["scores"].values(), reverse=True)
     assert [text.split("\n")[-1] for text in names] == [f"{round(100 * score)} %" for score in ranked]
     widths = page.locator("#names .bar").evaluate_all(
         "bars => bars.map(b => parseFloat(getComputedStyle(b, '::after').width) / b.clientWidth)"
@@ -101,9 +101,9 @@ def test_a_dropped_and_a_pasted_picture_are_named_too(open_page: Open, site: str
         "bytes => { const one = new DataTransfer(); one.items.add(new File([new Uint8Array(bytes)], 'a.png', "
         "{ type: 'image/png' })); document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: one })); }"
     )
-    shown = ask(page, lambda: page.evaluate(paste, list(tall)))
-    assert shown["size"] == [40, 90]
-    expect_boxes(page, shown)
+    answer = ask(page, lambda: page.evaluate(paste, list(tall)))
+    assert answer["size"] == [40, 90]
+    expect_boxes(page, answer)
 
 
 def test_a_photograph_that_lies_on_its_side_is_shown_upright(open_page: Open, site: str, tmp_path: Path) -> None:
@@ -111,9 +111,9 @@ def test_a_photograph_that_lies_on_its_side_is_shown_upright(open_page: Open, si
     exif[0x0112] = 6
     Image.new("RGB", (120, 80), "olive").save(tmp_path / "turned.jpg", exif=exif)
     page = open_page(site)
-    shown = ask(page, lambda: page.set_input_files("#choose", tmp_path / "turned.jpg"))
-    assert shown["size"] == [80, 120]
-    expect_boxes(page, shown)
+    answer = ask(page, lambda: page.set_input_files("#choose", tmp_path / "turned.jpg"))
+    assert answer["size"] == [80, 120]
+    expect_boxes(page, answer)
 
 
 def test_a_picture_that_browsers_cannot_show_still_gets_its_boxes(open_page: Open, site: str, tmp_path: Path) -> None:
@@ -151,11 +151,11 @@ def test_a_picture_over_the_limit_is_not_even_sent(open_page: Open, site: str, t
 def test_names_of_strangers_are_text_and_nothing_else(open_page: Open) -> None:
     with served(make_site(HOSTILE, lambda pictures: [seen(HOSTILE, one) for one in pictures])) as address:
         page = open_page(address, viewport=PHONE["viewport"])
-        spoken = ask(page, lambda: drop(page, png()))
-        assert spoken["label"] == HOSTILE[0]
+        answer = ask(page, lambda: drop(page, png()))
+        assert answer["label"] == HOSTILE[0]
         page.click("#choose-part-1")
-        shown = page.locator("#names .name").all_inner_texts()
-        assert shown[:2] == list(HOSTILE[:2]) and {"1", "proto"} & set(shown) and len(shown) == 5
+        answer = page.locator("#names .name").all_inner_texts()
+        assert answer[:2] == list(HOSTILE[:2]) and {"1", "proto"} & set(answer) and len(answer) == 5
         assert page.locator("main img:not(#picture)").count() == page.locator("main script").count() == 0
         assert HOSTILE[0] in page.locator("#status").inner_text()
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
@@ -163,9 +163,9 @@ def test_names_of_strangers_are_text_and_nothing_else(open_page: Open) -> None:
 
 def test_a_part_tells_which_classes_it_speaks_for(open_page: Open, site: str, picture: Path) -> None:
     page = open_page(site)
-    shown = ask(page, lambda: page.set_input_files("#choose", picture))
+    answer = ask(page, lambda: page.set_input_files("#choose", picture))
     page.locator("#part-1 .hit").dispatch_event("click")  # a tap on the box itself
-    best = max(shown["parts"][1]["scores"].values())
+    best = max(answer["parts"][1]["scores"].values())
     assert page.locator("#part h3").inner_text() == "Part 2 alone speaks for"
     assert page.locator("#part li").first.inner_text().endswith(f"{round(100 * best)} %")
     page.click("#choose-part-0")
@@ -178,7 +178,7 @@ def test_a_part_tells_which_classes_it_speaks_for(open_page: Open, site: str, pi
 def test_the_map_darkens_what_was_not_looked_at(open_page: Open) -> None:
     with served(make_site(work=lambda pictures: [seen(("wren", "robin", "owl"), one) for one in pictures])) as address:
         page = open_page(address)
-        shown = ask(page, lambda: drop(page, png((120, 90))))
+        answer = ask(page, lambda: drop(page, png((120, 90))))
         assert not page.locator("#heat").is_visible()
         page.click("text=Where it looked")
         assert page.locator("#heat").is_visible()
@@ -186,7 +186,7 @@ def test_the_map_darkens_what_was_not_looked_at(open_page: Open) -> None:
             "c => { const all = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; "
             "return [all[3], all[all.length - 1]]; }"
         )
-        assert (shown["map"][0][0], shown["map"][-1][-1]) == (0, 1)
+        assert (answer["map"][0][0], answer["map"][-1][-1]) == (0, 1)
         assert first > 200 and last < 20
         page.get_by_role("button", name="Object").click()
         assert not page.locator("#object").is_visible()

@@ -168,8 +168,8 @@ def test_strangers_are_listed_by_look_also_of_chunks_from_before(pictures: Path,
     killed(BulkJob(Stub(), pictures, out, BulkSettings(form, SIZE)).run(), 7)
     job = BulkJob(Stub(), pictures, out, BulkSettings(form, SIZE))
     list(job.run())
-    result = [{"path": f"{number:02d}.jpg", "known": number / 100} for number in (0, 1, 2, 4)]  # 3 is unreadable
-    assert job.list_strangers() == {"wren": result} == json.loads((out / "strangers.json").read_text())
+    expected = [{"path": f"{number:02d}.jpg", "known": number / 100} for number in (0, 1, 2, 4)]  # 3 is unreadable
+    assert job.list_strangers() == {"wren": expected} == json.loads((out / "strangers.json").read_text())
     assert BulkJob(Stub(), pictures, out, BulkSettings(form, SIZE)).answered == PICTURES
 
 

@@ -90,8 +90,8 @@ def test_strangers_are_grouped_by_what_they_look_like(birds: Path) -> None:
     samples = load(birds).split("test")[:5]
     known = Prediction("a", (9, 9), {"wren": 0.6, "owl": 0.4}, known=0.9, least_known=0.5)
     owl = replace(known, scores={"owl": 0.9, "wren": 0.1})
-    result = [replace(known, known=0.3), known, replace(known, known=0.1), replace(owl, known=0.2)]
-    items = strange_pictures(samples, [*result, Prediction("b", error="damaged")]).items
+    predictions = [replace(known, known=0.3), known, replace(known, known=0.1), replace(owl, known=0.2)]
+    items = strange_pictures(samples, [*predictions, Prediction("b", error="damaged")]).items
     assert [(item.facts["most like"], item.facts["pictures"]) for item in items] == [("wren", 2), ("owl", 1)]
     assert items[0].pictures == (samples[2], samples[0])
 

@@ -111,9 +111,9 @@ def test_an_archives_links_devices_and_names_lead_nowhere(tmp_path: Path, birds:
             info = tarfile.TarInfo("bad.jpg")
             info.type, info.linkname = kind, "/etc/passwd"
             archive.addfile(info)
-    sources = list(listed(path))
-    assert [item.name for item in sources] == ["x.tar//etc/good.jpg", "x.tar/d/C:\\a.jpg"]
-    assert all(read_picture(item.source).size == (96, 72) for item in sources)
+    items = list(listed(path))
+    assert [item.name for item in items] == ["x.tar//etc/good.jpg", "x.tar/d/C:\\a.jpg"]
+    assert all(read_picture(item.source).size == (96, 72) for item in items)
 
 
 def test_a_huge_member_is_refused_before_it_is_read(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_combinations_by_hand():
 
     def fused(chosen: Mapping[str, np.ndarray]) -> np.ndarray:
         total = sum(weights[name] for name in chosen) or 1.0
-        return sum(weights[name] / total * ours for name, ours in chosen.items())
+        return sum(weights[name] / total * stream for name, stream in chosen.items())
 
     result = stream_combinations(scores, fused, labels)
     assert result == {

@@ -115,8 +115,10 @@ def test_boxes_are_lines_of_yolo(answers: Path, pictures: Path, tmp_path: Path) 
 
 def test_names_of_any_letters_are_texts_of_yaml(tmp_path: Path) -> None:
     names = ["no", "7", "\U0001f989", "Möwe", 'a"b\\c', "a\u2028b\x85\x7f", ": {", "\u202e"]
-    result = [replace(WREN, path=f"{number}.jpg", scores={name: 1.0}, parts=()) for number, name in enumerate(names)]
-    convert(keep(tmp_path / "answers", *result), "yolo", tmp_path / "yolo")
+    predictions = [
+        replace(WREN, path=f"{number}.jpg", scores={name: 1.0}, parts=()) for number, name in enumerate(names)
+    ]
+    convert(keep(tmp_path / "answers", *predictions), "yolo", tmp_path / "yolo")
     read = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text(encoding="utf-8"))
     assert list(read["names"].values()) == sorted(names)
 
@@ -290,7 +292,7 @@ def test_a_damaged_file_of_answers_is_told(tmp_path: Path) -> None:
 def test_what_cannot_be_converted_is_told(answers: Path, station: Path, tmp_path: Path) -> None:
     out, there = tmp_path / "out", tmp_path / "there"
     there.write_text("mine")
-    for wrong, result in [
+    for wrong, message in [
         ({"out": there}, "nothing is overwritten"),
         ({"min_score": 1.5}, "between 0 and 1"),
         ({"source": tmp_path / "none"}, "no such file"),
@@ -302,16 +304,16 @@ def test_what_cannot_be_converted_is_told(answers: Path, station: Path, tmp_path
         ({"to": "camtrap-dp", "station": station}, "--pictures"),
         ({"station": there}, "not a TOML file"),
     ]:
-        with pytest.raises((ConfigError, DataError), match=result):
+        with pytest.raises((ConfigError, DataError), match=message):
             convert(**{"source": answers, "to": "csv", "out": out, **wrong})  # type: ignore[arg-type] # as above
         assert not out.exists() and there.read_text() == "mine"
-    for text, result in [
+    for text, message in [
         ("latitude = 91", "between"),
         ("utc_offset = 'CET'", "write it like"),
         ("latitud = 1", "Did you mean"),
     ]:
         (tmp_path / "bad.toml").write_text(text)
-        with pytest.raises(ConfigError, match=result):
+        with pytest.raises(ConfigError, match=message):
             convert(answers, "darwin-core", out, station=tmp_path / "bad.toml")
 
 
@@ -333,9 +335,9 @@ def test_rows_that_are_none_of_ours_are_refused(tmp_path: Path, change: dict[str
 
 def test_the_later_of_two_answers_counts_and_parquet_says_the_same(tmp_path: Path) -> None:
     unread = replace(BROKEN, path=TIT.path)
-    result = [unread, WREN, TIT, replace(TIT, path=WREN.path), BROKEN]
+    predictions = [unread, WREN, TIT, replace(TIT, path=WREN.path), BROKEN]
     for form in ("jsonl", "parquet"):
-        rows = [one.to_dict() for one in result]
+        rows = [one.to_dict() for one in predictions]
         (tmp_path / f"answers.{form}").write_bytes(encode(rows, form))  # type: ignore[arg-type] # either
         done = convert(tmp_path / f"answers.{form}", "csv", tmp_path / f"{form}.csv")
         assert done.count == 2 and done.left_out.lines() == ["passed over 'broken.jpg': it could not be read"]

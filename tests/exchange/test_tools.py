@@ -92,8 +92,8 @@ def test_frictionless_finds_a_camera_trap_package_valid(
     assert [task.stats["rows"] for task in report.tasks] == [1, 2, 2]
     observations = out / "observations.csv"
     observations.write_text(observations.read_text().replace("animal", "bird").replace("pond", "lake"))
-    written = {error for error, _ in frictionless.validate(str(out / "datapackage.json")).flatten(["type", "message"])}
-    assert written >= {"constraint-error", "foreign-key"}
+    errors = {error for error, _ in frictionless.validate(str(out / "datapackage.json")).flatten(["type", "message"])}
+    assert errors >= {"constraint-error", "foreign-key"}
 
 
 def test_an_archives_reader_knows_every_term_of_the_occurrences(
@@ -122,13 +122,13 @@ def test_ultralytics_reads_the_boxes(
     from ultralytics.data.utils import check_det_dataset
 
     convert(answers, "yolo", tmp_path / "yolo", pictures=pictures)
-    written = check_det_dataset(str(tmp_path / "yolo" / "data.yaml"), autodownload=False)
+    read = check_det_dataset(str(tmp_path / "yolo" / "data.yaml"), autodownload=False)
     result = {
         Path(one["im_file"]).name: [
-            (written["names"][int(number)], *(box * [80, 60, 80, 60]).round(2).tolist())
+            (read["names"][int(number)], *(box * [80, 60, 80, 60]).round(2).tolist())
             for number, box in zip(one["cls"].ravel(), one["bboxes"], strict=True)
         ]
-        for one in dataset.YOLODataset(img_path=written["train"], data=written, augment=False).labels
+        for one in dataset.YOLODataset(img_path=read["train"], data=read, augment=False).labels
     }
     boxes = zip(
         ("Cyanistes_caeruleus", "part 1", "part 2"), (WREN.object_box, *(one.box for one in PARTS)), strict=True

@@ -55,7 +55,7 @@ def test_an_unreadable_picture_has_no_contrast() -> None:
         contrast(Prediction("x.jpg", error="gone"))
 
 
-def test_peaks_lie_in_the_middle_of_their_cell() -> None:
+def test_extremes_lie_in_the_middle_of_their_cell() -> None:
     first, second = extremes(np.array([[3.0, 0.5], [0.0, -6.0]], np.float32))
     assert first == (0.25, 0.25) and second == (0.75, 0.75)
     assert extremes(np.zeros((2, 2), np.float32)) == (None, None)

@@ -16,8 +16,13 @@ def test_a_letter_without_a_glyph_is_written_as_its_number() -> None:
 
 
 def test_pillows_own_font_is_always_there_and_knows_what_it_lacks() -> None:
-    ours = fonts(20)[-1]
-    assert has_letter(ours, "a") and has_letter(ours, "~") and has_letter(ours, " ") and not has_letter(ours, "鳥")
+    pillows = fonts(20)[-1]
+    assert (
+        has_letter(pillows, "a")
+        and has_letter(pillows, "~")
+        and has_letter(pillows, " ")
+        and not has_letter(pillows, "鳥")
+    )
 
 
 def test_what_is_too_wide_is_cut() -> None:

@@ -50,7 +50,7 @@ def twisted(draw: st.DrawFn, value: object) -> object:
     """A JSON value with one of its pieces, however deep, replaced or left out."""
     if isinstance(value, dict) and value and draw(st.integers(0, 3)):
         key = draw(st.sampled_from(sorted(value)))
-        rest = {name: ours for name, ours in value.items() if name != key}
+        rest = {name: kept for name, kept in value.items() if name != key}
         return rest if draw(st.integers(0, 4)) == 0 else rest | {key: draw(twisted(value[key]))}
     if isinstance(value, list) and value and draw(st.booleans()):
         place = draw(st.integers(0, len(value) - 1))

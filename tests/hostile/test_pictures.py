@@ -103,15 +103,15 @@ assert next(predictions, None) is None
 
 def test_each_is_predicted_or_named_and_memory_is_bounded(dataset: Path, tmp_path: Path, pictures) -> None:
     said, peak = in_a_child(PREDICT, tmp_path / "model", dataset)
-    answer = {Path(one["path"]): one for one in map(json.loads, said.splitlines())}
+    answers = {Path(one["path"]): one for one in map(json.loads, said.splitlines())}
     assert peak < PEAK
     for one in pictures:
-        ours = next(
-            answer[path] for split in ("odd", "even") if (path := dataset / "train" / split / one.name) in answer
+        row = next(
+            answers[path] for split in ("odd", "even") if (path := dataset / "train" / split / one.name) in answers
         )
-        assert agrees(one.verdict, refused="error" in ours), ours
-        assert repr(ours["path"]) in ours["error"] if "error" in ours else ours["label"] in ("wren", "robin", "owl")
-    names = {path.name: one for path, one in answer.items() if path.parent.parent.name == "test"}
+        assert agrees(one.verdict, refused="error" in row), row
+        assert repr(row["path"]) in row["error"] if "error" in row else row["label"] in ("wren", "robin", "owl")
+    names = {path.name: one for path, one in answers.items() if path.parent.parent.name == "test"}
     assert {name for name, one in names.items() if "error" not in one} == set(NAMES)
     assert {name for name, one in names.items() if "error" in one} == {
         "loop.png", "round.png", "trip.png", "dangling.png", "zero.png", "pipe.png",

@@ -22,8 +22,9 @@ from PIL import Image
 import wingbar
 from wingbar._system.distributed import ALONE
 from wingbar.errors import ConfigError, DataError, PictureError, WingbarError
+from wingbar.model.folder import read_model
 from wingbar.prediction import Prediction
-from wingbar.recognizer import load_together
+from wingbar.recognizer import Recognizer, load_together
 
 GREY = np.full((40, 60, 3), 99, np.uint8)
 
@@ -141,6 +142,17 @@ def test_predict_takes_one_picture_or_several(tmp_path: Path, picture: Path) -> 
         recognizer.predict(b"no picture")
 
 
+def test_streams_may_stand_in_any_order_in_the_card(tmp_path: Path) -> None:
+    recognizer, slope = made_up(tmp_path / "model"), np.linspace(0, 255, 60).astype(np.uint8)
+    picture = np.tile(slope[None, :, None], (40, 1, 3))
+    weights = dict(reversed(recognizer.card.fusion_weights.items()))
+    model = read_model(tmp_path / "model")
+    other = Recognizer(replace(model, card=replace(model.card, fusion_weights=weights)), recognizer.runtime)
+    one, turned = recognizer.predict(picture), other.predict(picture)
+    assert list(weights) == ["parts", "object", "picture"] and one.scores != one.streams["picture"]
+    assert turned.scores == pytest.approx(one.scores)
+
+
 def test_a_prediction_is_a_line_a_dictionary_and_a_picture(tmp_path: Path, picture: Path) -> None:
     recognizer = made_up(tmp_path / "model")
     one, unnamed, bad = *recognizer.predict([picture, GREY]), *recognizer.predict([b"no picture"])
@@ -148,6 +160,9 @@ def test_a_prediction_is_a_line_a_dictionary_and_a_picture(tmp_path: Path, pictu
     assert f"object at {one.object_box}, {len(one.parts)} parts>" in repr(one)
     assert repr(bad) == f"<Prediction: {bad.error}>" and repr(Prediction(None)).startswith("<Prediction: nothing")
     assert json.loads(json.dumps(one.to_dict(top=2))) == one.to_dict(top=2) and len(one.to_dict(top=2)["scores"]) == 2
+    assert list(one.top(2).items()) == list(one.scores.items())[:2]
+    with pytest.raises(PictureError, match="not a picture"):
+        bad.top()
     assert bad.to_dict() == {"path": None, "error": bad.error}
     with Image.open(io.BytesIO(one._repr_png_() or b"")) as drawn:
         assert drawn.format == "PNG" and np.array_equal(np.asarray(drawn), np.asarray(one.plot()))

@@ -19,8 +19,8 @@ def planted(count: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.nda
     rng = np.random.default_rng(seed)
     starts, sides = rng.integers(0, 4, (count, 2)), rng.integers(2, 5, (count, 2))
     maps = np.zeros((count, 1, 8, 8), np.float32)
-    for ours, (x, y), (w, h) in zip(maps, starts, sides, strict=True):
-        ours[0, y : y + h, x : x + w] = 1
+    for one, (x, y), (w, h) in zip(maps, starts, sides, strict=True):
+        one[0, y : y + h, x : x + w] = 1
     truth = np.concatenate([starts, starts + sides], 1) / 8
     return maps, truth, truth + rng.normal(0, noise, truth.shape)
 

@@ -26,9 +26,9 @@ def planted(seed: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
 @pytest.mark.parametrize("seed", range(4))
 def test_objects_are_told_though_something_else_varies_more(seed: int) -> None:
     features, direction, inside = planted(seed)
-    directions = object_direction(features)
-    assert float(directions @ direction) > 0.95 and float(directions.norm()) == pytest.approx(1)
-    maps = torch.einsum("nchw,c->nhw", features, directions).numpy()
+    found = object_direction(features)
+    assert float(found @ direction) > 0.95 and float(found.norm()) == pytest.approx(1)
+    maps = torch.einsum("nchw,c->nhw", features, found).numpy()
     assert maps[inside].mean() - maps[~inside].mean() > 4 * maps[~inside].std()
 
 

@@ -30,9 +30,9 @@ def test_best_weights_are_as_accurate_as_any_random_ones(seed: int) -> None:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 5, 150)
     scores = np.stack([noisy_scores(labels, 5, s, rng) for s in (1.0, 2.0, 1.5)])
-    fit = (fuse(scores, best_weights(scores, labels)).argmax(1) == labels).mean()
+    best = (fuse(scores, best_weights(scores, labels)).argmax(1) == labels).mean()
     tried = [(fuse(scores, w).argmax(1) == labels).mean() for w in rng.dirichlet(np.ones(3), 300)]
-    assert fit >= max(tried) - 2 / 150  # the mean of the best may lose a picture or two
+    assert best >= max(tried) - 2 / 150  # the mean of the best may lose a picture or two
 
 
 def test_weights_that_all_do_equally_well_are_averaged() -> None:

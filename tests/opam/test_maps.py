@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from wingbar.opam.maps import pool_boxes, resize_map, stretch, working_size
+from wingbar.opam.maps import pool_boxes, resize_map, stretch, unit, working_size
 
 
 def test_maps_are_stretched_each_for_itself_and_a_constant_one_becomes_zero() -> None:
     maps = np.array([[[1.0, 3.0]], [[5.0, 5.0]], [[-2.0, 0.0]]], np.float32)
     assert stretch(maps).tolist() == [[[0, 1]], [[0, 0]], [[0, 1]]]
+
+
+def test_vectors_are_scaled_to_length_one_but_for_those_too_short_to_point_anywhere() -> None:
+    vectors = np.array([[3.0, 4.0], [0.0, 0.0], [3e-8, 4e-8]])
+    np.testing.assert_allclose(unit(vectors), [[0.6, 0.8], [0, 0], [0.6, 0.8]], rtol=1e-6)
+    np.testing.assert_allclose(unit(vectors, 1e-6), [[0.6, 0.8], [0, 0], [0.03, 0.04]], rtol=1e-6)
 
 
 def test_resizing_keeps_place_and_range() -> None:

@@ -56,9 +56,9 @@ def test_groups_of_directions_are_found() -> None:
     labels = rng.integers(0, 3, 300)
     vectors = unit(middles[labels] + rng.normal(0, 0.1, (300, 8)))
     np.testing.assert_allclose(vectors, normalize(vectors), rtol=1e-5)
-    fit = spherical_kmeans(vectors, 3, seed=0)
-    assert sorted((fit @ middles.T).argmax(1).tolist()) == [0, 1, 2] and (fit @ middles.T).max(1).min() > 0.98
-    assert (memberships(vectors, fit).argmax(1) == (vectors @ fit.T).argmax(1)).all()
+    centres = spherical_kmeans(vectors, 3, seed=0)
+    assert sorted((centres @ middles.T).argmax(1).tolist()) == [0, 1, 2] and (centres @ middles.T).max(1).min() > 0.98
+    assert (memberships(vectors, centres).argmax(1) == (vectors @ centres.T).argmax(1)).all()
 
 
 def planted(count: int, strength: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

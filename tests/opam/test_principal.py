@@ -40,19 +40,19 @@ def test_it_is_the_first_principal_component(seed: int) -> None:
 
 def test_more_directions_are_the_first_components() -> None:
     features, _ = planted(0)
-    direction = principal_directions(features.split(3), 4).numpy()
+    directions = principal_directions(features.split(3), 4).numpy()
     vectors = features.permute(0, 2, 3, 1).flatten(0, 2).numpy()
     expected = PCA(4).fit(vectors).components_
-    np.testing.assert_allclose(np.abs(direction @ expected.T), np.eye(4), atol=1e-3)
+    np.testing.assert_allclose(np.abs(directions @ expected.T), np.eye(4), atol=1e-3)
     assert principal_directions([features], 99).shape == (12, 12)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_it_points_at_the_object(seed: int) -> None:
     features, direction = planted(seed)
-    directions = principal_direction([features])
-    assert float(directions @ direction) > 0.95
-    maps = torch.einsum("bchw,c->bhw", features, directions)
+    found = principal_direction([features])
+    assert float(found @ direction) > 0.95
+    maps = torch.einsum("bchw,c->bhw", features, found)
     assert maps[:, 2:4, 2:5].min() > np.quantile(maps, 0.8)
 
 

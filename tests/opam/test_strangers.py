@@ -8,7 +8,6 @@ from scipy.special import log_softmax
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
-from wingbar.opam.maps import unit
 from wingbar.opam.strangers import (
     AXES,
     KEPT,
@@ -87,10 +86,6 @@ def test_where_the_classes_lie_is_kept_whole_and_what_is_no_such_thing_is_refuse
     for change in ({"object.spread": arrays["object.spread"] * 0}, {"object.axes": arrays["object.axes"][0]}):
         with pytest.raises(ValueError, match="axes"):
             from_arrays({**arrays, **change})
-
-
-def test_a_mean_direction_has_length_one_and_nothing_has_none() -> None:
-    np.testing.assert_allclose(unit(np.array([[3.0, 4.0], [0.0, 0.0]])), [[0.6, 0.8], [0, 0]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("pictures", "classes"), [(0, 3), (19, 3), (40, 2)])

@@ -59,8 +59,8 @@ def client(tmp_path: Path, photos: Path) -> Iterator[TestClient]:
 
 def decide(client: TestClient, decision: str, label: str = "") -> dict[str, Any]:
     item = client.get("/api/state").json()["item"]
-    result = {"path": item["path"], "decision": decision, "label": label}
-    answer = client.post("/api/decide", json=result)
+    body = {"path": item["path"], "decision": decision, "label": label}
+    answer = client.post("/api/decide", json=body)
     assert answer.status_code == 200, answer.text
     return {"path": item["path"], "state": answer.json()}
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, repeat
@@ -205,16 +205,21 @@ def test_a_second_interrupt_cuts_requests_off_without_a_traceback(small_run: Pat
             address = f"http://127.0.0.1:{port}/"
             with socket.create_connection(("127.0.0.1", port), timeout=60) as wire:
                 wire.sendall(POST + b"Content-Length: 100000\r\n\r\nabc")
-                while b"places_taken 1.0" not in talk(address, METRICS):
-                    time.sleep(0.01)
+                until(lambda: b"places_taken 1.0" in talk(address, METRICS))
                 process.send_signal(signal.SIGINT)
-                while listens(port):
-                    time.sleep(0.01)
+                until(lambda: not listens(port))
                 process.send_signal(signal.SIGINT)
                 _, rest = process.communicate(timeout=60)
             assert process.returncode == 0 and rest == ""
         finally:
             process.kill()
+
+
+def until(moment: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not moment():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def listens(port: int) -> bool:

@@ -93,8 +93,14 @@ def _rank(rank: int, ranks: int, port: int, line: list[str], out: int, err: int)
 
     os.dup2(out, 1)
     os.dup2(err, 2)
-    result = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "MASTER_PORT": port}
-    os.environ.update({key: str(value) for key, value in result.items()})
+    environment = {
+        "RANK": rank,
+        "LOCAL_RANK": rank,
+        "WORLD_SIZE": ranks,
+        "LOCAL_WORLD_SIZE": ranks,
+        "MASTER_PORT": port,
+    }
+    os.environ.update({key: str(value) for key, value in environment.items()})
     elastic = {"RUN_ID": "forked", "MAX_RESTARTS": "0", "RESTART_COUNT": "0", "USE_AGENT_STORE": "False"}
     os.environ.update({"MASTER_ADDR": "127.0.0.1", **{f"TORCHELASTIC_{key}": value for key, value in elastic.items()}})
     try:

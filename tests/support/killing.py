@@ -197,8 +197,8 @@ class Torture:
             self._command(run, Whereabouts(run, self.board, ahead, signal.SIGINT))
 
         while self._ended(run, command, self.interrupts):
-            result = (self.folder / "told").read_text()
-            assert f"Go on with: wingbar train {self.birds} --out {run}" in result, result
+            message = (self.folder / "told").read_text()
+            assert f"Go on with: wingbar train {self.birds} --out {run}" in message, message
             ahead = [(place, number) for place, number in ahead if rank(place) > rank(self.interrupts[-1])]
         assert os.waitpid(forked(lambda: evaluate(run)), 0)[1] == 0
         self._compare(run)

@@ -37,9 +37,9 @@ def torchrun_on(
     """The part of a job that is one host's, with ``ranks`` processes on each of ``hosts``."""
     meeting = [f"--nnodes={len(hosts)}", "--rdzv-backend=c10d", f"--rdzv-endpoint={hosts[0].address}:29400"]
     # Both namespaces have this machine's name, so by that no host knows itself.
-    ours = [f"--local-addr={host.address}", "--rdzv-id=tried", f"--rdzv-conf=is_host={int(host is hosts[0])}"]
+    of_host = [f"--local-addr={host.address}", "--rdzv-id=tried", f"--rdzv-conf=is_host={int(host is hosts[0])}"]
     inside = ["ip", "netns", "exec", host.name]
-    return _started([*inside, *_torchrun(ranks, restarts), *meeting, *ours, *command], GLOO_SOCKET_IFNAME=host.link)
+    return _started([*inside, *_torchrun(ranks, restarts), *meeting, *of_host, *command], GLOO_SOCKET_IFNAME=host.link)
 
 
 def _torchrun(ranks: int, restarts: int) -> list[str]:
@@ -48,8 +48,10 @@ def _torchrun(ranks: int, restarts: int) -> list[str]:
 
 def _started(line: Sequence[str | Path], **more: str) -> subprocess.Popen[str]:
     alone = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_XDIST")}
-    result = {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **more}
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**alone, **result})
+    environment = {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **more}
+    return subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**alone, **environment}
+    )
 
 
 def ended(job: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -71,11 +73,11 @@ def done(job: subprocess.Popen[str]) -> str:
 
 def rank_ids(job: subprocess.Popen[str]) -> dict[int, int]:
     """Rank -> process id, of the ranks that a torchrun has at this moment."""
-    result = {}
+    ids = {}
     for child in Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split():
-        environment = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
-        result |= {int(word.removeprefix(b"RANK=")): int(child) for word in environment if word.startswith(b"RANK=")}
-    return result
+        variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        ids |= {int(word.removeprefix(b"RANK=")): int(child) for word in variables if word.startswith(b"RANK=")}
+    return ids
 
 
 def kill_when(moment: Callable[[], bool], job: subprocess.Popen[str], rank: int) -> None:

@@ -164,8 +164,10 @@ def test_a_finished_run_goes_on_to_the_bits_of_one_process(
     wingbar.train(tmp_path / "more", tmp_path / "one", based_on=alone, quiet=True)
     forks.done(["train", tmp_path / "more", "--out", tmp_path / "many", "--based-on", alone], ranks)
     one, many = (contents(tmp_path / name) for name in ("one", "many"))
-    result = {name for name in one if one[name] != many.get(name)}
-    assert one.keys() == many.keys() and result == {"model/recognizer.json"}  # it says where the list of pictures lies
+    different = {name for name in one if one[name] != many.get(name)}
+    assert one.keys() == many.keys() and different == {
+        "model/recognizer.json"
+    }  # it says where the list of pictures lies
 
 
 def test_weights_have_moved_by_far_more_than_that(alone: Path) -> None:
@@ -182,9 +184,9 @@ def test_evaluation_and_prediction_are_those_of_one_process(
     evaluate(run, batch_size=5)
     expected = json.loads((run / "evaluation.json").read_text())
     (run / "evaluation.json").unlink()
-    result = forks.done(["evaluate", run, "--batch-size", "5"], ranks)
+    output = forks.done(["evaluate", run, "--batch-size", "5"], ranks)
     assert json.loads((run / "evaluation.json").read_text()) == expected
-    assert result.count("test pictures; top-1") == 1
+    assert output.count("test pictures; top-1") == 1
     (tmp_path / "bad.jpg").write_text("no picture")
     line = ["predict", str(run), str(tmp_path / "bad.jpg"), str(birds / "images"), "--json", "--batch-size", "3"]
     with pytest.raises(SystemExit):
@@ -249,8 +251,8 @@ def test_an_error_of_the_users_is_told_once(tmp_path: Path, birds: Path, forks: 
 
 def test_a_job_that_could_not_be_started_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """As torchrun starts its processes: the second of a machine's two."""
-    result = {"RUN_ID": "1", "MAX_RESTARTS": "3", "USE_AGENT_STORE": "True"}
-    for name, value in result.items():
+    environment = {"RUN_ID": "1", "MAX_RESTARTS": "3", "USE_AGENT_STORE": "True"}
+    for name, value in environment.items():
         monkeypatch.setenv(f"TORCHELASTIC_{name}", value)
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)

@@ -92,11 +92,11 @@ def lives() -> Iterator[subprocess.Popen[str]]:
 
 def ended_in_the_second_epoch(act: str, lives: subprocess.Popen[str], birds: Path, run: Path, workers: int) -> str:
     """What the command says, which has to end with 2; the run then goes on without what happened."""
-    result = run.with_name("told")
+    log = run.with_name("told")
     command = ["train", str(birds), "--out", str(run), *TRAIN, "--workers", str(workers)]
     assert lives.stdin is not None and lives.stdout is not None
-    print(json.dumps([act, str(result), *command]), file=lives.stdin, flush=True)
-    code, said = int(lives.stdout.readline()), result.read_text()
+    print(json.dumps([act, str(log), *command]), file=lives.stdin, flush=True)
+    code, said = int(lives.stdout.readline()), log.read_text()
     assert code == 2, said
     assert "Traceback" not in said
     assert (run / "steps" / "filternet" / "training.safetensors").is_file() and not (run / "model").exists()

@@ -40,7 +40,7 @@ class FieldMarksOutput:
 def read_field_marks(
     runtime: Runtime, pictures: Sequence[Picture], picture_size: int, side: int, mark_sides: Sequence[float]
 ) -> FieldMarksOutput:
-    """Object, marks and logits of some pictures, by four batches: pictures, crops with context, objects, marks.
+    """Object, marks and logits of some pictures, by three batches: pictures, crops with context, objects and marks.
 
     ``picture_size`` and ``side`` are those of the squares of whole pictures and of crops, in pixels; ``mark_sides`` are
     those of the marks, as shares of the root of the object's area.

@@ -12,6 +12,7 @@ from numpy import ndarray
 from wingbar.boxes import Box, as_box, crop_boxes
 from wingbar.errors import RunError
 from wingbar.images import Picture, cut_squares
+from wingbar.model.ahead import NO_BOXES
 from wingbar.model.card import Card
 from wingbar.model.field_marks import read_field_marks
 from wingbar.model.runtime import PictureOutput, Runtime
@@ -59,7 +60,7 @@ def by_whole_pictures(runtime: Runtime, card: Card, pictures: Sequence[Picture])
     temperature = np.float32(card.temperatures.get("picture", 1.0))
     maps = saliency_maps(output.evidence, output.logits)
     return Reading(
-        object_boxes(card, pictures, output, maps, [np.zeros((0, 4), np.int32)] * len(pictures)),
+        _object_boxes(card, pictures, output, maps, [NO_BOXES] * len(pictures)),
         {"picture": softmax(output.logits / temperature)},
         output.evidence / temperature,
         maps,
@@ -80,13 +81,13 @@ def by_opam(
     """
     output = _whole(runtime, pictures, card.eval_size)
     maps = saliency_maps(output.evidence, output.logits)
-    objects = object_boxes(card, pictures, output, maps, candidates)
+    objects = _object_boxes(card, pictures, output, maps, candidates)
     streams, parts = {"picture": softmax(output.logits)}, []
     if "object" in card.fusion_weights:
         crops = [crop_boxes([box], p.size, card.margin)[0] for box, p in zip(objects, pictures, strict=True)]
         streams["object"] = softmax(runtime.crops("object", cut_squares(pictures, crops, card.eval_size)))
     if alignment is not None:
-        parts = aligned_parts(runtime, card, pictures, objects, output, maps, candidates, alignment)
+        parts = _aligned_parts(runtime, card, pictures, objects, output, maps, candidates, alignment)
         streams["parts"] = np.stack([np.stack([part.scores for part in some]).mean(0) for some in parts])
     voted = [vote_box(box, voters) for box, voters in zip(objects, candidates, strict=True)]
     _finite(*streams.values())
@@ -111,7 +112,7 @@ def by_field_marks(runtime: Runtime, card: Card, pictures: Sequence[Picture]) ->
     )
 
 
-def object_boxes(
+def _object_boxes(
     card: Card,
     pictures: Sequence[Picture],
     output: PictureOutput,
@@ -128,7 +129,7 @@ def object_boxes(
     ]
 
 
-def aligned_parts(
+def _aligned_parts(
     runtime: Runtime,
     card: Card,
     pictures: Sequence[Picture],

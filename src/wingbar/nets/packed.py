@@ -1,4 +1,4 @@
-"""Convs on a CPU by oneDNN, with weights that are reordered once, and with fused activation and addition.
+"""Convs on a CPU by oneDNN, whose weights are reordered once for a shape of input, with fused activation and addition.
 
 torch reorders the weights of a conv at every call, and on one thread it does not use oneDNN for 1x1 convs of small
 batches. The operator of torch's compiler avoids both, but it is not public. `available` tells whether this torch has
@@ -61,12 +61,12 @@ LAYOUTS = 3
 class PackedConv(nn.Conv2d):
     """A conv for inference whose weights are reordered for the shape of its input.
 
-    An input of a shape that was not among the last ones reorders them again, which costs as much as torch's conv needs
-    at every call.
+    An input of another shape than the `LAYOUTS` that they were reordered for last reorders them again, which costs as
+    much as torch's conv needs at every call.
     """
 
     packed: Mapping[torch.Size, Tensor] = MappingProxyType({})
-    """The reordered weights of the last `LAYOUTS` shapes of input. Replaced as a whole: threads may share a net."""
+    """The reordered weights, by shape of input. Replaced as a whole: threads may share a net."""
     activation: nn.Module
 
     def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:

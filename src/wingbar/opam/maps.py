@@ -1,4 +1,5 @@
-"""Arithmetic of maps: float32 ``[h, w]`` grids that span a picture, at whatever resolution a net gives."""
+"""Arithmetic of maps: float32 ``[h, w]`` grids that span a picture, at whatever resolution a net gives;
+and of the feature vectors at their places."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ def stretch(maps: Float[ndarray, "*n h w"]) -> Float[ndarray, "*n h w"]:
     return (maps - low) / np.maximum(high - low, TINY)
 
 
-def unit(vectors: Float[ndarray, "*n channels"]) -> Float32[ndarray, "*n channels"]:
-    """Vectors scaled to length one; a vector of zeros stays as it is."""
+def unit(vectors: Float[ndarray, "*n channels"], least: float = 1e-12) -> Float32[ndarray, "*n channels"]:
+    """Vectors scaled to length one; one shorter than ``least`` stays short, one of zeros as it is."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return (vectors / np.maximum(lengths, least)).astype(np.float32)
 
 
 def resize_map(saliency_map: Float[ndarray, "h w"], size: tuple[int, int]) -> Float32[ndarray, "height width"]:

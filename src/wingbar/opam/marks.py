@@ -53,6 +53,8 @@ MARGIN = 2.0
 """The least gain of a further mark, in standard errors."""
 SAME = 0.5
 """The share of the smaller of two windows from which on they are taken for the same place."""
+SHORT = 1e-6
+"""The length of feature vectors below which their direction says nothing."""
 SHARPNESS = 10.0
 """The factor of the cosines in the softmax that gives the membership of a cell in the groups."""
 
@@ -133,7 +135,7 @@ def spherical_kmeans(
         for _ in range(rounds):
             group = (vectors @ middles.T).argmax(1)
             sums = np.stack([vectors[group == k].sum(0) for k in range(groups)])
-            moved = np.where((sums != 0).any(1, keepdims=True), unit(sums), middles)
+            moved = np.where((sums != 0).any(1, keepdims=True), unit(sums, SHORT), middles)
             if np.abs(moved - middles).max() < 1e-4:
                 break
             middles = moved

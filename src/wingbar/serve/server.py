@@ -156,10 +156,15 @@ class Server(uvicorn.Server):
         )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop in peace at the first signal, at once at the second: then the requests cut off are no news."""
+        """Stop in peace at the first signal, at once at a Ctrl-C that follows; what that cuts off is no error."""
         super().handle_exit(sig, frame)
-        if self.force_exit:
-            logging.getLogger("uvicorn.error").disabled = True
+        logging.getLogger("uvicorn.error").disabled = self.force_exit
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            logging.getLogger("uvicorn.error").disabled = False
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.goodbye()

@@ -1,7 +1,8 @@
 """The steps of a run, which `pipeline` lists. Their results are kept by the store.
 
 A step has one name and two files: ``opam/NAME.py`` computes, and ``steps/NAME.py`` reads the inputs and stores the
-result as a record.
+result as a record. Here ``NAME`` is the function that takes the step; whatever else its module has is imported by
+``from wingbar.steps.NAME import ...``.
 """
 
 from wingbar.steps.alignment import alignment
@@ -23,17 +24,50 @@ from wingbar.steps.parts import parts
 from wingbar.steps.pooling import pooling
 from wingbar.steps.principal import principal
 from wingbar.steps.proposals import proposals
-from wingbar.steps.reading import by_field_marks, by_whole_pictures
+from wingbar.steps.reading import features_by_field_marks, features_by_whole_pictures
 from wingbar.steps.readout import readout
 from wingbar.steps.saliency import saliency
 from wingbar.steps.strangers import strangers
 from wingbar.steps.views import mark_views, object_views, part_views, patch_views, whole_pictures
 
 __all__ = [
-    "Attention", "FieldMarks", "Job", "Learned", "alignment", "box_regression", "by_field_marks",
-    "by_whole_pictures", "calibration", "corners", "data", "discriminant", "filter_folds", "filtering",
-    "fusion", "head", "held_out", "learn", "localization", "mark_views", "marks", "marks_of_model",
-    "net_of_model", "object_views", "occasions", "part_views", "parts", "patch_views", "pooling", "principal",
-    "proposals", "readout", "saliency", "settings_of", "strangers", "taught_pictures", "try_sizes",
-    "whole_pictures", "write_model",
+    "Attention",
+    "FieldMarks",
+    "Job",
+    "Learned",
+    "alignment",
+    "box_regression",
+    "calibration",
+    "corners",
+    "data",
+    "discriminant",
+    "features_by_field_marks",
+    "features_by_whole_pictures",
+    "filter_folds",
+    "filtering",
+    "fusion",
+    "head",
+    "held_out",
+    "learn",
+    "localization",
+    "mark_views",
+    "marks",
+    "marks_of_model",
+    "net_of_model",
+    "object_views",
+    "occasions",
+    "part_views",
+    "parts",
+    "patch_views",
+    "pooling",
+    "principal",
+    "proposals",
+    "readout",
+    "saliency",
+    "settings_of",
+    "strangers",
+    "taught_pictures",
+    "try_sizes",
+    "whole_pictures",
+    "write_model",
 ]  # fmt: skip

@@ -50,10 +50,10 @@ class Calibrated(StepResult):
         raise NotImplementedError
 
 
-def weighted(
+def weights_line(
     weights: Sequence[float], scores: Float[ndarray, "streams validation classes"], labels: Int[ndarray, "validation"]
 ) -> str:
-    """Each stream's weight, and its own accuracy, as a line for people."""
+    """Each stream's weight and its own accuracy, by scores or logits, as a line for people."""
     alone = (scores.argmax(2) == labels).mean(1)
     return ", ".join(
         f"{name} {weight:.2f} (alone {accuracy:.3f})"

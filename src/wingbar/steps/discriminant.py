@@ -56,7 +56,7 @@ def taught_pictures(job: Job) -> Int[ndarray, "taught"]:
     return random_subset(job, job.training, TAUGHT_PICTURES)
 
 
-def joined(
+def concatenated(
     last: Float[Tensor, "n channels h w"], middle: Float[Tensor, "n fewer h2 w2"]
 ) -> Float[Tensor, "n features h2 w2"]:
     """Both projected maps of some pictures as one: what is seen in the last one, at the places of the map halfway."""
@@ -73,8 +73,8 @@ def discriminant(job: Job, candidates: Proposals, trained: TrainedNet | None) ->
         taught = taught_pictures(job)
         whole = [View(job.samples[i].path, job.samples[i].label) for i in taught]
         passes = Passes.over(job, net, middle_layer(net), whole, size, (LAST_KEPT, MIDDLE_KEPT))
-        direction = object_direction(joined(*passes.sampled))
-        projected = passes.read(lambda *maps: torch.einsum("bchw,c->bhw", joined(*maps), direction).numpy())
+        direction = object_direction(concatenated(*passes.sampled))
+        projected = passes.read(lambda *maps: torch.einsum("bchw,c->bhw", concatenated(*maps), direction).numpy())
         maps, side = stretch(projected), config.proposals.side
         none = np.zeros((0, 4), np.int32)
 

@@ -13,7 +13,7 @@ from wingbar.learning.loop import predict_logits
 from wingbar.opam.calibration import fit_calibration, softmax
 from wingbar.opam.fusion import best_weights, cross_validate, fuse
 from wingbar.opam.strangers import votes_of
-from wingbar.steps.calibration import Calibrated, weighted
+from wingbar.steps.calibration import Calibrated, weights_line
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet, net_of
 from wingbar.steps.saliency import Saliency
@@ -57,7 +57,7 @@ def fusion(
 
         fit = cross_validate(scores, labels, job.held_groups, seed=job.config.seed)
         calibration = fit_calibration(fused, labels, job.held_groups, job.config.seed)
-        listed = weighted(fit.weights, scores, labels)
+        listed = weights_line(fit.weights, scores, labels)
         job.reporter.say(f"  weights: {listed}; together {fit.held_out_accuracy:.3f} on held-out folds")
         return FusionWeights(
             weights=list(fit.weights), held_out_accuracy=fit.held_out_accuracy,

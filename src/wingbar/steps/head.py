@@ -59,14 +59,14 @@ def marks_of_model(model: Model) -> tuple[Marks, Readout]:
         return marks, Readout(layer=card.middle_layer, key=key, **values)
 
 
-def head(job: Job, taken: TrainedNet, reader: Callable[[], Reader]) -> TrainedNet:
+def head(job: Job, taken: TrainedNet, make_reader: Callable[[], Reader]) -> TrainedNet:
     """The net ``taken`` from a finished model with a head for this run's classes.
 
-    ``reader`` makes what reads features. The head's strength is that which tells the validation pictures best.
+    ``make_reader`` makes what reads features. The head's strength is that which tells the validation pictures best.
     """
 
     def compute() -> TrainedNet:
-        read = reader()
+        read = make_reader()
         everything = np.arange(len(job.samples))
         views = np.concatenate(read_through(job, everything, lambda pictures: read(pictures).of_views))
         weight, bias = job.world.first(lambda: _best_head(job, views))

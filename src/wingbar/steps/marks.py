@@ -19,7 +19,9 @@ from wingbar.opam.basis import Basis
 from wingbar.opam.corners import fit_ridge
 from wingbar.opam.discriminant import object_direction
 from wingbar.opam.localization import otsu
+from wingbar.opam.maps import unit
 from wingbar.opam.marks import (
+    SHORT,
     Windows,
     choose_marks,
     detectors,
@@ -29,7 +31,6 @@ from wingbar.opam.marks import (
     peaks,
     same_places,
     spherical_kmeans,
-    unit,
 )
 from wingbar.steps.corners import Objects, views_in
 from wingbar.steps.discriminant import guide_net
@@ -224,7 +225,7 @@ def belonging(job: Job, objects: Objects, maps: CropMaps) -> Float32[ndarray, "n
     if not inside.any():
         inside = np.ones_like(inside)
     values = fine.values[..., len(fine.last.directions) :]  # the finer map alone: the other one blurs the groups
-    vectors = unit(values - values[inside].mean(0))
+    vectors = unit(values - values[inside].mean(0), SHORT)
     some = vectors[inside]
     some = some[:: max(len(some) // GROUPED, 1)]
     middles = job.world.first(lambda: spherical_kmeans(some, job.config.marks.groups, job.config.seed))

@@ -11,7 +11,7 @@ from numpy import ndarray
 from wingbar.model.card import STREAMS
 from wingbar.opam.calibration import fit_calibration
 from wingbar.opam.pooling import fit_pooling, log_scores, pool
-from wingbar.steps.calibration import Calibrated, weighted
+from wingbar.steps.calibration import Calibrated, weights_line
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet
@@ -52,7 +52,7 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
         fit = job.world.first(lambda: fit_pooling(logits, labels, views))
         calibration = job.world.first(lambda: fit_calibration(pooled, labels, job.held_groups, job.config.seed))
         together = (pool(log_scores(logits, fit.temperatures), fit.weights).argmax(1) == labels).mean()
-        job.reporter.say(f"  weights: {weighted(fit.weights, logits, labels)}; together {together:.3f}")
+        job.reporter.say(f"  weights: {weights_line(fit.weights, logits, labels)}; together {together:.3f}")
         return PoolingWeights(
             weights=list(fit.weights), temperatures=list(fit.temperatures), calibration=calibration.temperature,
             held_out=calibration.held_out, logits=logits, labels=labels,

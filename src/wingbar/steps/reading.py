@@ -34,16 +34,19 @@ Reader = Callable[[list[Picture]], Features]
 def field_marks_of(
     job: Job, trained: TrainedNet, readout: Readout, marks: Marks
 ) -> Callable[[list[Picture]], FieldMarksOutput]:
-    """All that a prediction by field marks asks the net."""
+    """A function that reads pictures by field marks with this net."""
     runtime = TorchRuntime(readout.modules(for_inference(net_of(job, trained))), job.hardware.device)
     sizes = job.config.picture_size(), job.config.prediction_size()
     return lambda pictures: read_field_marks(runtime, pictures, *sizes, marks.sides)
 
 
-def by_field_marks(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Callable[[], Reader]:
-    """What makes a reader of whole pictures, objects and marks; the net is not loaded before."""
+def features_by_field_marks(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Callable[[], Reader]:
+    """A function that loads the net and gives a `Reader` of whole pictures, objects and marks.
 
-    def reader() -> Reader:
+    Where a step's result is kept it is never called.
+    """
+
+    def make_reader() -> Reader:
         read = field_marks_of(job, trained, readout, marks)
 
         def features(pictures: list[Picture]) -> Features:
@@ -52,13 +55,13 @@ def by_field_marks(job: Job, trained: TrainedNet, readout: Readout, marks: Marks
 
         return features
 
-    return reader
+    return make_reader
 
 
-def by_whole_pictures(job: Job, trained: TrainedNet) -> Callable[[], Reader]:
-    """What makes a reader of whole pictures alone; the net is not loaded before."""
+def features_by_whole_pictures(job: Job, trained: TrainedNet) -> Callable[[], Reader]:
+    """The same for whole pictures alone."""
 
-    def reader() -> Reader:
+    def make_reader() -> Reader:
         runtime = TorchRuntime(stream_modules({"picture": net_of(job, trained)}), job.hardware.device)
         side = job.config.prediction_size()
 
@@ -68,4 +71,4 @@ def by_whole_pictures(job: Job, trained: TrainedNet) -> Callable[[], Reader]:
 
         return features
 
-    return reader
+    return make_reader

@@ -136,7 +136,7 @@ class Store:
             checksum = hashlib.sha256(content).hexdigest()
             if record["sha256"] != checksum:
                 raise ValueError("result.safetensors is not what its checksum says")
-            return record_of(kind, load(content), record["info"], key, checksum)
+            return result_of(kind, load(content), record["info"], key, checksum)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             if (folder / "result.json").exists():
                 self.say(f"{folder}: the kept result is damaged ({error}); made anew")
@@ -173,7 +173,7 @@ def parted(result: StepResult) -> tuple[dict[str, ndarray], dict[str, Any]]:
     return arrays, info
 
 
-def record_of(kind: type[R], arrays: Mapping[str, ndarray], info: Mapping[str, Any], key: str, sha256: str) -> R:
+def result_of(kind: type[R], arrays: Mapping[str, ndarray], info: Mapping[str, Any], key: str, sha256: str) -> R:
     """The reverse of `parted`. Raises KeyError or TypeError for what is not a record of this ``kind``."""
     hints, values = get_type_hints(kind), dict[str, Any](info)
     for name in added_fields(kind):

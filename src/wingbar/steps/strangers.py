@@ -42,19 +42,19 @@ def strangers(
     trained: TrainedNet,
     inputs: Sequence[StepResult],
     votes: Float[ndarray, "validation classes"],
-    reader: Callable[[], Reader],
+    make_reader: Callable[[], Reader],
     chosen: Strangers | None,
 ) -> Strangers:
     """Where the classes lie, and the rule of the validation pictures; a refit keeps the rule that was ``chosen``.
 
-    ``votes`` are the validation pictures' weighted log probabilities; ``reader`` makes what reads features.
+    ``votes`` are the validation pictures' weighted log probabilities; ``make_reader`` makes what reads features.
     """
 
     def compute() -> Strangers:
         rule = chosen.rule if chosen else None
         if chosen and rule is None:
             return Strangers(scatters={}, values={})
-        read = reader()
+        read = make_reader()
         fitted = some_of_each(job.labels, job.training)
         features = _features(job, read, fitted)
         arrays = job.world.first(lambda: to_arrays(scatters(features, job.labels[fitted], len(job.classes))))

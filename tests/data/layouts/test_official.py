@@ -173,9 +173,9 @@ def test_missing_pictures_are_counted_and_classes_without_pictures_left_out(tmp_
 def test_sizes_are_held_against_the_published_ones(tmp_path: Path, sizes: tuple[int, int, int], told: str) -> None:
     """The last: splits swapped, as often happens to the flowers."""
     home = published.cars(tmp_path)
-    ours = load(home)
-    listed = [published_as(sample, ours) for sample in ours.samples]
-    dataset = assemble(home, Published("Cars-196", *sizes), listed, dict(enumerate(ours.classes)))
+    loaded = load(home)
+    listed = [published_as(sample, loaded) for sample in loaded.samples]
+    dataset = assemble(home, Published("Cars-196", *sizes), listed, dict(enumerate(loaded.classes)))
     assert dataset.note.startswith(told)
 
 
