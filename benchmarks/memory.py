@@ -169,14 +169,9 @@ def commands(
         [*train, "--method", "plain", "--out", home / "half", "--batch-size", "4" if settings else "16"],
         "",
     )
-    yield (
-        "the same, 1.4 times the side",
-        [*train, "--method", "plain", "--out", home / "large", "--size", "67" if settings else "224"],
-        "",
-    )
-    yield "train, OPAM", [*train, "--out", run], "the maps at `locating_size`, 16 pictures at a time"
+    yield "train", [*train, "--out", run], "the same, and features of the sample that boxes and marks are learnt from"
     yield "evaluate", ["evaluate", run], "two batches of decoded pictures, and their maps"
-    yield "predict, one picture", ["predict", run, one], "torch and the three nets"
+    yield "predict, one picture", ["predict", run, one], "torch and the net"
     yield "predict, many", ["predict", run, pictures], "two batches of decoded pictures"
     yield "predict-many", ["predict-many", run, pictures, "--out", home / "answers"], "the same, and a chunk's answers"
     yield "explain", ["explain", run, pictures, "--out", home / "why"], "the same, and a sheet being drawn"
