@@ -12,8 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -168,9 +168,11 @@ def test_a_sender_that_leaves_gives_its_place_back() -> None:
         assert status(talk(address, POST + b"Connection: close\r\nContent-Length: 1\r\n\r\n", b"x")) == 400
 
 
-def test_it_is_served_from_the_command_line_and_ends_in_peace(small_run: Path, birds: Path) -> None:
+@contextmanager
+def served_by_command(run: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``wingbar serve`` in a process of its own, and the host and port that it tells."""
     source = Path(__file__).parents[2] / "src"
-    command = [sys.executable, "-m", "wingbar", "serve", str(small_run), "--port", "0"]
+    command = [sys.executable, "-m", "wingbar", "serve", str(run), "--port", "0"]
     env = os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
         try:
@@ -178,41 +180,37 @@ def test_it_is_served_from_the_command_line_and_ends_in_peace(small_run: Path, b
             said = process.stderr.readline()
             match = re.search(r"3 classes at http://(127\.0\.0\.1:\d+)/", said)
             assert match, said
-            wire = http.client.HTTPConnection(match[1], timeout=60)
-            picture = load_data(birds).split("test")[0].path
-            wire.request("POST", "/api/predict", picture.read_bytes(), {"Content-Type": "image/png"})
-            answer = json.loads(wire.getresponse().read())
-            local = load(small_run).predict(picture)
-            assert answer["label"] == local.label and answer["object_box"] == list(local.object_box)
-            wire.request("GET", "/examples/0/0")
-            assert wire.getresponse().read().startswith(b"\xff\xd8")
-            wire.close()
-            process.send_signal(signal.SIGINT)
+            yield process, match[1]
             _, rest = process.communicate(timeout=60)
             assert process.returncode == 0 and rest == ""
         finally:
             process.kill()
 
 
+def test_it_is_served_from_the_command_line_and_ends_in_peace(small_run: Path, birds: Path) -> None:
+    with served_by_command(small_run) as (process, place):
+        wire = http.client.HTTPConnection(place, timeout=60)
+        picture = load_data(birds).split("test")[0].path
+        wire.request("POST", "/api/predict", picture.read_bytes(), {"Content-Type": "image/png"})
+        answer = json.loads(wire.getresponse().read())
+        local = load(small_run).predict(picture)
+        assert answer["label"] == local.label and answer["object_box"] == list(local.object_box)
+        wire.request("GET", "/examples/0/0")
+        assert wire.getresponse().read().startswith(b"\xff\xd8")
+        wire.close()
+        process.send_signal(signal.SIGINT)
+
+
 def test_a_second_interrupt_cuts_requests_off_without_a_traceback(small_run: Path) -> None:
-    source = Path(__file__).parents[2] / "src"
-    command = [sys.executable, "-m", "wingbar", "serve", str(small_run), "--port", "0"]
-    env = os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
-        try:
-            assert process.stderr is not None
-            port = int(process.stderr.readline().partition("127.0.0.1:")[2].partition("/")[0])
-            address = f"http://127.0.0.1:{port}/"
-            with socket.create_connection(("127.0.0.1", port), timeout=60) as wire:
-                wire.sendall(POST + b"Content-Length: 100000\r\n\r\nabc")
-                until(lambda: b"places_taken 1.0" in talk(address, METRICS))
-                process.send_signal(signal.SIGINT)
-                until(lambda: not listens(port))
-                process.send_signal(signal.SIGINT)
-                _, rest = process.communicate(timeout=60)
-            assert process.returncode == 0 and rest == ""
-        finally:
-            process.kill()
+    with served_by_command(small_run) as (process, place):
+        port = int(place.partition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as wire:
+            wire.sendall(POST + b"Content-Length: 100000\r\n\r\nabc")
+            until(lambda: b"places_taken 1.0" in talk(f"http://{place}/", METRICS))
+            process.send_signal(signal.SIGINT)
+            until(lambda: not listens(port))
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
 
 
 def until(moment: Callable[[], bool]) -> None:
