@@ -8,7 +8,7 @@ READY := .venv/.ready
 PEERS := .venv-peers/bin
 TOOLS := .venv-tools/bin
 # First those whose figures other work on the machine disturbs most, so that they run right after the command is given.
-BENCHMARKS := prediction heap input scaling manifest maps res2net cost whole_run proposals parts scoring copies growth memory
+BENCHMARKS := prediction serving heap input scaling manifest maps res2net cost whole_run proposals parts scoring copies growth memory
 
 # Every dependency at its lower bound; and what writes the bill of materials, which must not be in it.
 LOWEST := .venv-lowest/bin

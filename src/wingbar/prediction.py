@@ -29,6 +29,8 @@ COVERAGE = 0.9
 """Share of pictures whose true class is among the candidates, where nothing else is said."""
 ACCURACY = 0.95
 """Share of answers that are right, where nothing else is said."""
+TOP = 5
+"""How many of the likeliest classes are told, where nothing else is said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +132,8 @@ class Prediction:
     """The same as ``held_out`` of each class with enough of them for a threshold of its own."""
     everywhere: dict[str, float] = field(default_factory=dict)
     """Label -> fused probability before the list of a place (`at`); empty where there was none."""
+    top_count: int = TOP
+    """How many classes `top` and `to_dict` tell, where they are not asked for another number: ``predict(top=)``."""
     error: str | None = None
 
     @property
@@ -144,8 +148,8 @@ class Prediction:
         """Probability of `label`."""
         return self.scores[self.label]
 
-    def top(self, count: int = 5) -> dict[str, float]:
-        """The ``count`` likeliest classes and their probabilities, the likeliest first.
+    def top(self, count: int | None = None) -> dict[str, float]:
+        """The ``count`` likeliest classes and their probabilities, the likeliest first; by default `top_count`.
 
         Raises PictureError for a picture that could not be read.
 
@@ -156,7 +160,7 @@ class Prediction:
         """
         if self.error is not None:
             raise PictureError(self.error)
-        return _likeliest(self.scores, count)
+        return _likeliest(self.scores, self.top_count if count is None else count)
 
     @property
     def stranger(self) -> bool:
@@ -274,12 +278,12 @@ class Prediction:
             raise PictureError(f"a picture of {read.size}, but {self.size} was predicted: give plot() the same one.")
         return panel(read, self)
 
-    def to_dict(self, top: int = 5, accuracy: float = ACCURACY) -> dict[str, Any]:
+    def to_dict(self, top: int | None = None, accuracy: float = ACCURACY) -> dict[str, Any]:
         """Plain values, as JSON knows them: the ``top`` likeliest classes, boxes, and each stream's vote.
 
         ``candidates`` are those of `COVERAGE`, left out where the model has no held-out pictures, as are ``known`` and
         ``stranger``, and `answer` at the ``accuracy``, where the model `answers_at` it. With the list of a place there
-        are ``listed``, the number of its classes, and ``outside``.
+        are ``listed``, the number of its classes, and ``outside``. ``top`` is by default `top_count`.
 
         Of a picture that could not be read: ``path`` and ``error``.
         """
@@ -287,8 +291,9 @@ class Prediction:
             return {"path": self.path, "error": self.error}
 
         def best(scores: dict[str, float]) -> dict[str, float]:
-            return {label: round(score, 6) for label, score in _likeliest(scores, top).items()}
+            return {label: round(score, 6) for label, score in _likeliest(scores, count).items()}
 
+        count = self.top_count if top is None else top
         names = part_names([part.cluster for part in self.parts])
         return {
             "path": self.path,
@@ -316,7 +321,7 @@ def _likeliest(scores: Mapping[str, float], count: int) -> dict[str, float]:
     return dict(sorted(scores.items(), key=lambda item: -item[1])[:count])
 
 
-def of_one_occasion(predictions: Sequence[Prediction], top: int = 5, accuracy: float = ACCURACY) -> dict[str, Any]:
+def of_one_occasion(predictions: Sequence[Prediction], top: int = TOP, accuracy: float = ACCURACY) -> dict[str, Any]:
     """One answer to pictures of the same thing, as JSON knows it: ``paths``, ``label``, ``score``, ``scores``.
 
     ``known`` is the mean of the pictures', and ``stranger`` what it says, where the model can say; likewise ``answer``,

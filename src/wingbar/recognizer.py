@@ -30,7 +30,7 @@ from wingbar.opam.fusion import fuse
 from wingbar.opam.place import class_weights
 from wingbar.opam.pooling import pool
 from wingbar.opam.strangers import ClassScatter, from_arrays, signs_of_known, votes_of
-from wingbar.prediction import Part, Prediction
+from wingbar.prediction import TOP, Part, Prediction
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Views = Literal["all", "picture"]
@@ -94,7 +94,7 @@ class Recognizer:
 
     @overload
     def predict(  # type: ignore[overload-overlap] # texts are sequences
-        self, picture: Source, *, views: Views = "all", only: Only = None, prior: Prior = None
+        self, picture: Source, *, views: Views = "all", only: Only = None, prior: Prior = None, top: int = TOP
     ) -> Prediction: ...
     @overload
     def predict(
@@ -105,6 +105,7 @@ class Recognizer:
         views: Views = "all",
         only: Only = None,
         prior: Prior = None,
+        top: int = TOP,
     ) -> list[Prediction]: ...
     def predict(
         self,
@@ -114,6 +115,7 @@ class Recognizer:
         views: Views = "all",
         only: Only = None,
         prior: Prior = None,
+        top: int = TOP,
     ) -> Prediction | list[Prediction]:
         """Classify one picture, or each of several, and find the object and its telling parts.
 
@@ -128,8 +130,11 @@ class Recognizer:
         in any unit; a class without a value does not live there. Scores are then of these classes alone
         (`wingbar.opam.place`), and `Prediction.outside` is what the model gave to the others.
 
+        ``top`` is how many of the likeliest classes `Prediction.top` and `Prediction.to_dict` tell;
+        `Prediction.scores` has all.
+
         Raises PictureError for a single picture that cannot be read; among several its prediction has ``error`` set.
-        Raises ConfigError for a class that the model does not know.
+        Raises ConfigError for a class that the model does not know, and for a ``top`` below one.
 
         >>> import wingbar
         >>> recognizer = wingbar.load("run")
@@ -138,13 +143,15 @@ class Recognizer:
         True
         >>> len(recognizer.predict(["some_picture.jpg", "more_pictures/one.jpg"]))
         2
+        >>> len(recognizer.predict("some_picture.jpg", top=2).top())
+        2
         >>> recognizer.predict("some_picture.jpg", only=["wren", "tree_sparrow"]).label in ("wren", "tree_sparrow")
         True
         """
         if isinstance(picture, (list, tuple)):
-            return list(self.predict_many(picture, batch_size, views=views, only=only, prior=prior))
+            return list(self.predict_many(picture, batch_size, views=views, only=only, prior=prior, top=top))
         one = [cast(Source, picture)]
-        prediction = next(self.predict_many(one, batch_size=1, views=views, only=only, prior=prior))
+        prediction = next(self.predict_many(one, batch_size=1, views=views, only=only, prior=prior, top=top))
         if prediction.error is not None:
             raise PictureError(prediction.error)
         return prediction
@@ -157,19 +164,23 @@ class Recognizer:
         views: Views = "all",
         only: Only = None,
         prior: Prior = None,
+        top: int = TOP,
     ) -> Iterator[Prediction]:
         """Predictions in order, a batch at a time; an unreadable picture yields one with ``error`` set.
 
         The next batch is taken, read and searched for candidates while the nets are at work on this one. See `predict`
-        for ``views``, ``only`` and ``prior``. Raises ConfigError for a ``batch_size`` below one, unknown ``views`` or
-        classes, and what ``pictures`` raises, once all taken before are told.
+        for ``views``, ``only``, ``prior`` and ``top``. Raises ConfigError for a ``batch_size`` or ``top`` below one,
+        unknown ``views`` or classes, and what ``pictures`` raises, once all taken before are told.
         """
-        if batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
+        for name, number in (("batch_size", batch_size), ("top", top)):
+            if number < 1:
+                raise ConfigError(f"{name} is {number}; it must be at least 1.")
         if views not in (known := get_args(Views)):
             raise ConfigError(f"views {views!r} are unknown.{suggestion(views, known)} Known: {', '.join(known)}.")
         weights = class_weights(self.classes, only, prior)
         predictions = self._stream(iter(pictures), batch_size, views)
+        if top != TOP:
+            predictions = (replace(prediction, top_count=top) for prediction in predictions)
         return predictions if weights is None else (prediction.at(weights) for prediction in predictions)
 
     def _stream(self, pictures: Iterator[Source], batch_size: int, views: Views) -> Iterator[Prediction]:

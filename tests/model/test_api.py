@@ -161,6 +161,11 @@ def test_a_prediction_is_a_line_a_dictionary_and_a_picture(tmp_path: Path, pictu
     assert repr(bad) == f"<Prediction: {bad.error}>" and repr(Prediction(None)).startswith("<Prediction: nothing")
     assert json.loads(json.dumps(one.to_dict(top=2))) == one.to_dict(top=2) and len(one.to_dict(top=2)["scores"]) == 2
     assert list(one.top(2).items()) == list(one.scores.items())[:2]
+    asked, asked_too = recognizer.predict(picture, top=2), recognizer.predict([picture], top=2)[0]
+    assert asked.top() == asked_too.top() == one.top(2) and asked.to_dict() == asked_too.to_dict() == one.to_dict(2)
+    assert asked.scores == one.scores and asked.top(3) == one.top(3)  # nothing is lost
+    with pytest.raises(ConfigError, match="top is 0"):
+        recognizer.predict(picture, top=0)
     with pytest.raises(PictureError, match="not a picture"):
         bad.top()
     assert bad.to_dict() == {"path": None, "error": bad.error}

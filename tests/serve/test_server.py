@@ -201,6 +201,25 @@ def test_it_is_served_from_the_command_line_and_ends_in_peace(small_run: Path, b
         process.send_signal(signal.SIGINT)
 
 
+THREADS_LEFT = """
+import os, sys, time, torch
+from wingbar.serve.server import ready
+threads = lambda: len(os.listdir("/proc/self/task"))
+before, end = threads(), time.monotonic() + 20
+ready(sys.argv[1], "cpu")
+while threads() > before and time.monotonic() < end:  # a thread's helpers end a moment after it
+    time.sleep(0.01)
+print(threads() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in Linux's /proc")
+def test_getting_ready_leaves_no_threads_that_the_worker_would_share_the_cores_with(small_run: Path) -> None:
+    env = os.environ | {"OMP_NUM_THREADS": "2"}
+    said = subprocess.check_output([sys.executable, "-c", THREADS_LEFT, small_run], env=env, text=True)
+    assert int(said) == 0
+
+
 def test_a_second_interrupt_cuts_requests_off_without_a_traceback(small_run: Path) -> None:
     with served_by_command(small_run) as (process, place):
         port = int(place.partition(":")[2])

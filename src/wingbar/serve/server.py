@@ -7,6 +7,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
@@ -52,14 +53,29 @@ def serve(
     """Serve the run's model until SIGINT or SIGTERM. Raises RunError, DataError or ConfigError."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     with listen(host, port) as listener:
-        recognizer = load(run, device=device)
-        recognizer.predict(np.full((64, 64, 3), 127, np.uint8))  # compiles what the first visitor would wait for
+        recognizer = ready(run, device)
         site = build_site(run, recognizer, find(run, recognizer, data, images_root), limits, places)
         hosts = (*LOCAL_NAMES, host, *names) if names or is_local(host) else ()
         server = Server(create_app(site, hosts), site.batcher.stop)
         say(f"{len(recognizer.classes)} classes at {address(listener)} (stop with Ctrl-C)")
         with suppress(KeyboardInterrupt):  # uvicorn stops in peace, then raises the signal again
             server.run(sockets=[listener])
+
+
+def ready(run: Path, device: Literal["auto", "cpu", "cuda", "mps"]) -> Recognizer:
+    """The run's model, which has compiled what the first visitor would wait for.
+
+    It is loaded in a thread that ends. A thread that has run nets keeps the threads that helped it (OpenMP), and where
+    these and the worker's are more than the cores, they sleep between layers: a picture takes 1.7 times as long.
+    """
+
+    def first() -> Recognizer:
+        recognizer = load(run, device=device)
+        recognizer.predict(np.full((64, 64, 3), 127, np.uint8))
+        return recognizer
+
+    with ThreadPoolExecutor(1) as passing:
+        return passing.submit(first).result()
 
 
 def build_site(
