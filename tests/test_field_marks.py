@@ -68,7 +68,7 @@ def test_a_prediction_has_an_object_marks_and_streams(run: Path, birds: Path) ->
         x1, y1, x2, y2 = prediction.object_box
         assert 0 <= x1 < x2 <= prediction.size[0] and 0 <= y1 < y2 <= prediction.size[1]
         assert [part.cluster for part in prediction.parts] == list(range(len(recognizer.card.mark_sides)))
-        assert list(prediction.streams) == ["picture", "object", "parts"]
+        assert list(prediction.streams) == ["picture", "object", "parts", "joint"]
         assert sum(prediction.scores.values()) == pytest.approx(1, abs=1e-4)
         logits = prediction.evidence.mean((1, 2))
         odds = np.log(list(prediction.streams["picture"].values()))  # the evidence's means, and the biases
@@ -121,13 +121,17 @@ def test_a_byte_a_weight_is_still_the_same_net(run: Path, birds: Path, tmp_path:
     whole = sum(file.stat().st_size for file in (run / "model").glob("*.safetensors")) / 1e6
     assert all(file.megabytes < 0.6 * whole for file in wingbar.export(run, tmp_path / "int8", int8=True))
     ours, theirs = wingbar.load(run), wingbar.load(tmp_path / "int8", runtime="onnx")
-    for one, other in zip(ours.predict_many(pictures(birds)), theirs.predict_many(pictures(birds)), strict=True):
-        assert other.scores == pytest.approx(one.scores, abs=0.1)
+    differences = [
+        abs(other.scores[name] - score)
+        for one, other in zip(ours.predict_many(pictures(birds)), theirs.predict_many(pictures(birds)), strict=True)
+        for name, score in one.scores.items()
+    ]
+    assert max(differences) < 0.2 and sum(differences) / len(differences) < 0.03
 
 
 def test_evaluation_pools_combinations_as_the_model_does(run: Path) -> None:
     evaluation = wingbar.evaluate(run)
-    assert evaluation.combinations["picture+object+parts"] == evaluation.classification.top1
+    assert evaluation.combinations["picture+object+parts+joint"] == evaluation.classification.top1
     assert evaluation.localization is not None and evaluation.parts is not None
     assert evaluation.evidence is not None and 0 < evaluation.evidence.pictures <= 50
     assert wingbar.evaluate(run, erased=0).evidence is None

@@ -15,13 +15,13 @@ OPAM_STEPS = (
 )  # fmt: skip
 GOING_ON_STEPS = {
     "plain": ("data", "head", "calibration", "strangers"),
-    "field-marks": ("data", "head", "pooling", "strangers"),
+    "field-marks": ("data", "head", "joint", "pooling", "strangers"),
 }
 """Of a run that takes its net from a finished one."""
 CROP_NETS = ("objectnet", "partnet")
 MARKS_STEPS = (
-    "data", "occasions", "proposals", "guidenet", "discriminant", "corners", "marks", "viewnet", "readout", "pooling",
-    "strangers",
+    "data", "occasions", "proposals", "guidenet", "discriminant", "corners", "marks", "viewnet", "readout", "joint",
+    "pooling", "strangers",
 )  # fmt: skip
 
 
@@ -58,7 +58,8 @@ def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Le
     # Its field marks: places that all objects have, chosen by what they tell.
     marks = steps.marks(job, objects, guide)
 
-    # One net learns from all views; objects and marks are read out of its own features, and the views pooled.
+    # One net learns from all views; objects and marks are read out of its own features. A joint head tells what the
+    # features of all views say at once, and the views and it are pooled.
     kinds = {
         **pictures,
         "object": steps.object_views(job, objects.boxes),
@@ -67,13 +68,13 @@ def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Le
     shares = {"picture": 0.2, "object": 0.3, "mark": 0.5}
     net = steps.learn(job, "viewnet", kinds, shares, "object", [objects, marks], guide)
     readout = steps.readout(job, net, objects, marks)
-    known = chosen.field_marks if chosen else None
-    weights = known.pooling if known else steps.pooling(job, net, readout, marks)
+    known, joint = chosen.field_marks if chosen else None, steps.joint(job, net, readout, marks)
+    weights = known.pooling if known else steps.pooling(job, net, readout, marks, joint)
 
     # Pictures of none of the classes: how little stands out, how unlike all classes the object and its marks look.
     reader, kept = steps.features_by_field_marks(job, net, readout, marks), chosen.strangers if chosen else None
-    strangers = steps.strangers(job, net, [readout, marks, weights], weights.votes, reader, kept)
-    return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, weights))
+    strangers = steps.strangers(job, net, [readout, marks, joint, weights], weights.votes, reader, kept, joint.scatters)
+    return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, joint, weights))
 
 
 def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
@@ -131,10 +132,11 @@ def field_marks_going_on(job: steps.Job, before: Model) -> steps.Learned:
     taken = job.world.each(lambda: steps.net_of_model(before))
     marks, readout = job.world.each(lambda: steps.marks_of_model(before))
     net = steps.head(job, taken, steps.features_by_field_marks(job, taken, readout, marks))
-    weights = steps.pooling(job, net, readout, marks)
+    joint = steps.joint(job, net, readout, marks)
+    weights = steps.pooling(job, net, readout, marks, joint)
     reader = steps.features_by_field_marks(job, net, readout, marks)
-    strangers = steps.strangers(job, net, [readout, marks, weights], weights.votes, reader, None)
-    return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, weights))
+    strangers = steps.strangers(job, net, [readout, marks, joint, weights], weights.votes, reader, None, joint.scatters)
+    return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, joint, weights))
 
 
 METHODS: dict[str, Callable[[steps.Job, steps.Learned | None], steps.Learned]] = {

@@ -113,7 +113,7 @@ class Prediction:
     """x1, y1, x2, y2 in pixels of the original, half-open."""
     parts: tuple[Part, ...] = ()
     streams: dict[str, dict[str, float]] = field(default_factory=dict)
-    """picture, object, parts -> label -> probability."""
+    """picture, object, parts, joint (all of these views at once) -> label -> probability."""
     saliency_map: Float32[ndarray, "h w"] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
     """Where the net looked, in [0, 1], at the net's own resolution; `saliency` has the picture's size."""
     evidence: Float32[ndarray, "classes h w"] = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))

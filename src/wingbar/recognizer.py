@@ -27,6 +27,7 @@ from wingbar.model.trial import try_out
 from wingbar.opam.alignment import Alignment
 from wingbar.opam.calibration import LEAST, calibrated
 from wingbar.opam.fusion import fuse
+from wingbar.opam.joint import JointHead
 from wingbar.opam.place import class_weights
 from wingbar.opam.pooling import pool
 from wingbar.opam.strangers import ClassScatter, from_arrays, signs_of_known, votes_of
@@ -48,6 +49,7 @@ class Recognizer:
         self.classes: tuple[str, ...] = self.card.classes
         self.alignment = _alignment(model) if self.card.has_parts else None
         self.strangers = _strangers(model) if self.card.strangers else {}
+        self.joint = JointHead(**model.arrays("joint")) if self.card.has_marks else None
         grown = self.card.rule.grown and not self.card.has_box_regression
         self.needs_candidates = self.card.has_parts or grown
 
@@ -236,8 +238,8 @@ class Recognizer:
     def _read(self, begun: Sequence[Begun], pictures: Sequence[Picture], views: Views) -> Reading:
         if views == "picture":
             return by_whole_pictures(self.runtime, self.card, pictures)
-        if self.card.has_marks:
-            return by_field_marks(self.runtime, self.card, pictures)
+        if self.joint is not None:
+            return by_field_marks(self.runtime, self.card, pictures, self.joint)
         return by_opam(self.runtime, self.card, pictures, [one.candidates() for one in begun], self.alignment)
 
     def _named(self, scores: Float32[ndarray, "classes"]) -> dict[str, float]:
@@ -317,7 +319,7 @@ def _recognizer_of(model: Model, device: str, runtime: str) -> Recognizer:
     with misstated(model.card_file):
         recognizer = Recognizer(model, make())
         neurons = 0 if recognizer.alignment is None else len(recognizer.alignment.neurons)
-        try_out(model.card, recognizer.runtime, neurons, recognizer.strangers)
+        try_out(model.card, recognizer.runtime, neurons, recognizer.strangers, recognizer.joint)
     return recognizer
 
 

@@ -21,9 +21,11 @@ from wingbar.opam.strangers import NO_RULE, StrangerRule
 from wingbar.opam.taxonomy import Lineages
 
 FILE = "recognizer.json"
-FORMAT = 6
+FORMAT = 7
 """Raised when a card says something else, so that an older model is refused with a sentence."""
 STREAMS = ("picture", "object", "parts")
+MARKS_STREAMS = (*STREAMS, "joint")
+"""Of field marks, whose joint head reads the features of all views at once."""
 KINDS = {
     **dict.fromkeys(("method", "net"), (str,)),
     **dict.fromkeys(("eval_size", "picture_size"), (int,)),
@@ -70,7 +72,7 @@ class Card:
     net: str
     classes: tuple[str, ...]
     fusion_weights: Mapping[str, float]
-    """Of each stream that the model has, in the order of `STREAMS`."""
+    """Of each stream that the model has, in the order of `MARKS_STREAMS`."""
     eval_size: int
     """Side of the squares that the nets are shown, in pixels."""
     picture_size: int
@@ -113,7 +115,7 @@ class Card:
         """Raises ValueError for what no training writes."""
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
             raise ValueError("classes")
-        streams = set(STREAMS) if self.has_marks else set(self.sha256) & set(STREAMS)
+        streams = set(MARKS_STREAMS) if self.has_marks else set(self.sha256) & set(STREAMS)
         if "picture" not in self.fusion_weights or set(self.fusion_weights) != streams:
             raise ValueError("fusion_weights")
         if self.has_marks and (set(self.temperatures) != streams or not 0 < len(self.mark_sides) <= MOST_MARKS):

@@ -15,6 +15,7 @@ from wingbar.images import Picture, cut_squares
 from wingbar.model.runtime import Runtime
 from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.corners import box_in_frame, frame_around
+from wingbar.opam.joint import JointHead
 from wingbar.opam.maps import unit
 from wingbar.opam.marks import mark_boxes
 
@@ -29,12 +30,16 @@ class FieldMarksOutput:
     evidence: Float32[ndarray, "pictures classes h w"]
     """Of the whole pictures."""
     logits: dict[str, Float32[ndarray, "pictures classes"]]
-    """By stream: picture, object, parts."""
+    """Of the net's own head, by stream: picture, object, parts."""
     mark_logits: Float32[ndarray, "pictures marks classes"]
     features: dict[str, Float32[ndarray, "pictures channels"]]
     """Of the object, and of the parts: their mean direction."""
     pooled: Float32[ndarray, "pictures views channels"]
     """What the net's head sees of the whole picture, the object, and each mark."""
+
+    def streams(self, head: JointHead) -> dict[str, Float32[ndarray, "pictures classes"]]:
+        """The logits of all streams, in the order of `MARKS_STREAMS`."""
+        return {**self.logits, "joint": head.logits(self.pooled)}
 
 
 def read_field_marks(

@@ -19,6 +19,7 @@ from wingbar.model.runtime import PictureOutput, Runtime
 from wingbar.opam.alignment import Alignment, align_parts, logits_by_cluster
 from wingbar.opam.box_regression import box_from_corners
 from wingbar.opam.calibration import softmax
+from wingbar.opam.joint import JointHead
 from wingbar.opam.localization import box_from_map, vote_box
 from wingbar.opam.parts import choose_parts
 from wingbar.opam.saliency import saliency_maps
@@ -43,7 +44,7 @@ class Reading:
 
     objects: list[Box]
     streams: dict[str, Float32[ndarray, "pictures classes"]]
-    """Probabilities, by stream: picture, object, parts."""
+    """Probabilities, by stream: picture, object, parts, joint."""
     evidence: Float32[ndarray, "pictures classes h w"]
     """Of the whole pictures, in logits."""
     maps: Float32[ndarray, "pictures h w"]
@@ -94,16 +95,17 @@ def by_opam(
     return Reading(voted, streams, output.evidence, maps, {"picture": output.features}, parts)
 
 
-def by_field_marks(runtime: Runtime, card: Card, pictures: Sequence[Picture]) -> Reading:
-    """The streams of field marks: one net on whole pictures, on objects and on their marks."""
+def by_field_marks(runtime: Runtime, card: Card, pictures: Sequence[Picture], joint: JointHead) -> Reading:
+    """The streams of field marks: one net on whole pictures, on objects and on their marks, and the joint head."""
     output = read_field_marks(runtime, pictures, card.picture_size, card.eval_size, card.mark_sides)
-    _finite(output.evidence, output.mark_logits, *output.logits.values())
+    logits = output.streams(joint)
+    _finite(output.evidence, output.mark_logits, *logits.values())
     scores = softmax(output.mark_logits / card.temperatures["parts"])
     return Reading(
         output.objects,
-        {name: softmax(logits / card.temperatures[name]) for name, logits in output.logits.items()},
+        {name: softmax(of_stream / card.temperatures[name]) for name, of_stream in logits.items()},
         (output.evidence / card.temperatures["picture"]).astype(np.float32),
-        saliency_maps(output.evidence, output.logits["picture"]),
+        saliency_maps(output.evidence, logits["picture"]),
         output.features,
         [
             [PartReading(box, mark, scores[i, mark]) for mark, box in enumerate(boxes)]

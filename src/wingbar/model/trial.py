@@ -11,14 +11,15 @@ from numpy import ndarray
 from wingbar._system.memory import out_of_memory
 from wingbar.model.card import Card
 from wingbar.model.runtime import Runtime
+from wingbar.opam.joint import JointHead
 from wingbar.opam.strangers import Scatters
 
 
-def try_out(card: Card, runtime: Runtime, neurons: int, scatter_of: Scatters) -> None:
-    """Raise ValueError where the nets' answers do not fit the card, the aligned ``neurons``, or ``scatter_of``."""
+def try_out(card: Card, runtime: Runtime, neurons: int, scatter_of: Scatters, joint: JointHead | None) -> None:
+    """Raise ValueError where the nets' answers do not fit the card, aligned ``neurons``, ``scatter_of``, ``joint``."""
     try:
         fits = _pictures_fit(card, runtime, neurons, scatter_of) and (
-            _views_fit(card, runtime, scatter_of) if card.has_marks else _crops_fit(card, runtime)
+            _crops_fit(card, runtime) if joint is None else _views_fit(card, runtime, scatter_of, joint)
         )
     except RuntimeError as error:  # torch's word for shapes that do not go together
         if out_of_memory(error):
@@ -44,11 +45,14 @@ def _crops_fit(card: Card, runtime: Runtime) -> bool:
     return fits and all(np.isfinite(logits).all() for logits in crops.values())
 
 
-def _views_fit(card: Card, runtime: Runtime, scatter_of: Scatters) -> bool:
+def _views_fit(card: Card, runtime: Runtime, scatter_of: Scatters, joint: JointHead) -> bool:
     output = runtime.views(_grey(card.eval_size))
     fits = output.logits.shape == (1, len(card.classes)) and output.corners.shape == (1, 4)
     fits &= output.marks.ndim == 4 and output.marks.shape[1] == len(card.mark_sides)
     fits &= _scatters_fit(card, scatter_of, output.features, {"object", "parts"})
+    views, classes = 2 + len(card.mark_sides), len(card.classes)
+    fits &= joint.weight.shape == (views, classes, output.features.shape[1]) and joint.bias.shape == (classes,)
+    fits &= joint.weight.dtype == joint.bias.dtype == np.float32
     return fits and all(np.isfinite(answer).all() for answer in output)
 
 

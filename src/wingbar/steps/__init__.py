@@ -15,6 +15,7 @@ from wingbar.steps.filtering import filter_folds, filtering
 from wingbar.steps.fusion import fusion
 from wingbar.steps.head import head, marks_of_model, net_of_model
 from wingbar.steps.job import Job
+from wingbar.steps.joint import joint
 from wingbar.steps.localization import localization
 from wingbar.steps.marks import marks
 from wingbar.steps.model import Attention, FieldMarks, Learned, settings_of, write_model
@@ -48,6 +49,7 @@ __all__ = [
     "fusion",
     "head",
     "held_out",
+    "joint",
     "learn",
     "localization",
     "mark_views",

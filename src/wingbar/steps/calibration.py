@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 
 from wingbar.learning.views import FixedBatches
-from wingbar.model.card import STREAMS
+from wingbar.model.card import MARKS_STREAMS
 from wingbar.model.torch_runtime import TorchRuntime, stream_modules
 from wingbar.opam.calibration import fit_calibration, softmax
 from wingbar.opam.strangers import votes_of
@@ -57,7 +57,7 @@ def weights_line(
     alone = (scores.argmax(2) == labels).mean(1)
     return ", ".join(
         f"{name} {weight:.2f} (alone {accuracy:.3f})"
-        for name, weight, accuracy in zip(STREAMS, weights, alone, strict=True)
+        for name, weight, accuracy in zip(MARKS_STREAMS[: len(weights)], weights, alone, strict=True)
     )
 
 

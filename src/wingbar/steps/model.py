@@ -12,7 +12,7 @@ from wingbar._system.settings import fill
 from wingbar.config import Config, describing, to_toml
 from wingbar.data.sample import Dataset
 from wingbar.errors import ConfigError, RunError
-from wingbar.model.card import STREAMS, VIEWS, Card, Pretrained, TrainedOn
+from wingbar.model.card import MARKS_STREAMS, VIEWS, Card, Pretrained, TrainedOn
 from wingbar.model.save import checksums, save_model, serialized
 from wingbar.model.seen import with_held
 from wingbar.opam.candidates import kept, kept_by_class
@@ -23,6 +23,7 @@ from wingbar.steps.box_regression import ObjectBoxes
 from wingbar.steps.calibration import Calibrated, PlainCalibration
 from wingbar.steps.fusion import FusionWeights
 from wingbar.steps.job import Job
+from wingbar.steps.joint import Joint
 from wingbar.steps.localization import MapBoxes
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet
@@ -49,6 +50,7 @@ class FieldMarks:
 
     marks: Marks
     readout: Readout
+    joint: Joint
     pooling: PoolingWeights
 
 
@@ -82,8 +84,9 @@ class Learned:
         return self._nets() | kept
 
     def _nets(self) -> dict[str, dict[str, ndarray]]:
-        if self.field_marks is not None:
-            return {VIEWS: dict(self.picture.tensors), "readout": self.field_marks.readout.arrays()}
+        if (marks := self.field_marks) is not None:
+            joint = {"weight": marks.joint.weight, "bias": marks.joint.bias}
+            return {VIEWS: dict(self.picture.tensors), "readout": marks.readout.arrays(), "joint": joint}
         files = {"picture": dict(self.picture.tensors)}
         if (attention := self.attention) is None:
             return files
@@ -120,7 +123,7 @@ def write_model(job: Job, dataset: Dataset, learned: Learned, before: str = "") 
         method=config.method,
         net=config.net,
         classes=job.classes,
-        fusion_weights=dict(zip(STREAMS[: len(weights)], weights, strict=True)),
+        fusion_weights=dict(zip(MARKS_STREAMS[: len(weights)], weights, strict=True)),
         eval_size=config.prediction_size(),
         picture_size=config.picture_size(),
         rule=Rule.parse(attention.map_boxes.rule if attention else "cam otsu"),
@@ -141,7 +144,7 @@ def write_model(job: Job, dataset: Dataset, learned: Learned, before: str = "") 
         alignment=config.alignment,
         neuron_layer=attention.alignment.layer if attention else None,
         mark_sides=tuple(marks.marks.sides) if marks else (),
-        temperatures=dict(zip(STREAMS, marks.pooling.temperatures, strict=True)) if marks else {},
+        temperatures=dict(zip(MARKS_STREAMS, marks.pooling.temperatures, strict=True)) if marks else {},
         middle_layer=marks.readout.layer if marks else None,
         calibration=calibrated.calibration,
         held_out=kept(calibrated.of_true_classes),

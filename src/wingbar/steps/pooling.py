@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from wingbar.model.card import STREAMS
+from wingbar.model.card import MARKS_STREAMS
 from wingbar.opam.calibration import fit_calibration
 from wingbar.opam.pooling import fit_pooling, log_scores, pool
 from wingbar.steps.calibration import Calibrated, weights_line
 from wingbar.steps.job import Job
+from wingbar.steps.joint import Joint
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet
 from wingbar.steps.passes import read_through
@@ -25,7 +26,7 @@ class PoolingWeights(Calibrated):
     """Weight and temperature of each stream, and what they were found from."""
 
     weights: list[float]
-    """Of picture, object and parts; they add up to one."""
+    """Of picture, object, parts and joint; they add up to one."""
     temperatures: list[float]
     logits: Float[ndarray, "streams validation classes"]
     """Of the validation pictures."""
@@ -36,14 +37,14 @@ class PoolingWeights(Calibrated):
         return np.tensordot(self.weights, log_scores(self.logits, self.temperatures), axes=1)
 
 
-def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> PoolingWeights:
+def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks, joint: Joint) -> PoolingWeights:
     """Weights and temperatures from the validation pictures, read as a prediction reads them."""
 
     def compute() -> PoolingWeights:
         read, labels = field_marks_of(job, trained, readout, marks), job.labels[job.validation]
-        readings = read_through(job, job.validation, lambda pictures: read(pictures).logits)
-        logits = np.stack([np.concatenate([reading[name] for reading in readings]) for name in STREAMS])
-        views = [1, 1, len(marks.sides)]
+        readings = read_through(job, job.validation, lambda pictures: read(pictures).streams(joint.head))
+        logits = np.stack([np.concatenate([reading[name] for reading in readings]) for name in MARKS_STREAMS])
+        views = [1, 1, len(marks.sides), 2 + len(marks.sides)]
 
         def pooled(fitted: Int[ndarray, "f"], held: Int[ndarray, "h"]) -> ndarray:
             fit = fit_pooling(logits[:, fitted], labels[fitted], views)
@@ -59,4 +60,4 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Po
         )  # fmt: skip
 
     settings = [job.config.prediction_size(), job.config.seed]
-    return job.step("pooling", PoolingWeights, settings, [trained, readout, marks], compute)
+    return job.step("pooling", PoolingWeights, settings, [trained, readout, marks, joint], compute)

@@ -44,22 +44,21 @@ def strangers(
     votes: Float[ndarray, "validation classes"],
     make_reader: Callable[[], Reader],
     chosen: Strangers | None,
+    places: Mapping[str, ndarray] | None = None,
 ) -> Strangers:
     """Where the classes lie, and the rule of the validation pictures; a refit keeps the rule that was ``chosen``.
 
     ``votes`` are the validation pictures' weighted log probabilities; ``make_reader`` makes what reads features.
+    ``places`` are where the classes lie, where that is known: `opam.strangers.to_arrays`.
     """
 
     def compute() -> Strangers:
         rule = chosen.rule if chosen else None
         if chosen and rule is None:
             return Strangers(scatters={}, values={})
-        read = make_reader()
-        fitted = some_of_each(job.labels, job.training)
-        features = _features(job, read, fitted)
-        arrays = job.world.first(lambda: to_arrays(scatters(features, job.labels[fitted], len(job.classes))))
+        arrays = dict(places) if places is not None else _places(job, make_reader())
         if chosen is None:
-            held, labels = _features(job, read, job.validation), job.labels[job.validation]
+            held, labels = _features(job, make_reader(), job.validation), job.labels[job.validation]
             rule = job.world.first(lambda: fit_strangers(votes, held, labels, from_arrays(arrays)))
         if rule is None:
             return Strangers(scatters={}, values={})
@@ -68,6 +67,12 @@ def strangers(
 
     settings = [job.config.prediction_size(), job.config.seed, None if chosen is None else dict(chosen.values)]
     return job.step("strangers", Strangers, settings, [trained, *inputs], compute)
+
+
+def _places(job: Job, read: Reader) -> dict[str, ndarray]:
+    fitted = some_of_each(job.labels, job.training)
+    features = _features(job, read, fitted)
+    return job.world.first(lambda: to_arrays(scatters(features, job.labels[fitted], len(job.classes))))
 
 
 def some_of_each(labels: Int[ndarray, "n"], indices: Int[ndarray, "t"]) -> Int[ndarray, "m"]:

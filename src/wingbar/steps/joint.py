@@ -1,0 +1,58 @@
+"""The step of the joint head: what all views tell together, and where the classes lie among their features.
+
+Both come from one reading of training pictures, by the net that was trained and as a prediction will read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from wingbar.opam.joint import JointHead, fit_joint
+from wingbar.opam.strangers import scatters, to_arrays
+from wingbar.steps.job import Job
+from wingbar.steps.marks import Marks
+from wingbar.steps.nets import TrainedNet
+from wingbar.steps.passes import read_through
+from wingbar.steps.reading import features_by_field_marks
+from wingbar.steps.readout import Readout
+from wingbar.steps.store import StepResult
+from wingbar.steps.strangers import some_of_each
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Joint(StepResult):
+    """The joint head, and where the classes lie."""
+
+    weight: Float32[ndarray, "views classes channels"]
+    bias: Float32[ndarray, "classes"]
+    scatters: Mapping[str, ndarray]
+    """How the classes lie in each view's features: `opam.strangers.to_arrays`."""
+
+    @property
+    def head(self) -> JointHead:
+        """What tells classes by all views' features."""
+        return JointHead(self.weight, self.bias)
+
+
+def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Joint:
+    """The joint head of this net, from some training pictures of each class."""
+
+    def compute() -> Joint:
+        read = features_by_field_marks(job, trained, readout, marks)()
+        fitted = some_of_each(job.labels, job.training)
+        readings, labels, classes = read_through(job, fitted, read), job.labels[fitted], len(job.classes)
+        of_views = np.concatenate([reading.of_views for reading in readings])
+        of_streams = {
+            name: np.concatenate([reading.of_streams[name] for reading in readings]) for name in readings[0].of_streams
+        }
+        head = job.world.first(lambda: fit_joint(of_views, labels, classes))
+        arrays = job.world.first(lambda: to_arrays(scatters(of_streams, labels, classes)))
+        return Joint(weight=head.weight, bias=head.bias, scatters=arrays)
+
+    settings = [job.config.prediction_size(), job.config.picture_size()]
+    return job.step("joint", Joint, settings, [trained, readout, marks], compute)

@@ -1,0 +1,46 @@
+"""The joint head. Oracle: scikit-learn's discriminant analysis with the same shrinkage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from wingbar.opam.joint import SHRINKAGE, fit_joint
+
+
+def pictures(count: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features of two views that differ in size, of four classes that occur equally often."""
+    rng = np.random.default_rng(3)
+    labels = np.arange(count) % 4
+    centres = rng.normal(size=(4, 2, channels))
+    features = (centres[labels] + rng.normal(size=(count, 2, channels))) * np.array([1.0, 30.0])[:, None]
+    return features.astype(np.float32), labels
+
+
+@pytest.mark.parametrize(("count", "channels"), [(400, 6), (24, 40)], ids=["more pictures", "more channels"])
+def test_it_is_the_shrunk_linear_discriminant_of_views_of_equal_length(count: int, channels: int) -> None:
+    features, labels = pictures(count, channels)
+    lengths = np.sqrt((features**2).sum(2).mean(0))
+    rows = (features / lengths[:, None]).reshape(count, -1)
+    oracle = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE).fit(rows, labels)
+    expected = oracle.decision_function(rows) - np.log(1 / 4)
+    expected /= (expected - expected.mean(1, keepdims=True)).std()
+    logits = fit_joint(features, labels, 4).logits(features)
+    np.testing.assert_allclose(logits, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
+
+
+def test_the_unit_of_a_views_features_does_not_matter() -> None:
+    features, labels = pictures(40, 12)
+    scaled = features * np.float32([[1000.0], [0.01]])
+    one, other = fit_joint(features, labels, 4), fit_joint(scaled, labels, 4)
+    np.testing.assert_allclose(one.logits(features), other.logits(scaled), rtol=1e-3, atol=1e-3)
+
+
+def test_views_that_never_vary_do_no_harm() -> None:
+    features, labels = pictures(40, 12)
+    features[:, 1] = 0
+    head = fit_joint(features, labels, 4)
+    assert np.isfinite(head.weight).all() and np.isfinite(head.bias).all()
+    assert (head.logits(features).argmax(1) == labels).mean() > 0.9
+    assert np.isfinite(fit_joint(np.zeros_like(features), labels, 4).logits(features)).all()
