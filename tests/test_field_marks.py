@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save
 
 import wingbar
 from wingbar.cli import main
 from wingbar.config import Config
 from wingbar.data import load as load_data
-from wingbar.errors import ConfigError
+from wingbar.errors import ConfigError, RunError
 from wingbar.evaluation.answers import answers_report
 from wingbar.model.folder import read_model
 from wingbar.pipeline import step_names
@@ -127,6 +130,35 @@ def test_a_byte_a_weight_is_still_the_same_net(run: Path, birds: Path, tmp_path:
         for name, score in one.scores.items()
     ]
     assert max(differences) < 0.2 and sum(differences) / len(differences) < 0.03
+
+
+WRONG_JOINTS: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
+    "a view more": lambda head: head.update(weight=np.concatenate([head["weight"], head["weight"][:1]])),
+    "fewer classes": lambda head: head.update(weight=head["weight"][:, :2], bias=head["bias"][:2]),
+    "other features": lambda head: head.update(weight=head["weight"][..., :5]),
+    "a flat weight": lambda head: head.update(weight=head["weight"].ravel()),
+    "a bias that does not fit": lambda head: head.update(bias=np.zeros(9, np.float32)),
+    "longer numbers": lambda head: head.update(weight=head["weight"].astype(np.float64)),
+    "not numbers": lambda head: head["bias"].fill(np.nan),
+    "no bias": lambda head: head.pop("bias"),
+    "a field more": lambda head: head.update(evil=np.zeros(3, np.float32)),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_JOINTS)
+def test_a_joint_head_that_does_not_fit_is_refused(run: Path, tmp_path: Path, what: str) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(run / "model", model)
+    head = {name: array.copy() for name, array in load_file(model / "joint.safetensors").items()}
+    WRONG_JOINTS[what](head)
+    content = save({name: np.ascontiguousarray(array) for name, array in head.items()})
+    (model / "joint.safetensors").write_bytes(content)
+    card = json.loads((model / "recognizer.json").read_text())
+    card["sha256"]["joint"] = hashlib.sha256(content).hexdigest()
+    card.pop("checksum", None)  # of the card as it was
+    (model / "recognizer.json").write_text(json.dumps(card))
+    with pytest.raises(RunError, match=r"recognizer\.json|joint\.safetensors"):
+        wingbar.load(model)
 
 
 def test_evaluation_pools_combinations_as_the_model_does(run: Path) -> None:

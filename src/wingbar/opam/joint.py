@@ -9,9 +9,9 @@ shrunk towards a multiple of the identity:
     S = (1 - s) C + s tr(C) / d I,      s = `SHRINKAGE`
 
 (Fisher 1936; Friedman, "Regularized discriminant analysis", 1989.) The net's own head has the same weights for every
-view, and knows nothing of how views vary together. Classes are taken to be equally frequent. z is finally divided by its
-standard deviation over those pictures and classes, since its own scale hangs on s and d: how sure to be is told by a
-temperature (`opam.pooling`).
+view, and knows nothing of how views vary together. Classes are taken to be equally frequent. At last z is divided by
+its standard deviation over those pictures and classes, since its own scale hangs on s and d; a temperature tells how
+sure to be (`opam.pooling`).
 """
 
 from __future__ import annotations
