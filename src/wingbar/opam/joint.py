@@ -40,25 +40,26 @@ class JointHead:
 
 def fit_joint(features: Float32[ndarray, "n views channels"], labels: Int[ndarray, "n"], classes: int) -> JointHead:
     """The head of pictures whose labels are known. Every class has a picture."""
-    lengths = np.sqrt((features.astype(np.float64) ** 2).sum(2).mean(0)) + np.finfo(np.float32).tiny
+    tiny = np.finfo(np.float32).tiny
+    lengths = np.sqrt(np.einsum("nvd,nvd->v", features, features) / len(features)) + tiny
     rows = (features / lengths[:, None]).reshape(len(features), -1)
     means = np.stack([rows[labels == label].mean(0) for label in range(classes)])
     weight = _solved(rows - means[labels], means)
     bias = -(means * weight).sum(1) / 2
-    logits = rows @ weight.T + bias
-    scale = (logits - logits.mean(1, keepdims=True)).std() + np.finfo(np.float32).tiny
+    logits = rows @ weight.T.astype(np.float32) + bias
+    scale = (logits - logits.mean(1, keepdims=True)).std() + tiny
     by_view = weight.reshape(classes, *features.shape[1:]).transpose(1, 0, 2) / lengths[:, None, None]
     return JointHead((by_view / scale).astype(np.float32), (bias / scale).astype(np.float32))
 
 
-def _solved(deviations: Float[ndarray, "n d"], means: Float[ndarray, "classes d"]) -> Float[ndarray, "classes d"]:
+def _solved(deviations: Float32[ndarray, "n d"], means: Float32[ndarray, "classes d"]) -> Float[ndarray, "classes d"]:
     """S^-1 m of each class, by the smaller of two systems: of d unknowns, or of n (Woodbury's identity)."""
     from scipy.linalg import solve
 
     count, size = deviations.shape
     share = (1 - SHRINKAGE) / count
-    ridge = SHRINKAGE * (deviations**2).sum() / count / size + np.finfo(np.float32).eps
+    ridge = SHRINKAGE * float((deviations**2).sum()) / count / size + np.finfo(np.float32).eps
     if size <= count:
-        return solve(share * deviations.T @ deviations + ridge * np.eye(size), means.T, assume_a="pos").T
+        return solve(share * (deviations.T @ deviations) + ridge * np.eye(size), means.T, assume_a="pos").T
     inner = deviations @ deviations.T + ridge / share * np.eye(count)
     return (means - solve(inner, deviations @ means.T, assume_a="pos").T @ deviations) / ridge

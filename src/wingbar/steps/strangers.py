@@ -56,9 +56,10 @@ def strangers(
         rule = chosen.rule if chosen else None
         if chosen and rule is None:
             return Strangers(scatters={}, values={})
-        arrays = dict(places) if places is not None else _places(job, make_reader())
+        read = make_reader()
+        arrays = dict(places) if places is not None else _places(job, read)
         if chosen is None:
-            held, labels = _features(job, make_reader(), job.validation), job.labels[job.validation]
+            held, labels = _features(job, read, job.validation), job.labels[job.validation]
             rule = job.world.first(lambda: fit_strangers(votes, held, labels, from_arrays(arrays)))
         if rule is None:
             return Strangers(scatters={}, values={})
