@@ -92,9 +92,9 @@ test-exchange: .venv-tools/.ready
 bench: .venv-peers/.ready
 	for name in $(BENCHMARKS); do $(PEERS)/python benchmarks/$$name.py --write || exit 1; done
 
-# That each runs, in under three minutes; heap, memory and scaling start processes, and take as long alone.
+# That each runs, in under three minutes; heap, memory, scaling and serving start processes, and take as long alone.
 bench-quick: .venv-peers/.ready
-	for name in $(filter-out heap memory scaling,$(BENCHMARKS)); do $(PEERS)/python benchmarks/$$name.py --quick || exit 1; done
+	for name in $(filter-out heap memory scaling serving,$(BENCHMARKS)); do $(PEERS)/python benchmarks/$$name.py --quick || exit 1; done
 
 # Every backbone of docs/backbones.md through the whole method, not the smallest of their families only.
 torture-backbones: $(READY)
