@@ -289,11 +289,11 @@ class Prediction:
         """
         if self.error is not None:
             return {"path": self.path, "error": self.error}
+        count = self.top_count if top is None else top
 
         def best(scores: dict[str, float]) -> dict[str, float]:
             return {label: round(score, 6) for label, score in _likeliest(scores, count).items()}
 
-        count = self.top_count if top is None else top
         names = part_names([part.cluster for part in self.parts])
         return {
             "path": self.path,

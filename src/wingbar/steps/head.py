@@ -24,8 +24,7 @@ from wingbar.opam.calibration import fit_temperature, mean_loss
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet
-from wingbar.steps.passes import read_through
-from wingbar.steps.reading import Reader
+from wingbar.steps.reading import Reader, features_of
 from wingbar.steps.readout import Readout
 
 STRENGTHS = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -68,7 +67,7 @@ def head(job: Job, taken: TrainedNet, make_reader: Callable[[], Reader]) -> Trai
     def compute() -> TrainedNet:
         read = make_reader()
         everything = np.arange(len(job.samples))
-        views = np.concatenate(read_through(job, everything, lambda pictures: read(pictures).of_views))
+        views = features_of(job, read, everything).of_views
         weight, bias = job.world.first(lambda: _best_head(job, views))
         tensors = {**taken.tensors, "head.weight": weight, "head.bias": bias}
         return TrainedNet(tensors=tensors, weights=taken.weights, licence=taken.licence, history={})

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
@@ -17,8 +16,7 @@ from wingbar.opam.strangers import scatters, to_arrays
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet
-from wingbar.steps.passes import read_through
-from wingbar.steps.reading import features_by_field_marks
+from wingbar.steps.reading import features_by_field_marks, features_of
 from wingbar.steps.readout import Readout
 from wingbar.steps.store import StepResult
 from wingbar.steps.strangers import some_of_each
@@ -45,13 +43,9 @@ def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Join
     def compute() -> Joint:
         read = features_by_field_marks(job, trained, readout, marks)()
         fitted = some_of_each(job.labels, job.training)
-        readings, labels, classes = read_through(job, fitted, read), job.labels[fitted], len(job.classes)
-        of_views = np.concatenate([reading.of_views for reading in readings])
-        of_streams = {
-            name: np.concatenate([reading.of_streams[name] for reading in readings]) for name in readings[0].of_streams
-        }
-        head = job.world.first(lambda: fit_joint(of_views, labels, classes))
-        arrays = job.world.first(lambda: to_arrays(scatters(of_streams, labels, classes)))
+        features, labels, classes = features_of(job, read, fitted), job.labels[fitted], len(job.classes)
+        head = job.world.first(lambda: fit_joint(features.of_views, labels, classes))
+        arrays = job.world.first(lambda: to_arrays(scatters(features.of_streams, labels, classes)))
         return Joint(weight=head.weight, bias=head.bias, scatters=arrays)
 
     settings = [job.config.prediction_size(), job.config.picture_size()]

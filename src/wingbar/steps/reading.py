@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxtyping import Float32
+import numpy as np
+from jaxtyping import Float32, Int
 from numpy import ndarray
 
 from wingbar.images import Picture, cut_squares
@@ -15,6 +16,7 @@ from wingbar.nets.inference import for_inference
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet, net_of
+from wingbar.steps.passes import read_through
 from wingbar.steps.readout import Readout
 
 
@@ -29,6 +31,15 @@ class Features:
 
 
 Reader = Callable[[list[Picture]], Features]
+
+
+def features_of(job: Job, read: Reader, indices: Int[ndarray, "n"]) -> Features:
+    """The features of these training pictures, of which there may be none."""
+    readings = read_through(job, indices, read) or [Features({}, np.zeros((0, 0, 0), np.float32))]
+    return Features(
+        {name: np.concatenate([reading.of_streams[name] for reading in readings]) for name in readings[0].of_streams},
+        np.concatenate([reading.of_views for reading in readings]),
+    )
 
 
 def field_marks_of(

@@ -14,8 +14,7 @@ from wingbar._system.settings import fill
 from wingbar.opam.strangers import NO_RULE, StrangerRule, fit_strangers, from_arrays, scatters, to_arrays
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet
-from wingbar.steps.passes import read_through
-from wingbar.steps.reading import Reader
+from wingbar.steps.reading import Reader, features_of
 from wingbar.steps.store import StepResult
 
 PER_CLASS = 50
@@ -59,7 +58,7 @@ def strangers(
         read = make_reader()
         arrays = dict(places) if places is not None else _places(job, read)
         if chosen is None:
-            held, labels = _features(job, read, job.validation), job.labels[job.validation]
+            held, labels = features_of(job, read, job.validation).of_streams, job.labels[job.validation]
             rule = job.world.first(lambda: fit_strangers(votes, held, labels, from_arrays(arrays)))
         if rule is None:
             return Strangers(scatters={}, values={})
@@ -72,7 +71,7 @@ def strangers(
 
 def _places(job: Job, read: Reader) -> dict[str, ndarray]:
     fitted = some_of_each(job.labels, job.training)
-    features = _features(job, read, fitted)
+    features = features_of(job, read, fitted).of_streams
     return job.world.first(lambda: to_arrays(scatters(features, job.labels[fitted], len(job.classes))))
 
 
@@ -80,8 +79,3 @@ def some_of_each(labels: Int[ndarray, "n"], indices: Int[ndarray, "t"]) -> Int[n
     """At most `PER_CLASS` of the ``indices`` of each class, the first ones, ascending."""
     chosen = [indices[labels[indices] == label][:PER_CLASS] for label in np.unique(labels[indices])]
     return np.sort(np.concatenate(chosen))
-
-
-def _features(job: Job, read: Reader, indices: Int[ndarray, "n"]) -> dict[str, ndarray]:
-    readings = read_through(job, indices, lambda pictures: read(pictures).of_streams)
-    return {view: np.concatenate([reading[view] for reading in readings]) for view in (readings or [{}])[0]}
