@@ -51,7 +51,7 @@ class PredictMany:
     accuracy: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint="(default: 0.95)")] = None
     """Share of answers that are to be right: where the class is too doubtful, a larger group is named, or nothing."""
     fast: Flag = False
-    """Show the nets the whole picture alone: several times as fast, no parts, a rougher box."""
+    """Show the nets the whole picture alone: more than twice as fast, no parts, a rougher box."""
     batch_size: int = 16
     """Pictures at a time."""
     runtime: Literal["torch", "onnx"] = "torch"

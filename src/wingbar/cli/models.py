@@ -38,7 +38,7 @@ class Predict:
     top: int = 5
     """Classes listed."""
     fast: Flag = False
-    """Show the nets the whole picture alone: several times as fast, no parts, a rougher box."""
+    """Show the nets the whole picture alone: more than twice as fast, no parts, a rougher box."""
     only: Only = None
     """Species list of the place, a name a line: scores are of these classes alone."""
     prior: Prior = None
