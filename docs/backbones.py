@@ -31,7 +31,7 @@ ResNet-18 60, ResNet-50 24, Res2Net-50 22 (48w-2s), 21 (26w-4s and 14w-8s), 12 (
 TAIL = """
 * The stride is how many pixels of the picture lie between two places of the map: the smaller, the finer is what the net
   can point at.
-* Parameters are the backbone's. A run of the whole method keeps three nets.
+* Parameters are the backbone's. A run by field marks, the default, keeps one net; OPAM keeps three.
 * The licence is that of the ImageNet weights, as timm states it. It is kept with the model. A dash: there are none, so
   train with `--weights none`. `unknown`: timm states none; ask their authors before you sell anything.
 * VGG's 3x3 conv of 1,024 channels behind the pretrained layers starts from random weights.

@@ -145,19 +145,34 @@ WRONG_JOINTS: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG_JOINTS)
-def test_a_joint_head_that_does_not_fit_is_refused(run: Path, tmp_path: Path, what: str) -> None:
+WRONG_WHOLES: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
+    "fewer classes": lambda head: head.update(weight=head["weight"][:2], bias=head["bias"][:2]),
+    "other features": lambda head: head.update(weight=head["weight"][:, :5]),
+    "one bias for all": lambda head: head.update(bias=head["bias"][:1]),
+    **{what: WRONG_JOINTS[what] for what in list(WRONG_JOINTS)[3:]},
+}
+WRONG_HEADS = [
+    pytest.param(file, wrong, id=f"{file}: {what}")
+    for file, wrongs in (("joint", WRONG_JOINTS), ("whole", WRONG_WHOLES))
+    for what, wrong in wrongs.items()
+]
+
+
+@pytest.mark.parametrize(("file", "wrong"), WRONG_HEADS)
+def test_a_head_that_does_not_fit_is_refused(
+    run: Path, tmp_path: Path, file: str, wrong: Callable[[dict[str, np.ndarray]], object]
+) -> None:
     model = tmp_path / "model"
     shutil.copytree(run / "model", model)
-    head = {name: array.copy() for name, array in load_file(model / "joint.safetensors").items()}
-    WRONG_JOINTS[what](head)
+    head = {name: array.copy() for name, array in load_file(model / f"{file}.safetensors").items()}
+    wrong(head)
     content = save({name: np.ascontiguousarray(array) for name, array in head.items()})
-    (model / "joint.safetensors").write_bytes(content)
+    (model / f"{file}.safetensors").write_bytes(content)
     card = json.loads((model / "recognizer.json").read_text())
-    card["sha256"]["joint"] = hashlib.sha256(content).hexdigest()
+    card["sha256"][file] = hashlib.sha256(content).hexdigest()
     card.pop("checksum", None)  # of the card as it was
     (model / "recognizer.json").write_text(json.dumps(card))
-    with pytest.raises(RunError, match=r"recognizer\.json|joint\.safetensors"):
+    with pytest.raises(RunError, match=rf"recognizer\.json|{file}\.safetensors"):
         wingbar.load(model)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from wingbar.nets.outputs import box_weights, covered
+from wingbar.nets import create
+from wingbar.nets.outputs import CornerHead, WholeNet, box_weights, covered
 
 
 @pytest.mark.parametrize(("low", "high", "count"), [(0.0, 1.0, 5), (0.2, 0.65, 7), (0.31, 0.33, 4), (0.9, 0.1, 3)])
@@ -29,3 +30,14 @@ def test_the_answer_is_the_mean_over_the_object() -> None:
 @pytest.mark.parametrize("corners", [(0.6, 0.6, 0.4, 0.4), (0.0, 0.0, 0.0, 0.0), (-9.0, -9.0, 9.0, 9.0)])
 def test_of_an_empty_or_a_full_box_every_place_counts_alike(corners) -> None:
     np.testing.assert_allclose(box_weights(torch.tensor([corners]), 3, 5).numpy(), np.ones((1, 3, 5)), rtol=1e-6)
+
+
+@torch.no_grad()
+def test_what_speaks_beside_the_head_is_in_the_answer_and_in_its_map() -> None:
+    net, beside = create("res2net_nano", 3).eval(), torch.nn.Linear(create("res2net_nano", 3).num_features, 3)
+    pixels = torch.randint(256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0)).byte()
+    corners = CornerHead(*(torch.zeros(4, net.num_features, 1, 1),) * 2, torch.tensor([0.1, 0.1, 0.6, 0.5]))
+    without, both = (WholeNet(net, None, corners, head)(pixels) for head in (None, beside))
+    np.testing.assert_allclose(both[1], without[1] + beside(without[3]), rtol=1e-4, atol=1e-5)
+    biases = net.head.bias + beside.bias
+    np.testing.assert_allclose(both[1], both[0].mean((2, 3)) + biases, rtol=1e-4, atol=1e-5)

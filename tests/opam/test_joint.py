@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from wingbar.opam.joint import SHRINKAGE, fit_joint
+from wingbar.opam.joint import SHRINKAGE, fit_beside, fit_joint
 
 
 def pictures(count: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -44,3 +44,13 @@ def test_views_that_never_vary_do_no_harm() -> None:
     assert np.isfinite(head.weight).all() and np.isfinite(head.bias).all()
     assert (head.logits(features).argmax(1) == labels).mean() > 0.9
     assert np.isfinite(fit_joint(np.zeros_like(features), labels, 4).logits(features)).all()
+
+
+def test_beside_a_head_the_discriminant_counts_as_much() -> None:
+    features, labels = pictures(40, 12)
+    said = np.random.default_rng(5).normal(1000, 7, (40, 4)).astype(np.float32)
+    beside, alone = fit_beside(said, features, labels), fit_joint(features, labels, 4)
+    deviation = (said - said.mean(1, keepdims=True)).std()
+    np.testing.assert_allclose(beside.logits(features), alone.logits(features) * deviation, rtol=1e-3, atol=1e-3)
+    silent = fit_beside(np.ones((40, 4), np.float32), features, labels)
+    np.testing.assert_allclose(silent.weight, alone.weight, rtol=1e-5)

@@ -21,7 +21,7 @@ from wingbar.opam.strangers import NO_RULE, StrangerRule
 from wingbar.opam.taxonomy import Lineages
 
 FILE = "recognizer.json"
-FORMAT = 7
+FORMAT = 8
 """Raised when a card says something else, so that an older model is refused with a sentence."""
 STREAMS = ("picture", "object", "parts")
 MARKS_STREAMS = (*STREAMS, "joint")

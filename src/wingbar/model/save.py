@@ -4,7 +4,10 @@ model/recognizer.json         the card: classes, sizes, settings, fusion weights
 model/picture.safetensors     ClassNet (or the one net of a plain run); object and parts beside it
 model/locator.safetensors     the regression of the object's box
 model/alignment.safetensors   clusters of neurons
-model/joint.safetensors       of field marks: the head that reads the features of all views at once
+model/views.safetensors       of field marks, in place of these: the one net of all views; and beside it
+model/readout.safetensors     the regressions of corners and the detectors of marks
+model/whole.safetensors       the discriminant of whole pictures
+model/joint.safetensors       the head that reads the features of all views at once
 model/strangers.safetensors   where the classes lie among feature vectors, by which strangers are told
 model/seen.safetensors        hashes of the training pictures; nothing but `data check` needs it, so it may be removed
 """

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
-from torch import nn
+from torch import Tensor, nn
 
 from wingbar._system.devices import require_device
 from wingbar._system.memory import out_of_memory
@@ -153,20 +153,34 @@ def torch_runtime(model: Model, device: torch.device | None = None) -> TorchRunt
 
 def view_modules(model: Model, net: MapNet) -> dict[str, nn.Module]:
     """What runs the one net of field marks of a model: see `view_modules_of`."""
-    return view_modules_of(net, model.card.middle_layer, model.arrays("readout"))
+    return view_modules_of(net, model.card.middle_layer, model.arrays("readout"), model.arrays("whole"))
 
 
-def view_modules_of(net: MapNet, layer: str | None, readout: Mapping[str, ndarray]) -> dict[str, nn.Module]:
+def view_modules_of(
+    net: MapNet, layer: str | None, readout: Mapping[str, ndarray], whole: Mapping[str, ndarray]
+) -> dict[str, nn.Module]:
     """A net with the linear functions of its two maps that tell corners and marks: see `steps.readout`.
 
-    ``picture`` is the net on whole pictures, ``views`` the same net on crops.
+    ``picture`` is the net on whole pictures, where the discriminant ``whole`` (`steps.joint`; empty where there is none
+    yet) speaks beside its own head; ``views`` is the same net on crops.
     """
     if layer is not None:
         net.get_submodule(layer)
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in readout.items()}
     picture, crop = (CornerHead(*(tensors[f"{kind}_{part}"] for part in HEAD_PARTS)) for kind in ("picture", "crop"))
     marks = MarkHead(tensors["mark_last"], tensors["mark_middle"])
-    return {"picture": WholeNet(net, layer, picture), VIEWS: ViewNet(net, layer, crop, marks)}
+    beside = _linear(**{name: torch.from_numpy(np.array(array)) for name, array in whole.items()}) if whole else None
+    return {"picture": WholeNet(net, layer, picture, beside), VIEWS: ViewNet(net, layer, crop, marks)}
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A layer of these values, made without drawing others first. Raises ValueError where they make none."""
+    classes, channels = weight.shape
+    if bias.shape != (classes,):
+        raise ValueError(f"a bias of {len(bias)} classes, weights of {classes}")
+    layer = nn.Linear(channels, classes, device="meta")
+    layer.weight, layer.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
+    return layer
 
 
 def device_for(name: str, card: Card) -> torch.device | None:

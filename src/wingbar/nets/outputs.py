@@ -138,18 +138,24 @@ class MarkHead(nn.Module):
 class WholeNet(nn.Module):
     """The one net of field marks on whole pictures. It names them by what lies in the object's box.
 
+    ``beside`` is what speaks for each class besides the net's own head, by all places alike (`steps.joint`).
+
     Takes uint8 squares ``[batch, 3, side, side]`` and gives the tensors of `PictureOutput`, without neurons.
     """
 
-    def __init__(self, net: MapNet, layer: str | None, corners: CornerHead) -> None:
+    def __init__(self, net: MapNet, layer: str | None, corners: CornerHead, beside: nn.Linear | None = None) -> None:
         super().__init__()
-        self.net, self.layer, self.corners = net, layer, corners
+        self.net, self.layer, self.corners, self.beside = net, layer, corners, beside
 
     def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         last, middle = both_maps(self.net, self.layer, normalize(pixels, self.net))
         corners = self.corners(last, middle)
         evidence = self.net.forward_evidence(last) * box_weights(corners, *last.shape[2:])[:, None]
-        logits = evidence.mean((2, 3)) + self.net.head.bias
+        bias: Tensor = self.net.head.bias
+        if self.beside is not None:
+            evidence = evidence + torch.einsum("bchw,kc->bkhw", last, self.beside.weight)
+            bias = bias + self.beside.bias
+        logits = evidence.mean((2, 3)) + bias
         return evidence, logits, corners, last.mean((2, 3)), last[:, :0]
 
 

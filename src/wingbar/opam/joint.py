@@ -46,10 +46,25 @@ def fit_joint(features: Float32[ndarray, "n views channels"], labels: Int[ndarra
     means = np.stack([rows[labels == label].mean(0) for label in range(classes)])
     weight = _solved(rows - means[labels], means)
     bias = -(means * weight).sum(1) / 2
-    logits = rows @ weight.T.astype(np.float32) + bias
-    scale = (logits - logits.mean(1, keepdims=True)).std() + tiny
+    scale = _deviation(rows @ weight.T.astype(np.float32) + bias)
     by_view = weight.reshape(classes, *features.shape[1:]).transpose(1, 0, 2) / lengths[:, None, None]
     return JointHead((by_view / scale).astype(np.float32), (bias / scale).astype(np.float32))
+
+
+def fit_beside(
+    logits: Float32[ndarray, "n classes"], features: Float32[ndarray, "n views channels"], labels: Int[ndarray, "n"]
+) -> JointHead:
+    """The discriminant of pictures that a net says ``logits`` of, at their scale: in the sum both count alike."""
+    head, scale = fit_joint(features, labels, logits.shape[1]), np.float32(_deviation(logits))
+    return JointHead(head.weight * scale, head.bias * scale)
+
+
+def _deviation(logits: Float[ndarray, "n classes"]) -> float:
+    """The standard deviation over pictures and classes; what all classes of a picture share says nothing.
+
+    It is one where nothing is said.
+    """
+    return float((logits - logits.mean(1, keepdims=True)).std()) or 1.0
 
 
 def _solved(deviations: Float32[ndarray, "n d"], means: Float32[ndarray, "classes d"]) -> Float[ndarray, "classes d"]:

@@ -1,6 +1,6 @@
-"""The step of the joint head: what all views tell together, and where the classes lie among their features.
+"""The step of the joint head: what all views tell together, what the whole picture tells, and where the classes lie.
 
-Both come from one reading of training pictures, by the net that was trained and as a prediction will read them.
+All of it comes from one reading of training pictures, by the net that was trained and as a prediction will read them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from jaxtyping import Float32
 from numpy import ndarray
 
-from wingbar.opam.joint import JointHead, fit_joint
+from wingbar.opam.joint import JointHead, fit_beside, fit_joint
 from wingbar.opam.strangers import scatters, to_arrays
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
@@ -24,10 +24,13 @@ from wingbar.steps.strangers import some_of_each
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Joint(StepResult):
-    """The joint head, and where the classes lie."""
+    """The joint head, the discriminant of whole pictures, and where the classes lie."""
 
     weight: Float32[ndarray, "views classes channels"]
     bias: Float32[ndarray, "classes"]
+    whole: Mapping[str, Float32[ndarray, "..."]]
+    """What speaks for each class in whole pictures besides the net's own head: ``weight`` [classes, channels] and
+    ``bias`` [classes]."""
     scatters: Mapping[str, ndarray]
     """How the classes lie in each view's features: `opam.strangers.to_arrays`."""
 
@@ -45,8 +48,10 @@ def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Join
         fitted = some_of_each(job.labels, job.training)
         features, labels, classes = features_of(job, read, fitted), job.labels[fitted], len(job.classes)
         head = job.world.first(lambda: fit_joint(features.of_views, labels, classes))
+        beside = job.world.first(lambda: fit_beside(features.logits, features.of_views[:, :1], labels))
         arrays = job.world.first(lambda: to_arrays(scatters(features.of_streams, labels, classes)))
-        return Joint(weight=head.weight, bias=head.bias, scatters=arrays)
+        whole = {"weight": beside.weight[0], "bias": beside.bias}
+        return Joint(weight=head.weight, bias=head.bias, whole=whole, scatters=arrays)
 
     settings = [job.config.prediction_size(), job.config.picture_size()]
     return job.step("joint", Joint, settings, [trained, readout, marks], compute)

@@ -86,7 +86,8 @@ class Learned:
     def _nets(self) -> dict[str, dict[str, ndarray]]:
         if (marks := self.field_marks) is not None:
             joint = {"weight": marks.joint.weight, "bias": marks.joint.bias}
-            return {VIEWS: dict(self.picture.tensors), "readout": marks.readout.arrays(), "joint": joint}
+            of_views = {VIEWS: dict(self.picture.tensors), "readout": marks.readout.arrays()}
+            return {**of_views, "whole": dict(marks.joint.whole), "joint": joint}
         files = {"picture": dict(self.picture.tensors)}
         if (attention := self.attention) is None:
             return files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,8 @@ class Features:
     """What strangers are told by."""
     of_views: Float32[ndarray, "pictures views channels"]
     """What the net's head sees of each view."""
+    logits: Float32[ndarray, "pictures classes"]
+    """What it says of the whole pictures."""
 
 
 Reader = Callable[[list[Picture]], Features]
@@ -35,18 +37,21 @@ Reader = Callable[[list[Picture]], Features]
 
 def features_of(job: Job, read: Reader, indices: Int[ndarray, "n"]) -> Features:
     """The features of these training pictures, of which there may be none."""
-    readings = read_through(job, indices, read) or [Features({}, np.zeros((0, 0, 0), np.float32))]
+    readings = read_through(job, indices, read) or [
+        Features({}, np.zeros((0, 0, 0), np.float32), np.zeros((0, 0), np.float32))
+    ]
     return Features(
         {name: np.concatenate([reading.of_streams[name] for reading in readings]) for name in readings[0].of_streams},
         np.concatenate([reading.of_views for reading in readings]),
+        np.concatenate([reading.logits for reading in readings]),
     )
 
 
 def field_marks_of(
-    job: Job, trained: TrainedNet, readout: Readout, marks: Marks
+    job: Job, trained: TrainedNet, readout: Readout, marks: Marks, whole: Mapping[str, ndarray]
 ) -> Callable[[list[Picture]], FieldMarksOutput]:
-    """A function that reads pictures by field marks with this net."""
-    runtime = TorchRuntime(readout.modules(for_inference(net_of(job, trained))), job.hardware.device)
+    """A function that reads pictures by field marks with this net; ``whole`` as in `Readout.modules`."""
+    runtime = TorchRuntime(readout.modules(for_inference(net_of(job, trained)), whole), job.hardware.device)
     sizes = job.config.picture_size(), job.config.prediction_size()
     return lambda pictures: read_field_marks(runtime, pictures, *sizes, marks.sides)
 
@@ -58,11 +63,11 @@ def features_by_field_marks(job: Job, trained: TrainedNet, readout: Readout, mar
     """
 
     def make_reader() -> Reader:
-        read = field_marks_of(job, trained, readout, marks)
+        read = field_marks_of(job, trained, readout, marks, {})
 
         def features(pictures: list[Picture]) -> Features:
             output = read(pictures)
-            return Features(output.features, output.pooled)
+            return Features(output.features, output.pooled, output.logits["picture"])
 
         return features
 
@@ -77,8 +82,8 @@ def features_by_whole_pictures(job: Job, trained: TrainedNet) -> Callable[[], Re
         side = job.config.prediction_size()
 
         def features(pictures: list[Picture]) -> Features:
-            pooled = runtime.picture(cut_squares(pictures, [None] * len(pictures), side)).features
-            return Features({"picture": pooled}, pooled[:, None])
+            output = runtime.picture(cut_squares(pictures, [None] * len(pictures), side))
+            return Features({"picture": output.features}, output.features[:, None], output.logits)
 
         return features
 
