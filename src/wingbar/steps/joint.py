@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from jaxtyping import Float32
 from numpy import ndarray
 
-from wingbar.opam.joint import JointHead, fit_beside, fit_joint
+from wingbar.opam.joint import SHRINKAGE, JointHead, fit_beside, fit_joint
 from wingbar.opam.strangers import scatters, to_arrays
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
@@ -53,5 +53,5 @@ def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Join
         whole = {"weight": beside.weight[0], "bias": beside.bias}
         return Joint(weight=head.weight, bias=head.bias, whole=whole, scatters=arrays)
 
-    settings = [job.config.prediction_size(), job.config.picture_size()]
+    settings = [job.config.prediction_size(), job.config.picture_size(), SHRINKAGE]
     return job.step("joint", Joint, settings, [trained, readout, marks], compute)

@@ -30,7 +30,7 @@ from safetensors.numpy import load, save
 from wingbar._system.distributed import ALONE, World
 from wingbar._system.files import digest, read_record, write_bytes, write_record, write_text, writing
 
-FORMAT = 8
+FORMAT = 7
 """Raised when a step computes something else from the same settings, so that old results are made anew."""
 
 
