@@ -15,19 +15,20 @@ from PIL import Image
 
 from wingbar.data import load
 from wingbar.data.sample import Dataset
+from wingbar.images import read_picture
 
 
 def write_filled(dataset: Dataset, folder: Path) -> None:
-    """Write the set in the layout of CUB-200-2011. Every sample has a box."""
+    """Write the set in the layout of CUB-200-2011. Raises ValueError for a sample without a box."""
     lists: dict[str, list[str]] = {name: [] for name in ("images", "image_class_labels", "train_test_split")}
     boxes = []
     for number, sample in enumerate(dataset.samples, 1):
-        assert sample.box is not None
+        if sample.box is None:
+            raise ValueError(f"{sample.path}: has no box")
         name = Path(sample.key).relative_to("images").with_suffix(".png")
         (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(sample.path) as picture:
-            x1, y1, x2, y2 = sample.box
-            cut = picture.convert("RGB").crop((round(x1), round(y1), round(x2), round(y2)))
+        x1, y1, x2, y2 = map(round, sample.box)
+        cut = Image.fromarray(read_picture(sample.path).pixels[max(y1, 0) : y2, max(x1, 0) : x2])
         cut.save(folder / "images" / name)
         lists["images"].append(f"{number} {name.as_posix()}")
         lists["image_class_labels"].append(f"{number} {sample.label + 1}")

@@ -1,9 +1,9 @@
-"""What the discriminant alone gives: a plain net on the test pictures by its own head, and with the discriminant added.
+"""What a discriminant alone gives: a plain net on the test pictures by its own head, and with a second head.
 
-    python benchmarks/plain_head.py DATA PLAIN FIELD_MARKS --classes 20
+    python benchmarks/plain_head.py DATA PLAIN FIELD_MARKS
 
-PLAIN and FIELD_MARKS are runs of one seed. The discriminant is fitted to training pictures, both temperatures to those
-that were held out. The test split is read once for both rows.
+PLAIN and FIELD_MARKS are runs of one seed; both have been evaluated. The second head is that of `wingbar.opam.joint`,
+fitted to training pictures; the temperatures are fitted to those that were held out. The test split is read once.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
-from safetensors.numpy import load_file
 
 import wingbar
 from wingbar.data import load
 from wingbar.data.sample import Sample
 from wingbar.evaluation import error_reduction, mean_interval
+from wingbar.evaluation.evaluate import matching, note_reading
 from wingbar.evaluation.tables import percent_interval, render
 from wingbar.images import cut_squares, read_picture
 from wingbar.opam.calibration import fit_temperature, mean_loss
-from wingbar.opam.joint import fit_beside
+from wingbar.opam.joint import fit_second
 from wingbar.recognizer import Recognizer
+from wingbar.steps.data import held_out
+from wingbar.steps.model import settings_of
+from wingbar.steps.store import Store
 from wingbar.steps.strangers import some_of_each
 
 AT_ONCE = 16
@@ -42,34 +45,47 @@ def read(recognizer: Recognizer, samples: Sequence[Sample]) -> tuple[ndarray, nd
     return logits, features[:, None]
 
 
+def right_of(run: Path) -> ndarray:
+    """Which test pictures a run names rightly, as its evaluation says. Raises ValueError for that of another model."""
+    judged = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    if judged["model"] != wingbar.load(run).card.digest():
+        raise ValueError(f"{run}: its evaluation is of another model; evaluate it again")
+    return np.array(judged["correct"], float)
+
+
+def labels_of(samples: Sequence[Sample]) -> ndarray:
+    """Their classes, as numbers."""
+    return np.array([sample.label for sample in samples])
+
+
 def main() -> None:
     """Fit, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("plain", type=Path)
     parser.add_argument("field_marks", type=Path)
-    parser.add_argument("--classes", type=int, default=0, help="the first so many classes; 0: all")
     options = parser.parse_args()
-    dataset = load(options.data)
-    if options.classes:
-        dataset = dataset.first_classes(options.classes)
-    samples = dataset.split("train")
-    labels, test = (np.array([sample.label for sample in some]) for some in (samples, dataset.split("test")))
-    held = load_file(options.plain / "steps" / "data" / "result.safetensors")["validation"]
-    fitted = some_of_each(labels, np.setdiff1d(np.arange(len(samples)), held))
-    recognizer = wingbar.load(options.plain)
-    beside = fit_beside(*read(recognizer, [samples[i] for i in fitted]), labels[fitted])
-    known, seen = read(recognizer, [samples[i] for i in held])
-    asked, shown = read(recognizer, dataset.split("test"))
-    both = known + beside.logits(seen), asked + beside.logits(shown)
-    ours = np.array(json.loads((options.field_marks / "evaluation.json").read_text())["correct"])
+    recognizer, ours = wingbar.load(options.plain), right_of(options.field_marks)
+    card, dataset = recognizer.card, matching(load(options.data), recognizer)
+    readable, held = held_out(dataset, settings_of(card, options.plain), Store(options.plain), card.data)
+    training = [sample for sample in readable if sample not in set(held)]
+    fitted = [training[i] for i in some_of_each(labels_of(training), np.arange(len(training)))]
+    second = fit_second(*read(recognizer, fitted), labels_of(fitted))
+    note_reading(options.plain, dataset, "(benchmarks/plain_head.py)")
+    (known, seen), (asked, shown) = read(recognizer, held), read(recognizer, test := dataset.split("test"))
+    heads = {
+        "its own head": (known, asked),
+        "and a second": (known + second.logits(seen), asked + second.logits(shown)),
+    }
     rows = []
-    for name, (validation, judged) in (("its own head", (known, asked)), ("with the discriminant", both)):
-        logits = judged / fit_temperature(validation, labels[held])
-        right = logits.argmax(1) == test
-        removed = error_reduction(right.astype(float), ours)
+    for name, (validation, judged) in heads.items():
+        logits = judged / fit_temperature(validation, labels_of(held))
+        right = (logits.argmax(1) == labels_of(test)).astype(float)
+        removed = error_reduction(right, ours)
         against = percent_interval(*removed) if removed else "-"
-        rows.append([name, percent_interval(*mean_interval(right)), f"{mean_loss(logits, test):.3f}", against])
+        rows.append(
+            [name, percent_interval(*mean_interval(right)), f"{mean_loss(logits, labels_of(test)):.3f}", against]
+        )
     print(render(["plain net", "top-1 (95 % interval)", "NLL", "errors removed by field marks"], rows))
 
 

@@ -19,7 +19,10 @@ from wingbar.config import Config
 from wingbar.data import load as load_data
 from wingbar.errors import ConfigError, RunError
 from wingbar.evaluation.answers import answers_report
+from wingbar.images import read_picture
+from wingbar.model.field_marks import FieldMarksOutput, read_field_marks
 from wingbar.model.folder import read_model
+from wingbar.opam.joint import JointHead, fit_joint, fit_second
 from wingbar.pipeline import step_names
 from wingbar.prediction import of_one_occasion
 
@@ -67,15 +70,18 @@ def test_a_size_whose_maps_are_too_small_is_told_before_anything_is_computed(tmp
 def test_a_prediction_has_an_object_marks_and_streams(run: Path, birds: Path) -> None:
     recognizer = wingbar.load(run)
     assert recognizer.card.method == "field-marks" and recognizer.card.nets == ("views",)
+    heads = {name: load_file(run / "model" / f"{name}.safetensors") for name in ("views", "second")}
+    biases = heads["views"]["head.bias"] + heads["second"]["bias"]
     for prediction in recognizer.predict_many(pictures(birds)):
         x1, y1, x2, y2 = prediction.object_box
         assert 0 <= x1 < x2 <= prediction.size[0] and 0 <= y1 < y2 <= prediction.size[1]
         assert [part.cluster for part in prediction.parts] == list(range(len(recognizer.card.mark_sides)))
         assert list(prediction.streams) == ["picture", "object", "parts", "joint"]
         assert sum(prediction.scores.values()) == pytest.approx(1, abs=1e-4)
-        logits = prediction.evidence.mean((1, 2))
-        odds = np.log(list(prediction.streams["picture"].values()))  # the evidence's means, and the biases
-        assert np.ptp(odds - odds.mean() - (logits - logits.mean())) < 1
+        # The stream of whole pictures: the evidence's means and the biases of both heads.
+        logits = prediction.evidence.mean((1, 2)) + biases / recognizer.card.temperatures["picture"]
+        odds = np.log(list(prediction.streams["picture"].values()))
+        np.testing.assert_allclose(odds - odds.mean(), logits - logits.mean(), atol=1e-3)
 
 
 def test_strangers_are_told_by_the_model_and_by_its_export_alike(run: Path, birds: Path) -> None:
@@ -99,6 +105,31 @@ def test_one_pass_gives_the_answer_of_the_whole_picture(run: Path, birds: Path) 
         np.testing.assert_allclose(one.evidence, whole.evidence, atol=1e-5)
         x1, y1, x2, y2 = one.object_box
         assert 0 <= x1 < x2 <= one.size[0] and 0 <= y1 < y2 <= one.size[1]
+
+
+def test_the_heads_of_a_model_are_those_that_training_pictures_give(run: Path, birds: Path) -> None:
+    recognizer, samples = wingbar.load(run), load_data(birds).split("train")
+    card, held = recognizer.card, load_file(run / "steps" / "data" / "result.safetensors")["validation"]
+    labels, training = np.array([sample.label for sample in samples]), np.setdiff1d(np.arange(len(samples)), held)
+
+    def read(indices: np.ndarray) -> FieldMarksOutput:
+        shown = [read_picture(samples[i].path) for i in indices]
+        return read_field_marks(recognizer.runtime, shown, card.picture_size, card.eval_size, card.mark_sides)
+
+    assert recognizer.joint is not None
+    pooled = read(held).streams(recognizer.joint)
+    kept = load_file(run / "steps" / "pooling" / "result.safetensors")["logits"]
+    np.testing.assert_allclose(np.stack(list(pooled.values())), kept, rtol=1e-3, atol=1e-3)
+    second = load_file(run / "model" / "second.safetensors")
+    learnt = read(training)
+    whole = learnt.pooled[:, :1]
+    own = learnt.logits["picture"] - JointHead(second["weight"][None], second["bias"]).logits(whole)
+    expected = fit_second(own, whole, labels[training])
+    np.testing.assert_allclose(
+        second["weight"], expected.weight[0], rtol=1e-2, atol=1e-3 * np.abs(expected.weight).max()
+    )
+    joint = fit_joint(learnt.pooled, labels[training], len(card.classes))
+    np.testing.assert_allclose(recognizer.joint.weight, joint.weight, rtol=1e-2, atol=1e-3 * np.abs(joint.weight).max())
 
 
 def test_batches_do_not_change_answers(run: Path, birds: Path) -> None:
@@ -132,36 +163,38 @@ def test_a_byte_a_weight_is_still_the_same_net(run: Path, birds: Path, tmp_path:
     assert max(differences) < 0.2 and sum(differences) / len(differences) < 0.03
 
 
-WRONG_JOINTS: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
-    "a view more": lambda head: head.update(weight=np.concatenate([head["weight"], head["weight"][:1]])),
-    "fewer classes": lambda head: head.update(weight=head["weight"][:, :2], bias=head["bias"][:2]),
-    "other features": lambda head: head.update(weight=head["weight"][..., :5]),
+Change = Callable[[dict[str, np.ndarray]], object]
+WRONG: dict[str, Change] = {
     "a flat weight": lambda head: head.update(weight=head["weight"].ravel()),
-    "a bias that does not fit": lambda head: head.update(bias=np.zeros(9, np.float32)),
+    "other features": lambda head: head.update(weight=head["weight"][..., :5]),
+    "a longer bias": lambda head: head.update(bias=np.zeros(9, np.float32)),
+    "one bias for all": lambda head: head.update(bias=head["bias"][:1]),
     "longer numbers": lambda head: head.update(weight=head["weight"].astype(np.float64)),
+    "whole numbers": lambda head: head.update(bias=head["bias"].astype(np.int32)),
     "not numbers": lambda head: head["bias"].fill(np.nan),
     "no bias": lambda head: head.pop("bias"),
+    "nothing": lambda head: head.clear(),
     "a field more": lambda head: head.update(evil=np.zeros(3, np.float32)),
 }
-
-
-WRONG_WHOLES: dict[str, Callable[[dict[str, np.ndarray]], object]] = {
+WRONG_JOINTS: dict[str, Change] = {
+    **WRONG,
+    "a view more": lambda head: head.update(weight=np.concatenate([head["weight"], head["weight"][:1]])),
+    "fewer classes": lambda head: head.update(weight=head["weight"][:, :2], bias=head["bias"][:2]),
+}
+WRONG_SECONDS: dict[str, Change] = {
+    **WRONG,
     "fewer classes": lambda head: head.update(weight=head["weight"][:2], bias=head["bias"][:2]),
-    "other features": lambda head: head.update(weight=head["weight"][:, :5]),
-    "one bias for all": lambda head: head.update(bias=head["bias"][:1]),
-    **{what: WRONG_JOINTS[what] for what in list(WRONG_JOINTS)[3:]},
+    "one class": lambda head: head.update(weight=head["weight"][:1], bias=head["bias"][:1]),
 }
 WRONG_HEADS = [
     pytest.param(file, wrong, id=f"{file}: {what}")
-    for file, wrongs in (("joint", WRONG_JOINTS), ("whole", WRONG_WHOLES))
+    for file, wrongs in (("joint", WRONG_JOINTS), ("second", WRONG_SECONDS))
     for what, wrong in wrongs.items()
 ]
 
 
 @pytest.mark.parametrize(("file", "wrong"), WRONG_HEADS)
-def test_a_head_that_does_not_fit_is_refused(
-    run: Path, tmp_path: Path, file: str, wrong: Callable[[dict[str, np.ndarray]], object]
-) -> None:
+def test_a_head_that_does_not_fit_is_refused(run: Path, tmp_path: Path, file: str, wrong: Change) -> None:
     model = tmp_path / "model"
     shutil.copytree(run / "model", model)
     head = {name: array.copy() for name, array in load_file(model / f"{file}.safetensors").items()}

@@ -69,6 +69,7 @@ def test_it_knows_the_classes_of_both_and_only_the_head_has_changed(run: Path, l
     old, new = (load_file(one / "model" / "views.safetensors") for one in (run, longer))
     changed = {name for name in old if not np.array_equal(old[name], new[name])}
     assert changed == {"head.weight", "head.bias"} and len(new["head.bias"]) == 3
+    assert load_file(longer / "model" / "second.safetensors")["weight"].shape == new["head.weight"].shape
     readouts = [(one / "model" / "readout.safetensors").read_bytes() for one in (run, longer)]
     assert readouts[0] == readouts[1]
 

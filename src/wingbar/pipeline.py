@@ -58,8 +58,8 @@ def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Le
     # Its field marks: places that all objects have, chosen by what they tell.
     marks = steps.marks(job, objects, guide)
 
-    # One net learns from all views; objects and marks are read out of its own features. A joint head tells what the
-    # features of all views say at once, and the views and it are pooled.
+    # One net learns from all views; objects and marks are read out of its own features. A second head tells what whole
+    # pictures say besides, a joint head what the features of all views say at once; the views and it are pooled.
     kinds = {
         **pictures,
         "object": steps.object_views(job, objects.boxes),

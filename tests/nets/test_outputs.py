@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wingbar.nets import create
-from wingbar.nets.outputs import CornerHead, WholeNet, box_weights, covered
+from wingbar.nets.outputs import CornerHead, SecondHead, WholeNet, box_weights, covered
 
 
 @pytest.mark.parametrize(("low", "high", "count"), [(0.0, 1.0, 5), (0.2, 0.65, 7), (0.31, 0.33, 4), (0.9, 0.1, 3)])
@@ -33,11 +33,15 @@ def test_of_an_empty_or_a_full_box_every_place_counts_alike(corners) -> None:
 
 
 @torch.no_grad()
-def test_what_speaks_beside_the_head_is_in_the_answer_and_in_its_map() -> None:
-    net, beside = create("res2net_nano", 3).eval(), torch.nn.Linear(create("res2net_nano", 3).num_features, 3)
-    pixels = torch.randint(256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0)).byte()
+def test_what_the_second_head_says_is_in_the_answer_and_in_its_map() -> None:
+    torch.manual_seed(0)
+    net = create("res2net_nano", 3).eval()
+    second, pixels = (
+        SecondHead(torch.randn(3, net.num_features), torch.randn(3)),
+        torch.randint(256, (2, 3, 64, 64)).byte(),
+    )
     corners = CornerHead(*(torch.zeros(4, net.num_features, 1, 1),) * 2, torch.tensor([0.1, 0.1, 0.6, 0.5]))
-    without, both = (WholeNet(net, None, corners, head)(pixels) for head in (None, beside))
-    np.testing.assert_allclose(both[1], without[1] + beside(without[3]), rtol=1e-4, atol=1e-5)
-    biases = net.head.bias + beside.bias
+    without, both = (WholeNet(net, None, corners, head)(pixels) for head in (None, second))
+    np.testing.assert_allclose(both[1], without[1] + without[3] @ second.weight.T + second.bias, rtol=1e-4, atol=1e-5)
+    biases = net.head.bias + second.bias
     np.testing.assert_allclose(both[1], both[0].mean((2, 3)) + biases, rtol=1e-4, atol=1e-5)

@@ -21,7 +21,7 @@ from wingbar.opam.strangers import NO_RULE, StrangerRule
 from wingbar.opam.taxonomy import Lineages
 
 FILE = "recognizer.json"
-FORMAT = 8
+FORMAT = 7
 """Raised when a card says something else, so that an older model is refused with a sentence."""
 STREAMS = ("picture", "object", "parts")
 MARKS_STREAMS = (*STREAMS, "joint")
@@ -120,6 +120,8 @@ class Card:
             raise ValueError("fusion_weights")
         if self.has_marks and (set(self.temperatures) != streams or not 0 < len(self.mark_sides) <= MOST_MARKS):
             raise ValueError("temperatures or mark_sides")
+        if self.has_marks and "second" not in self.sha256:
+            raise ValueError("second (a head that older models do not have)")
         if not all(0.001 <= value <= 1000 for value in (*self.temperatures.values(), self.calibration)):
             raise ValueError("temperatures or calibration")
         if not all(0.01 <= side <= 1 for side in self.mark_sides):

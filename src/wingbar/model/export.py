@@ -1,9 +1,9 @@
 """A model for other programs, and for prediction without torch: each of its nets as an ONNX file of plain pixels.
 
-DIR/picture.onnx       the net of whole pictures with all that is read off its maps
+DIR/picture.onnx       the net of whole pictures with all that is read off its maps, and its second head
 DIR/views.onnx         field marks: the same net on crops; of OPAM there are object.onnx and parts.onnx instead
-DIR/recognizer.json    the model's card, with the checksums of the files; alignment.safetensors where there are parts,
-                       strangers.safetensors where strangers are told
+DIR/recognizer.json    the model's card, with the checksums of the files; beside it what the model has of
+                       alignment.safetensors, joint.safetensors, strangers.safetensors and seen.safetensors
 DIR/export.json        sizes, and how far the files' answers are from the model's
 
 Every net takes ``pixels``, uint8 [batch, 3, side, side]: RGB squares, the whole picture or a crop of it resized (by

@@ -12,7 +12,8 @@ class PictureOutput(NamedTuple):
     """Outputs for whole pictures, of ClassNet averaged over each picture and its mirror."""
 
     evidence: Float32[ndarray, "batch classes h w"]
-    """Class activation maps in logits: what speaks for each class where."""
+    """What speaks for each class where, in logits: class activation maps; of field marks weighted by the object's box,
+    and what the second head says everywhere. Their means and the biases are the logits."""
     logits: Float32[ndarray, "batch classes"]
     corners: Float32[ndarray, "batch 4"]
     """x1, y1, x2, y2 of the object in shares of the picture, not cut to it; zeros in a model that learnt no boxes."""

@@ -1,13 +1,13 @@
 """Writing a model folder: what a prediction needs and nothing else. It moves to another machine as it is.
 
 model/recognizer.json         the card: classes, sizes, settings, fusion weights, licences, checksums
-model/picture.safetensors     ClassNet (or the one net of a plain run); object and parts beside it
-model/locator.safetensors     the regression of the object's box
-model/alignment.safetensors   clusters of neurons
-model/views.safetensors       of field marks, in place of these: the one net of all views; and beside it
-model/readout.safetensors     the regressions of corners and the detectors of marks
-model/whole.safetensors       the discriminant of whole pictures
-model/joint.safetensors       the head that reads the features of all views at once
+model/views.safetensors       of field marks: the one net of all views
+model/readout.safetensors     of field marks: the regressions of corners and the detectors of marks
+model/second.safetensors      of field marks: the second head of whole pictures
+model/joint.safetensors       of field marks: the head that reads the features of all views at once
+model/picture.safetensors     of other methods: ClassNet (or the one net of a plain run); object and parts beside it
+model/locator.safetensors     of OPAM: the regression of the object's box
+model/alignment.safetensors   of OPAM: clusters of neurons
 model/strangers.safetensors   where the classes lie among feature vectors, by which strangers are told
 model/seen.safetensors        hashes of the training pictures; nothing but `data check` needs it, so it may be removed
 """

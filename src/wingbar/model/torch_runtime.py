@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
-from torch import Tensor, nn
+from torch import nn
 
 from wingbar._system.devices import require_device
 from wingbar._system.memory import out_of_memory
@@ -19,7 +19,7 @@ from wingbar.model.card import VIEWS, Card
 from wingbar.model.folder import Model
 from wingbar.model.runtime import PictureOutput, ViewOutput
 from wingbar.nets import MapNet, create, for_inference
-from wingbar.nets.outputs import BoxHead, CornerHead, CropNet, MarkHead, PictureNet, ViewNet, WholeNet
+from wingbar.nets.outputs import BoxHead, CornerHead, CropNet, MarkHead, PictureNet, SecondHead, ViewNet, WholeNet
 
 HEAD_PARTS = ("last", "middle", "bias")
 _ran_in: int | None = None
@@ -153,34 +153,28 @@ def torch_runtime(model: Model, device: torch.device | None = None) -> TorchRunt
 
 def view_modules(model: Model, net: MapNet) -> dict[str, nn.Module]:
     """What runs the one net of field marks of a model: see `view_modules_of`."""
-    return view_modules_of(net, model.card.middle_layer, model.arrays("readout"), model.arrays("whole"))
+    return view_modules_of(net, model.card.middle_layer, model.arrays("readout"), model.arrays("second"))
 
 
 def view_modules_of(
-    net: MapNet, layer: str | None, readout: Mapping[str, ndarray], whole: Mapping[str, ndarray]
+    net: MapNet, layer: str | None, readout: Mapping[str, ndarray], second: Mapping[str, ndarray] | None
 ) -> dict[str, nn.Module]:
     """A net with the linear functions of its two maps that tell corners and marks: see `steps.readout`.
 
-    ``picture`` is the net on whole pictures, where the discriminant ``whole`` (`steps.joint`; empty where there is none
-    yet) speaks beside its own head; ``views`` is the same net on crops.
+    ``picture`` is the net on whole pictures, with the ``second`` head of these (`steps.joint`) where there is one yet;
+    ``views`` is the same net on crops. Raises TypeError and ValueError for a head that does not fit.
     """
     if layer is not None:
         net.get_submodule(layer)
-    tensors = {name: torch.from_numpy(np.array(array)) for name, array in readout.items()}
+    tensors = _tensors(readout)
     picture, crop = (CornerHead(*(tensors[f"{kind}_{part}"] for part in HEAD_PARTS)) for kind in ("picture", "crop"))
     marks = MarkHead(tensors["mark_last"], tensors["mark_middle"])
-    beside = _linear(**{name: torch.from_numpy(np.array(array)) for name, array in whole.items()}) if whole else None
-    return {"picture": WholeNet(net, layer, picture, beside), VIEWS: ViewNet(net, layer, crop, marks)}
+    head = None if second is None else SecondHead(**_tensors(second))
+    return {"picture": WholeNet(net, layer, picture, head), VIEWS: ViewNet(net, layer, crop, marks)}
 
 
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """A layer of these values, made without drawing others first. Raises ValueError where they make none."""
-    classes, channels = weight.shape
-    if bias.shape != (classes,):
-        raise ValueError(f"a bias of {len(bias)} classes, weights of {classes}")
-    layer = nn.Linear(channels, classes, device="meta")
-    layer.weight, layer.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
-    return layer
+def _tensors(arrays: Mapping[str, ndarray]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 
 
 def device_for(name: str, card: Card) -> torch.device | None:

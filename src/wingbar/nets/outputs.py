@@ -135,26 +135,48 @@ class MarkHead(nn.Module):
         return fine + functional.interpolate(coarse, fine.shape[2:], mode="nearest")
 
 
-class WholeNet(nn.Module):
-    """The one net of field marks on whole pictures. It names them by what lies in the object's box.
+class SecondHead(nn.Module):
+    """What all places of a whole picture tell, beside what the net's own head says of the object (`opam.joint`)."""
 
-    ``beside`` is what speaks for each class besides the net's own head, by all places alike (`steps.joint`).
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Float[Tensor, "classes channels"], bias: Float[Tensor, "classes"]) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    def fits(self, head: nn.Linear) -> bool:
+        """Whether it is of the classes and channels of this ``head``."""
+        pairs = (self.weight, head.weight), (self.bias, head.bias)
+        return all(ours.shape == theirs.shape and ours.dtype == theirs.dtype for ours, theirs in pairs)
+
+    def forward(self, features: Float[Tensor, "batch channels h w"]) -> Float[Tensor, "batch classes h w"]:
+        """What speaks for each class where; its mean over the places, and the bias, are logits."""
+        return torch.einsum("bchw,kc->bkhw", features, self.weight)
+
+
+class WholeNet(nn.Module):
+    """The one net of field marks on whole pictures: its own head by what lies in the object's box, and a second head.
+
+    Before there is a ``second`` head, the own one names pictures alone. Raises ValueError for one that does not fit.
 
     Takes uint8 squares ``[batch, 3, side, side]`` and gives the tensors of `PictureOutput`, without neurons.
     """
 
-    def __init__(self, net: MapNet, layer: str | None, corners: CornerHead, beside: nn.Linear | None = None) -> None:
+    def __init__(self, net: MapNet, layer: str | None, corners: CornerHead, second: SecondHead | None = None) -> None:
         super().__init__()
-        self.net, self.layer, self.corners, self.beside = net, layer, corners, beside
+        if second is not None and not second.fits(net.head):
+            raise ValueError("the second head, which is of other classes or features than the net's own")
+        self.net, self.layer, self.corners, self.second = net, layer, corners, second
 
     def forward(self, pixels: UInt8[Tensor, "batch 3 h w"]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         last, middle = both_maps(self.net, self.layer, normalize(pixels, self.net))
         corners = self.corners(last, middle)
         evidence = self.net.forward_evidence(last) * box_weights(corners, *last.shape[2:])[:, None]
         bias: Tensor = self.net.head.bias
-        if self.beside is not None:
-            evidence = evidence + torch.einsum("bchw,kc->bkhw", last, self.beside.weight)
-            bias = bias + self.beside.bias
+        if self.second is not None:
+            evidence, bias = evidence + self.second(last), bias + self.second.bias
         logits = evidence.mean((2, 3)) + bias
         return evidence, logits, corners, last.mean((2, 3)), last[:, :0]
 

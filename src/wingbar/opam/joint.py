@@ -1,10 +1,10 @@
 """The joint head: what the features of all views of a picture tell together, by one linear discriminant.
 
-    z_c = sum_v w_vc . f_v + b_c,      w_c = S^-1 m_c,      b_c = -m_c . w_c / 2
+    z_c = sum_v w_vc . f_v + b_c,      w_c = S^-1 (m_c - m),      b_c = -(m_c + m) . w_c / 2
 
 f_v is the pooled feature vector of view v (picture, object, each mark), divided by its root mean square length r_v; all
-of them in a row are f. m_c is the mean of f over the training pictures of class c, and S the covariance within classes,
-shrunk towards a multiple of the identity:
+of them in a row are f. m_c is the mean of f over the training pictures of class c, m the mean of these, and S the
+covariance within classes, shrunk towards a multiple of the identity:
 
     S = (1 - s) C + s tr(C) / d I,      s = `SHRINKAGE`
 
@@ -12,6 +12,9 @@ shrunk towards a multiple of the identity:
 view, and knows nothing of how views vary together. Classes are taken to be equally frequent. At last z is divided by
 its standard deviation over those pictures and classes, since its own scale hangs on s and d; a temperature tells how
 sure to be (`opam.pooling`).
+
+The second head of whole pictures is the same of one view, at the scale of what the net's own head says: the sum of both
+names them.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ SHRINKAGE = 0.8
 
 @dataclass(frozen=True, eq=False)
 class JointHead:
-    """A linear function of all views' features."""
+    """A linear function of the features of some views."""
 
     weight: Float32[ndarray, "views classes channels"]
     bias: Float32[ndarray, "classes"]
@@ -44,17 +47,18 @@ def fit_joint(features: Float32[ndarray, "n views channels"], labels: Int[ndarra
     lengths = np.sqrt(np.einsum("nvd,nvd->v", features, features) / len(features)) + tiny
     rows = (features / lengths[:, None]).reshape(len(features), -1)
     means = np.stack([rows[labels == label].mean(0) for label in range(classes)])
-    weight = _solved(rows - means[labels], means)
-    bias = -(means * weight).sum(1) / 2
+    middle = means.mean(0)
+    weight = _solved(rows - means[labels], means - middle)
+    bias = -((means + middle) * weight).sum(1) / 2
     scale = _deviation(rows @ weight.T.astype(np.float32) + bias)
     by_view = weight.reshape(classes, *features.shape[1:]).transpose(1, 0, 2) / lengths[:, None, None]
     return JointHead((by_view / scale).astype(np.float32), (bias / scale).astype(np.float32))
 
 
-def fit_beside(
+def fit_second(
     logits: Float32[ndarray, "n classes"], features: Float32[ndarray, "n views channels"], labels: Int[ndarray, "n"]
 ) -> JointHead:
-    """The discriminant of pictures that a net says ``logits`` of, at their scale: in the sum both count alike."""
+    """The head of pictures that a net says ``logits`` of already, at their scale: in the sum both count alike."""
     head, scale = fit_joint(features, labels, logits.shape[1]), np.float32(_deviation(logits))
     return JointHead(head.weight * scale, head.bias * scale)
 
@@ -68,7 +72,7 @@ def _deviation(logits: Float[ndarray, "n classes"]) -> float:
 
 
 def _solved(deviations: Float32[ndarray, "n d"], means: Float32[ndarray, "classes d"]) -> Float[ndarray, "classes d"]:
-    """S^-1 m of each class, by the smaller of two systems: of d unknowns, or of n (Woodbury's identity)."""
+    """S^-1 of each mean, by the smaller of two systems: of d unknowns, or of n (Woodbury's identity)."""
     from scipy.linalg import solve
 
     count, size = deviations.shape

@@ -1,4 +1,4 @@
-"""The step of the joint head: what all views tell together, what the whole picture tells, and where the classes lie.
+"""The step of the joint head, of the second head of whole pictures, and of where the classes lie.
 
 All of it comes from one reading of training pictures, by the net that was trained and as a prediction will read them.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from jaxtyping import Float32
 from numpy import ndarray
 
-from wingbar.opam.joint import SHRINKAGE, JointHead, fit_beside, fit_joint
+from wingbar.opam.joint import SHRINKAGE, JointHead, fit_joint, fit_second
 from wingbar.opam.strangers import scatters, to_arrays
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
@@ -24,13 +24,12 @@ from wingbar.steps.strangers import some_of_each
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Joint(StepResult):
-    """The joint head, the discriminant of whole pictures, and where the classes lie."""
+    """The joint head, the second head of whole pictures, and where the classes lie."""
 
     weight: Float32[ndarray, "views classes channels"]
     bias: Float32[ndarray, "classes"]
-    whole: Mapping[str, Float32[ndarray, "..."]]
-    """What speaks for each class in whole pictures besides the net's own head: ``weight`` [classes, channels] and
-    ``bias`` [classes]."""
+    second_weight: Float32[ndarray, "classes channels"]
+    second_bias: Float32[ndarray, "classes"]
     scatters: Mapping[str, ndarray]
     """How the classes lie in each view's features: `opam.strangers.to_arrays`."""
 
@@ -39,19 +38,25 @@ class Joint(StepResult):
         """What tells classes by all views' features."""
         return JointHead(self.weight, self.bias)
 
+    @property
+    def second(self) -> dict[str, ndarray]:
+        """The second head, as a model keeps it."""
+        return {"weight": self.second_weight, "bias": self.second_bias}
+
 
 def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Joint:
-    """The joint head of this net, from some training pictures of each class."""
+    """Both heads of this net, from some training pictures of each class."""
 
     def compute() -> Joint:
         read = features_by_field_marks(job, trained, readout, marks)()
         fitted = some_of_each(job.labels, job.training)
         features, labels, classes = features_of(job, read, fitted), job.labels[fitted], len(job.classes)
         head = job.world.first(lambda: fit_joint(features.of_views, labels, classes))
-        beside = job.world.first(lambda: fit_beside(features.logits, features.of_views[:, :1], labels))
+        second = job.world.first(lambda: fit_second(features.logits, features.of_views[:, :1], labels))
         arrays = job.world.first(lambda: to_arrays(scatters(features.of_streams, labels, classes)))
-        whole = {"weight": beside.weight[0], "bias": beside.bias}
-        return Joint(weight=head.weight, bias=head.bias, whole=whole, scatters=arrays)
+        return Joint(
+            weight=head.weight, bias=head.bias, second_weight=second.weight[0], second_bias=second.bias, scatters=arrays
+        )
 
     settings = [job.config.prediction_size(), job.config.picture_size(), SHRINKAGE]
     return job.step("joint", Joint, settings, [trained, readout, marks], compute)

@@ -87,7 +87,7 @@ class Learned:
         if (marks := self.field_marks) is not None:
             joint = {"weight": marks.joint.weight, "bias": marks.joint.bias}
             of_views = {VIEWS: dict(self.picture.tensors), "readout": marks.readout.arrays()}
-            return {**of_views, "whole": dict(marks.joint.whole), "joint": joint}
+            return {**of_views, "second": marks.joint.second, "joint": joint}
         files = {"picture": dict(self.picture.tensors)}
         if (attention := self.attention) is None:
             return files

@@ -41,7 +41,7 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks, joint
     """Weights and temperatures from the validation pictures, read as a prediction reads them."""
 
     def compute() -> PoolingWeights:
-        read, labels = field_marks_of(job, trained, readout, marks, joint.whole), job.labels[job.validation]
+        read, labels = field_marks_of(job, trained, readout, marks, joint.second), job.labels[job.validation]
         readings = read_through(job, job.validation, lambda pictures: read(pictures).streams(joint.head))
         logits = np.stack([np.concatenate([reading[name] for reading in readings]) for name in MARKS_STREAMS])
         views = [1, 1, len(marks.sides), 2 + len(marks.sides)]

@@ -29,7 +29,7 @@ class Features:
     of_views: Float32[ndarray, "pictures views channels"]
     """What the net's head sees of each view."""
     logits: Float32[ndarray, "pictures classes"]
-    """What it says of the whole pictures."""
+    """What the net's own head says of the whole pictures."""
 
 
 Reader = Callable[[list[Picture]], Features]
@@ -48,10 +48,10 @@ def features_of(job: Job, read: Reader, indices: Int[ndarray, "n"]) -> Features:
 
 
 def field_marks_of(
-    job: Job, trained: TrainedNet, readout: Readout, marks: Marks, whole: Mapping[str, ndarray]
+    job: Job, trained: TrainedNet, readout: Readout, marks: Marks, second: Mapping[str, ndarray] | None
 ) -> Callable[[list[Picture]], FieldMarksOutput]:
-    """A function that reads pictures by field marks with this net; ``whole`` as in `Readout.modules`."""
-    runtime = TorchRuntime(readout.modules(for_inference(net_of(job, trained)), whole), job.hardware.device)
+    """A function that reads pictures by field marks with this net; ``second`` as in `Readout.modules`."""
+    runtime = TorchRuntime(readout.modules(for_inference(net_of(job, trained)), second), job.hardware.device)
     sizes = job.config.picture_size(), job.config.prediction_size()
     return lambda pictures: read_field_marks(runtime, pictures, *sizes, marks.sides)
 
@@ -63,7 +63,7 @@ def features_by_field_marks(job: Job, trained: TrainedNet, readout: Readout, mar
     """
 
     def make_reader() -> Reader:
-        read = field_marks_of(job, trained, readout, marks, {})
+        read = field_marks_of(job, trained, readout, marks, None)
 
         def features(pictures: list[Picture]) -> Features:
             output = read(pictures)

@@ -48,9 +48,9 @@ class Readout(StepResult):
         """All of them by name, as a model keeps them."""
         return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), ndarray)}
 
-    def modules(self, net: MapNet, whole: Mapping[str, ndarray]) -> dict[str, nn.Module]:
-        """What runs the trained net, with what is read off its maps; ``whole`` is `Joint.whole`, empty before that."""
-        return view_modules_of(net, self.layer, self.arrays(), whole)
+    def modules(self, net: MapNet, second: Mapping[str, ndarray] | None) -> dict[str, nn.Module]:
+        """What runs the trained net, with what is read off its maps; ``second`` is `Joint.second`, None before that."""
+        return view_modules_of(net, self.layer, self.arrays(), second)
 
 
 def readout(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> Readout:
