@@ -8,6 +8,7 @@ it. Where it cannot be used (in training, on a GPU, while tracing, for other typ
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -28,8 +29,17 @@ ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
 
 def available() -> bool:
     """Whether this torch has oneDNN's convs with weights laid out beforehand."""
-    names = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
+    names = (
+        "_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight", "_is_mkldnn_bf16_supported",
+    )  # fmt: skip
     return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
+
+
+@cache
+def _types() -> tuple[torch.dtype, ...]:
+    """The types that oneDNN lays weights out for on this processor: without AVX-512 or its like, not bfloat16."""
+    half = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return (torch.float32, torch.bfloat16) if half else (torch.float32,)
 
 
 def pack(net: nn.Module, pairs: Iterable[tuple[str, str]] = (), keep: str | None = None) -> None:
@@ -89,7 +99,7 @@ class PackedConv(nn.Conv2d):
         if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
             return False
         learning = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
-        known = x.dtype in (torch.float32, torch.bfloat16) and x.dtype == self.weight.dtype
+        known = x.dtype in _types() and x.dtype == self.weight.dtype
         return known and x.device.type == "cpu" and x.numel() > 0 and not learning
 
     # The reordered weights are derived from the parameters: dropped when those change, and never copied.
