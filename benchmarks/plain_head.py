@@ -68,7 +68,8 @@ def main() -> None:
     recognizer, ours = wingbar.load(options.plain), right_of(options.field_marks)
     card, dataset = recognizer.card, matching(load(options.data), recognizer)
     readable, held = held_out(dataset, settings_of(card, options.plain), Store(options.plain), card.data)
-    training = [sample for sample in readable if sample not in set(held)]
+    kept = set(held)
+    training = [sample for sample in readable if sample not in kept]
     fitted = [training[i] for i in some_of_each(labels_of(training), np.arange(len(training)))]
     second = fit_second(*read(recognizer, fitted), labels_of(fitted))
     note_reading(options.plain, dataset, "(benchmarks/plain_head.py)")

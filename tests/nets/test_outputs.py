@@ -36,10 +36,8 @@ def test_of_an_empty_or_a_full_box_every_place_counts_alike(corners) -> None:
 def test_what_the_second_head_says_is_in_the_answer_and_in_its_map() -> None:
     torch.manual_seed(0)
     net = create("res2net_nano", 3).eval()
-    second, pixels = (
-        SecondHead(torch.randn(3, net.num_features), torch.randn(3)),
-        torch.randint(256, (2, 3, 64, 64)).byte(),
-    )
+    second = SecondHead(torch.randn(3, net.num_features), torch.randn(3))
+    pixels = torch.randint(256, (2, 3, 64, 64)).byte()
     corners = CornerHead(*(torch.zeros(4, net.num_features, 1, 1),) * 2, torch.tensor([0.1, 0.1, 0.6, 0.5]))
     without, both = (WholeNet(net, None, corners, head)(pixels) for head in (None, second))
     np.testing.assert_allclose(both[1], without[1] + without[3] @ second.weight.T + second.bias, rtol=1e-4, atol=1e-5)
