@@ -28,8 +28,8 @@ from wingbar.opam.joint import fit_second
 from wingbar.recognizer import Recognizer
 from wingbar.steps.data import held_out
 from wingbar.steps.model import settings_of
+from wingbar.steps.reading import some_of_each
 from wingbar.steps.store import Store
-from wingbar.steps.strangers import some_of_each
 
 AT_ONCE = 16
 

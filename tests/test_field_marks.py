@@ -22,7 +22,8 @@ from wingbar.evaluation.answers import answers_report
 from wingbar.images import read_picture
 from wingbar.model.field_marks import FieldMarksOutput, read_field_marks
 from wingbar.model.folder import read_model
-from wingbar.opam.joint import JointHead, fit_joint, fit_second
+from wingbar.opam.calibration import held_folds
+from wingbar.opam.joint import JointHead, Known, fit_heads
 from wingbar.pipeline import step_names
 from wingbar.prediction import of_one_occasion
 
@@ -116,20 +117,25 @@ def test_the_heads_of_a_model_are_those_that_training_pictures_give(run: Path, b
         shown = [read_picture(samples[i].path) for i in indices]
         return read_field_marks(recognizer.runtime, shown, card.picture_size, card.eval_size, card.mark_sides)
 
-    assert recognizer.joint is not None
-    pooled = read(held).streams(recognizer.joint)
-    kept = load_file(run / "steps" / "pooling" / "result.safetensors")["logits"]
-    np.testing.assert_allclose(np.stack(list(pooled.values())), kept, rtol=1e-3, atol=1e-3)
     second = load_file(run / "model" / "second.safetensors")
-    learnt = read(training)
-    whole = learnt.pooled[:, :1]
-    own = learnt.logits["picture"] - JointHead(second["weight"][None], second["bias"]).logits(whole)
-    expected = fit_second(own, whole, labels[training])
-    np.testing.assert_allclose(
-        second["weight"], expected.weight[0], rtol=1e-2, atol=1e-3 * np.abs(expected.weight).max()
-    )
-    joint = fit_joint(learnt.pooled, labels[training], len(card.classes))
-    np.testing.assert_allclose(recognizer.joint.weight, joint.weight, rtol=1e-2, atol=1e-3 * np.abs(joint.weight).max())
+    head = JointHead(second["weight"][None], second["bias"])
+
+    def known(indices: np.ndarray) -> tuple[FieldMarksOutput, Known]:
+        output = read(indices)
+        own = output.logits["picture"] - head.logits(output.pooled[:, :1])
+        return output, Known(own, output.pooled, labels[indices])
+
+    assert recognizer.joint is not None
+    (asked, of_held), (_, learnt) = known(held), known(training)
+    heads = fit_heads(learnt, of_held, held_folds(len(held), card.settings["seed"], None))
+    for kept, expected in (
+        (head.weight, heads.second.weight), (head.bias, heads.second.bias),
+        (recognizer.joint.weight, heads.joint.weight), (recognizer.joint.bias, heads.joint.bias),
+    ):  # fmt: skip
+        np.testing.assert_allclose(kept, expected, rtol=1e-2, atol=1e-3 * np.abs(expected).max())
+    told = [of_held.logits + heads.second_held, asked.logits["object"], asked.logits["parts"], heads.joint_held]
+    pooled = load_file(run / "steps" / "pooling" / "result.safetensors")["logits"]
+    np.testing.assert_allclose(pooled, np.stack(told), rtol=1e-2, atol=1e-2)
 
 
 def test_batches_do_not_change_answers(run: Path, birds: Path) -> None:

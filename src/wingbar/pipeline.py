@@ -38,8 +38,8 @@ def plain(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
     """One net on whole pictures: the baseline, and OPAM's FilterNet; ``chosen`` as in `opam`."""
     net = steps.learn(job, "filternet", steps.whole_pictures(job), {"picture": 1.0}, "picture", [])
     weights = chosen.plain if chosen and chosen.plain else steps.calibration(job, net)
-    reader, kept = steps.features_by_whole_pictures(job, net), chosen.strangers if chosen else None
-    return steps.Learned(net, steps.strangers(job, net, [weights], weights.votes, reader, kept), plain=weights)
+    see, kept = steps.seen_by(job, net), chosen.strangers if chosen else None
+    return steps.Learned(net, steps.strangers(job, [net, weights], weights.votes, see, kept), plain=weights)
 
 
 def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
@@ -69,11 +69,11 @@ def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Le
     net = steps.learn(job, "viewnet", kinds, shares, "object", [objects, marks], guide)
     readout = steps.readout(job, net, objects, marks)
     known, joint = chosen.field_marks if chosen else None, steps.joint(job, net, readout, marks)
-    weights = known.pooling if known else steps.pooling(job, net, readout, marks, joint)
+    weights = known.pooling if known else steps.pooling(job, marks, joint)
 
     # Pictures of none of the classes: how little stands out, how unlike all classes the object and its marks look.
-    reader, kept = steps.features_by_field_marks(job, net, readout, marks), chosen.strangers if chosen else None
-    strangers = steps.strangers(job, net, [readout, marks, joint, weights], weights.votes, reader, kept, joint.scatters)
+    kept = chosen.strangers if chosen else None
+    strangers = steps.strangers(job, [joint, weights], weights.votes, joint.seen, kept)
     return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, joint, weights))
 
 
@@ -113,8 +113,8 @@ def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
 
     # Fusion (III.D): weights from pictures that no net was trained on.
     weights = known.fusion if known else steps.fusion(job, classnet_output, kinds, objectnet, partnet)
-    reader, kept = steps.features_by_whole_pictures(job, classnet), chosen.strangers if chosen else None
-    strangers = steps.strangers(job, classnet, [weights], weights.votes, reader, kept)
+    see, kept = steps.seen_by(job, classnet), chosen.strangers if chosen else None
+    strangers = steps.strangers(job, [classnet, weights], weights.votes, see, kept)
     return steps.Learned(classnet, strangers, steps.Attention(cut, objects, aligned, objectnet, partnet, weights))
 
 
@@ -123,8 +123,8 @@ def plain_going_on(job: steps.Job, before: Model) -> steps.Learned:
     taken = job.world.each(lambda: steps.net_of_model(before))
     net = steps.head(job, taken, steps.features_by_whole_pictures(job, taken))
     weights = steps.calibration(job, net)
-    reader = steps.features_by_whole_pictures(job, net)
-    return steps.Learned(net, steps.strangers(job, net, [weights], weights.votes, reader, None), plain=weights)
+    strangers = steps.strangers(job, [net, weights], weights.votes, steps.seen_by(job, net), None)
+    return steps.Learned(net, strangers, plain=weights)
 
 
 def field_marks_going_on(job: steps.Job, before: Model) -> steps.Learned:
@@ -133,9 +133,8 @@ def field_marks_going_on(job: steps.Job, before: Model) -> steps.Learned:
     marks, readout = job.world.each(lambda: steps.marks_of_model(before))
     net = steps.head(job, taken, steps.features_by_field_marks(job, taken, readout, marks))
     joint = steps.joint(job, net, readout, marks)
-    weights = steps.pooling(job, net, readout, marks, joint)
-    reader = steps.features_by_field_marks(job, net, readout, marks)
-    strangers = steps.strangers(job, net, [readout, marks, joint, weights], weights.votes, reader, None, joint.scatters)
+    weights = steps.pooling(job, marks, joint)
+    strangers = steps.strangers(job, [joint, weights], weights.votes, joint.seen, None)
     return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, joint, weights))
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from wingbar.opam.joint import SHRINKAGE, fit_joint, fit_second
+from wingbar.opam.calibration import held_folds
+from wingbar.opam.joint import SHRINKAGE, Known, fit_heads, fit_joint, fit_second
 
 
 def pictures(count: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -61,3 +62,43 @@ def test_the_second_head_counts_as_much_as_what_is_said_already() -> None:
     np.testing.assert_allclose(second.logits(features), alone.logits(features) * deviation, rtol=1e-3, atol=1e-3)
     silent = fit_second(np.ones((40, 4), np.float32), features, labels)
     np.testing.assert_allclose(silent.weight, alone.weight, rtol=1e-5)
+
+
+def learnt_and_held() -> tuple[Known, Known]:
+    """Forty pictures that were learnt and forty that were held out, and what a net that knows nothing says of them."""
+    features, labels = pictures(80, 12)
+    said = np.random.default_rng(5).normal(size=(80, 4)).astype(np.float32)
+    known = Known(said, features, labels)
+    return known.at(np.arange(40)), known.at(np.arange(40, 80))
+
+
+def test_heads_learn_from_held_out_pictures_too() -> None:
+    learnt, held = learnt_and_held()
+    heads = fit_heads(learnt, held, held_folds(40, 0, None))
+    both = learnt + held
+    np.testing.assert_array_equal(heads.joint.weight, fit_joint(both.features, both.labels, 4).weight)
+    np.testing.assert_array_equal(heads.second.bias, fit_second(both.logits, both.features[:, :1], both.labels).bias)
+
+
+def test_what_is_said_of_a_held_out_picture_does_not_hang_on_its_label() -> None:
+    learnt, held = learnt_and_held()
+    folds = held_folds(40, 0, None)
+    heads = fit_heads(learnt, held, folds)
+    for _, asked in folds:
+        labels = held.labels.copy()
+        labels[asked] = (labels[asked] + 1) % 4
+        others = fit_heads(learnt, Known(held.logits, held.features, labels), folds)
+        np.testing.assert_array_equal(others.joint_held[asked], heads.joint_held[asked])
+        np.testing.assert_array_equal(others.second_held[asked], heads.second_held[asked])
+        assert np.abs(others.joint.weight - heads.joint.weight).max() > 1e-3
+
+
+def test_too_few_held_out_pictures_are_not_learnt_from() -> None:
+    learnt, held = learnt_and_held()
+    few = held.at(np.arange(9))
+    heads = fit_heads(learnt, few, held_folds(9, 0, None))
+    alone = fit_joint(learnt.features, learnt.labels, 4)
+    np.testing.assert_array_equal(heads.joint.weight, alone.weight)
+    np.testing.assert_array_equal(heads.joint_held, alone.logits(few.features))
+    none = fit_heads(learnt, held.at(np.arange(0)), [])
+    assert none.joint_held.shape == (0, 4)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from wingbar.learning.hardware import Hardware
@@ -46,6 +45,8 @@ def fit_head(
 
     The standardisation is folded back, so that they apply to raw features.
     """
+    from sklearn.linear_model import LogisticRegression  # as models are learnt only
+
     mean, deviation = train.mean(0), train.std(0) + 1e-6
     model = LogisticRegression(C=strength, max_iter=200).fit((train - mean) / deviation, labels)
     weight, bias = _two_class_rows(model.coef_, model.intercept_)

@@ -19,7 +19,6 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.optimize import linear_sum_assignment
 
 from wingbar._system.settings import within
 from wingbar.opam.maps import pool_boxes
@@ -124,6 +123,8 @@ def assign_parts(
     ``mean`` and ``deviation`` are those of the training parts' responses. Parts beyond the number of
     clusters go to the cluster that answers them most.
     """
+    from scipy.optimize import linear_sum_assignment  # imported here because a prediction by field marks does not need it
+
     if rule == "sum":
         return responses.argmax(1)
     standard = (responses - mean) / np.maximum(deviation, 1e-12)

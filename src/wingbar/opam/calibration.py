@@ -72,13 +72,21 @@ def fit_calibration(
     ``fused`` gives the scores of some pictures with weights from others, never from others of the same of the
     ``groups``. Where pictures are too few for folds the temperature is one.
     """
-    folds = random_folds(len(labels), FOLDS, seed, groups) if len(labels) >= 2 * FOLDS else []
-    if len(folds) < 2:
+    folds = held_folds(len(labels), seed, groups)
+    if not folds:
         return Calibration(1.0, np.zeros((0, 0), np.float32))
     order = np.argsort(np.concatenate([held for _, held in folds]))
     scores = np.concatenate([fused(fitted, held) for fitted, held in folds])[order]
     temperature = fit_temperature(np.log(np.maximum(scores, LEAST)), labels)
     return Calibration(temperature, calibrated(scores, temperature))
+
+
+def held_folds(
+    count: int, seed: int, groups: Int[ndarray, "n"] | None
+) -> list[tuple[Int[ndarray, "_"], Int[ndarray, "_"]]]:
+    """The folds of held-out pictures, `splits.random_folds`; none where pictures or groups are too few."""
+    folds = random_folds(count, FOLDS, seed, groups) if count >= 2 * FOLDS else []
+    return folds if len(folds) > 1 else []
 
 
 def mean_loss(logits: Float[ndarray, "n classes"], labels: Int[ndarray, "n"]) -> float:

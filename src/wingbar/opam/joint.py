@@ -15,15 +15,23 @@ sure to be (`opam.pooling`).
 
 The second head of whole pictures is the same of one view, at the scale of what the net's own head says: the sum of both
 names them.
+
+A net's features of the pictures that it has learnt by heart are better than those of new ones. So the heads learn from
+the held-out pictures too, whose features are like those of new pictures; and what they say of these is told by heads
+that have not seen them, fold by fold (`fit_heads`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 from numpy import ndarray
+
+Fold = tuple[Int[ndarray, "_"], Int[ndarray, "_"]]
+"""Indices that heads learn from, and those that they are asked about."""
 
 SHRINKAGE = 0.8
 """Chosen on held-out pictures; from 0.5 to 0.9 it hardly matters (docs/results.md)."""
@@ -61,6 +69,57 @@ def fit_second(
     """The head of pictures that a net says ``logits`` of already, at their scale: in the sum both count alike."""
     head, scale = fit_joint(features, labels, logits.shape[1]), np.float32(_deviation(logits))
     return JointHead(head.weight * scale, head.bias * scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Some pictures, and what a net says and sees of them."""
+
+    logits: Float32[ndarray, "n classes"]
+    """Of the whole picture."""
+    features: Float32[ndarray, "n views channels"]
+    """Of all views, the whole picture first."""
+    labels: Int[ndarray, "n"]
+
+    def at(self, places: Int[ndarray, "m"]) -> Known:
+        """Some of them."""
+        return Known(self.logits[places], self.features[places], self.labels[places])
+
+    def __add__(self, other: Known) -> Known:
+        return Known(
+            np.concatenate([self.logits, other.logits]),
+            np.concatenate([self.features, other.features]),
+            np.concatenate([self.labels, other.labels]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """The joint head and the second head, and what each says of the held-out pictures without having seen them."""
+
+    joint: JointHead
+    second: JointHead
+    joint_held: Float32[ndarray, "held classes"]
+    second_held: Float32[ndarray, "held classes"]
+
+
+def fit_heads(learnt: Known, held: Known, folds: Sequence[Fold]) -> Heads:
+    """Both heads, of pictures that the net has learnt from and of those that were ``held`` out.
+
+    ``folds`` cut the latter; where there are none, they are too few to learn from. Every class has a learnt picture.
+    """
+
+    def fitted(known: Known) -> tuple[JointHead, JointHead]:
+        joint = fit_joint(known.features, known.labels, known.logits.shape[1])
+        return joint, fit_second(known.logits, known.features[:, :1], known.labels)
+
+    told = np.zeros((2, *held.logits.shape), np.float32)
+    everything = np.arange(len(held.labels))
+    for others, asked in folds or [(everything[:0], everything)]:
+        joint, second = fitted(learnt + held.at(others))
+        features = held.at(asked).features
+        told[:, asked] = joint.logits(features), second.logits(features[:, :1])
+    return Heads(*fitted(learnt + held if folds else learnt), *told)
 
 
 def _deviation(logits: Float[ndarray, "n classes"]) -> float:

@@ -28,7 +28,7 @@ from wingbar.steps.proposals import proposals
 from wingbar.steps.reading import features_by_field_marks, features_by_whole_pictures
 from wingbar.steps.readout import readout
 from wingbar.steps.saliency import saliency
-from wingbar.steps.strangers import strangers
+from wingbar.steps.strangers import seen_by, strangers
 from wingbar.steps.views import mark_views, object_views, part_views, patch_views, whole_pictures
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "proposals",
     "readout",
     "saliency",
+    "seen_by",
     "settings_of",
     "strangers",
     "taught_pictures",

@@ -1,6 +1,7 @@
 """The step of the joint head, of the second head of whole pictures, and of where the classes lie.
 
-All of it comes from one reading of training pictures, by the net that was trained and as a prediction will read them.
+All of it comes from one reading of training pictures, held-out ones too, by the net that was trained and as a
+prediction will read them.
 """
 
 from __future__ import annotations
@@ -8,30 +9,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from wingbar.opam.joint import SHRINKAGE, JointHead, fit_joint, fit_second
+from wingbar.model.card import MARKS_STREAMS
+from wingbar.opam.calibration import held_folds
+from wingbar.opam.joint import SHRINKAGE, JointHead, Known, fit_heads
 from wingbar.opam.strangers import scatters, to_arrays
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet
-from wingbar.steps.reading import features_by_field_marks, features_of
+from wingbar.steps.reading import features_by_field_marks, some_and_held
 from wingbar.steps.readout import Readout
 from wingbar.steps.store import StepResult
-from wingbar.steps.strangers import some_of_each
+from wingbar.steps.strangers import Seen
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Joint(StepResult):
-    """The joint head, the second head of whole pictures, and where the classes lie."""
+    """Both heads, what is said and seen of the validation pictures, and where the classes lie."""
 
     weight: Float32[ndarray, "views classes channels"]
     bias: Float32[ndarray, "classes"]
     second_weight: Float32[ndarray, "classes channels"]
     second_bias: Float32[ndarray, "classes"]
+    held_logits: Float32[ndarray, "streams validation classes"]
+    """What each stream says of the validation pictures, by heads that have not seen them."""
+    held_features: Mapping[str, Float32[ndarray, "validation channels"]]
+    """What strangers are told by, of the validation pictures."""
     scatters: Mapping[str, ndarray]
-    """How the classes lie in each view's features: `opam.strangers.to_arrays`."""
+    """How the classes lie in each stream's features: `opam.strangers.to_arrays`."""
 
     @property
     def head(self) -> JointHead:
@@ -43,20 +51,28 @@ class Joint(StepResult):
         """The second head, as a model keeps it."""
         return {"weight": self.second_weight, "bias": self.second_bias}
 
+    def seen(self) -> Seen:
+        """What strangers are told by."""
+        return Seen(self.scatters, self.held_features)
+
 
 def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Joint:
-    """Both heads of this net, from some training pictures of each class."""
+    """Both heads of this net, from some training pictures of each class and all validation pictures."""
 
     def compute() -> Joint:
         read = features_by_field_marks(job, trained, readout, marks)()
-        fitted = some_of_each(job.labels, job.training)
-        features, labels, classes = features_of(job, read, fitted), job.labels[fitted], len(job.classes)
-        head = job.world.first(lambda: fit_joint(features.of_views, labels, classes))
-        second = job.world.first(lambda: fit_second(features.logits, features.of_views[:, :1], labels))
-        arrays = job.world.first(lambda: to_arrays(scatters(features.of_streams, labels, classes)))
+        some, learnt, held = some_and_held(job, read)
+        known = Known(learnt.logits["picture"], learnt.of_views, job.labels[some])
+        asked = Known(held.logits["picture"], held.of_views, job.labels[job.validation])
+        folds = held_folds(len(job.validation), job.config.seed, job.held_groups)
+        heads = job.world.first(lambda: fit_heads(known, asked, folds))
+        places = job.world.first(lambda: scatters(learnt.of_streams, known.labels, len(job.classes)))
+        told = {**held.logits, "picture": held.logits["picture"] + heads.second_held, "joint": heads.joint_held}
         return Joint(
-            weight=head.weight, bias=head.bias, second_weight=second.weight[0], second_bias=second.bias, scatters=arrays
-        )
+            weight=heads.joint.weight, bias=heads.joint.bias, second_weight=heads.second.weight[0],
+            second_bias=heads.second.bias, held_logits=np.stack([told[name] for name in MARKS_STREAMS]),
+            held_features=held.of_streams, scatters=to_arrays(places),
+        )  # fmt: skip
 
-    settings = [job.config.prediction_size(), job.config.picture_size(), SHRINKAGE]
+    settings = [job.config.prediction_size(), job.config.picture_size(), job.config.seed, SHRINKAGE]
     return job.step("joint", Joint, settings, [trained, readout, marks], compute)

@@ -8,17 +8,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from wingbar.model.card import MARKS_STREAMS
 from wingbar.opam.calibration import fit_calibration
 from wingbar.opam.pooling import fit_pooling, log_scores, pool
 from wingbar.steps.calibration import Calibrated, weights_line
 from wingbar.steps.job import Job
 from wingbar.steps.joint import Joint
 from wingbar.steps.marks import Marks
-from wingbar.steps.nets import TrainedNet
-from wingbar.steps.passes import read_through
-from wingbar.steps.reading import field_marks_of
-from wingbar.steps.readout import Readout
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,13 +32,11 @@ class PoolingWeights(Calibrated):
         return np.tensordot(self.weights, log_scores(self.logits, self.temperatures), axes=1)
 
 
-def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks, joint: Joint) -> PoolingWeights:
-    """Weights and temperatures from the validation pictures, read as a prediction reads them."""
+def pooling(job: Job, marks: Marks, joint: Joint) -> PoolingWeights:
+    """Weights and temperatures by what each stream says of the validation pictures."""
 
     def compute() -> PoolingWeights:
-        read, labels = field_marks_of(job, trained, readout, marks, joint.second), job.labels[job.validation]
-        readings = read_through(job, job.validation, lambda pictures: read(pictures).streams(joint.head))
-        logits = np.stack([np.concatenate([reading[name] for reading in readings]) for name in MARKS_STREAMS])
+        logits, labels = joint.held_logits, job.labels[job.validation]
         views = [1, 1, len(marks.sides), 2 + len(marks.sides)]
 
         def pooled(fitted: Int[ndarray, "f"], held: Int[ndarray, "h"]) -> ndarray:
@@ -59,5 +52,4 @@ def pooling(job: Job, trained: TrainedNet, readout: Readout, marks: Marks, joint
             held_out=calibration.held_out, logits=logits, labels=labels,
         )  # fmt: skip
 
-    settings = [job.config.prediction_size(), job.config.seed]
-    return job.step("pooling", PoolingWeights, settings, [trained, readout, marks, joint], compute)
+    return job.step("pooling", PoolingWeights, [job.config.seed], [marks, joint], compute)

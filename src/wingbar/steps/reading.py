@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int
 from numpy import ndarray
 
 from wingbar.images import Picture, cut_squares
-from wingbar.model.field_marks import FieldMarksOutput, read_field_marks
+from wingbar.model.field_marks import read_field_marks
 from wingbar.model.torch_runtime import TorchRuntime, stream_modules
 from wingbar.nets.inference import for_inference
 from wingbar.steps.job import Job
@@ -19,41 +19,54 @@ from wingbar.steps.nets import TrainedNet, net_of
 from wingbar.steps.passes import read_through
 from wingbar.steps.readout import Readout
 
+PER_CLASS = 50
+"""Training pictures of a class, at most, that say where it lies."""
+
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """The features of some pictures."""
+    """The features of some pictures, and what the net's own head says of them."""
 
     of_streams: dict[str, Float32[ndarray, "pictures channels"]]
     """What strangers are told by."""
     of_views: Float32[ndarray, "pictures views channels"]
     """What the net's head sees of each view."""
-    logits: Float32[ndarray, "pictures classes"]
-    """What the net's own head says of the whole pictures."""
+    logits: dict[str, Float32[ndarray, "pictures classes"]]
+    """By stream."""
+
+    def at(self, places: slice) -> Features:
+        """Those of some of the pictures."""
+        return Features(
+            {name: rows[places] for name, rows in self.of_streams.items()},
+            self.of_views[places],
+            {name: rows[places] for name, rows in self.logits.items()},
+        )
 
 
 Reader = Callable[[list[Picture]], Features]
 
 
 def features_of(job: Job, read: Reader, indices: Int[ndarray, "n"]) -> Features:
-    """The features of these training pictures, of which there may be none."""
-    readings = read_through(job, indices, read) or [
-        Features({}, np.zeros((0, 0, 0), np.float32), np.zeros((0, 0), np.float32))
-    ]
+    """The features of these training pictures, of which there is at least one."""
+    readings = read_through(job, indices, read)
     return Features(
         {name: np.concatenate([reading.of_streams[name] for reading in readings]) for name in readings[0].of_streams},
         np.concatenate([reading.of_views for reading in readings]),
-        np.concatenate([reading.logits for reading in readings]),
+        {name: np.concatenate([reading.logits[name] for reading in readings]) for name in readings[0].logits},
     )
 
 
-def field_marks_of(
-    job: Job, trained: TrainedNet, readout: Readout, marks: Marks, second: Mapping[str, ndarray] | None
-) -> Callable[[list[Picture]], FieldMarksOutput]:
-    """A function that reads pictures by field marks with this net; ``second`` as in `Readout.modules`."""
-    runtime = TorchRuntime(readout.modules(for_inference(net_of(job, trained)), second), job.hardware.device)
-    sizes = job.config.picture_size(), job.config.prediction_size()
-    return lambda pictures: read_field_marks(runtime, pictures, *sizes, marks.sides)
+def some_and_held(job: Job, read: Reader) -> tuple[Int[ndarray, "m"], Features, Features]:
+    """Some pictures that nets learn from, their features, and those of the validation pictures, if there are any."""
+    some = some_of_each(job.labels, job.training)
+    features = features_of(job, read, np.concatenate([some, job.validation]))
+    return some, features.at(slice(len(some))), features.at(slice(len(some), None))
+
+
+def some_of_each(labels: Int[ndarray, "n"], indices: Int[ndarray, "t"]) -> Int[ndarray, "m"]:
+    """At most `PER_CLASS` of the ``indices`` of each class, the first ones, ascending."""
+    chosen = [indices[labels[indices] == label][:PER_CLASS] for label in np.unique(labels[indices])]
+    return np.sort(np.concatenate(chosen))
 
 
 def features_by_field_marks(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Callable[[], Reader]:
@@ -63,11 +76,12 @@ def features_by_field_marks(job: Job, trained: TrainedNet, readout: Readout, mar
     """
 
     def make_reader() -> Reader:
-        read = field_marks_of(job, trained, readout, marks, None)
+        runtime = TorchRuntime(readout.modules(for_inference(net_of(job, trained))), job.hardware.device)
+        sizes = job.config.picture_size(), job.config.prediction_size()
 
         def features(pictures: list[Picture]) -> Features:
-            output = read(pictures)
-            return Features(output.features, output.pooled, output.logits["picture"])
+            output = read_field_marks(runtime, pictures, *sizes, marks.sides)
+            return Features(output.features, output.pooled, output.logits)
 
         return features
 
@@ -83,7 +97,7 @@ def features_by_whole_pictures(job: Job, trained: TrainedNet) -> Callable[[], Re
 
         def features(pictures: list[Picture]) -> Features:
             output = runtime.picture(cut_squares(pictures, [None] * len(pictures), side))
-            return Features({"picture": output.features}, output.features[:, None], output.logits)
+            return Features({"picture": output.features}, output.features[:, None], {"picture": output.logits})
 
         return features
 

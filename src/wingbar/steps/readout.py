@@ -6,7 +6,6 @@ regressions and detectors are fitted again, on the same pictures, to the same bo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -48,9 +47,9 @@ class Readout(StepResult):
         """All of them by name, as a model keeps them."""
         return {field.name: value for field in fields(self) if isinstance(value := getattr(self, field.name), ndarray)}
 
-    def modules(self, net: MapNet, second: Mapping[str, ndarray] | None) -> dict[str, nn.Module]:
-        """What runs the trained net, with what is read off its maps; ``second`` is `Joint.second`, None before that."""
-        return view_modules_of(net, self.layer, self.arrays(), second)
+    def modules(self, net: MapNet) -> dict[str, nn.Module]:
+        """What runs the trained net, with what is read off its maps; there is no second head yet (`steps.joint`)."""
+        return view_modules_of(net, self.layer, self.arrays(), None)
 
 
 def readout(job: Job, trained: TrainedNet, objects: Objects, marks: Marks) -> Readout:

@@ -6,19 +6,37 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from wingbar._system.settings import fill
 from wingbar.opam.strangers import NO_RULE, StrangerRule, fit_strangers, from_arrays, scatters, to_arrays
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet
-from wingbar.steps.reading import Reader, features_of
+from wingbar.steps.reading import features_by_whole_pictures, some_and_held
 from wingbar.steps.store import StepResult
 
-PER_CLASS = 50
-"""Training pictures of a class, at most, that say where it lies."""
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the net that was trained sees of pictures of the known classes."""
+
+    scatters: Mapping[str, ndarray]
+    """How the classes lie in each stream's features: `opam.strangers.to_arrays`."""
+    held: Mapping[str, Float32[ndarray, "validation channels"]]
+    """Each stream's features of the validation pictures."""
+
+
+def seen_by(job: Job, trained: TrainedNet) -> Callable[[], Seen]:
+    """A function that reads whole pictures with this net; where a step's result is kept it is never called."""
+
+    def see() -> Seen:
+        some, learnt, held = some_and_held(job, features_by_whole_pictures(job, trained)())
+        labels, classes = job.labels[some], len(job.classes)
+        arrays = job.world.first(lambda: to_arrays(scatters(learnt.of_streams, labels, classes)))
+        return Seen(arrays, held.of_streams)
+
+    return see
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,44 +56,28 @@ class Strangers(StepResult):
 
 def strangers(
     job: Job,
-    trained: TrainedNet,
     inputs: Sequence[StepResult],
     votes: Float[ndarray, "validation classes"],
-    make_reader: Callable[[], Reader],
+    see: Callable[[], Seen],
     chosen: Strangers | None,
-    places: Mapping[str, ndarray] | None = None,
 ) -> Strangers:
     """Where the classes lie, and the rule of the validation pictures; a refit keeps the rule that was ``chosen``.
 
-    ``votes`` are the validation pictures' weighted log probabilities; ``make_reader`` makes what reads features.
-    ``places`` are where the classes lie, where that is known: `opam.strangers.to_arrays`.
+    ``votes`` are the validation pictures' weighted log probabilities, ``inputs`` what these and the features come from.
     """
 
     def compute() -> Strangers:
         rule = chosen.rule if chosen else None
         if chosen and rule is None:
             return Strangers(scatters={}, values={})
-        read = make_reader()
-        arrays = dict(places) if places is not None else _places(job, read)
+        seen, labels = see(), job.labels[job.validation]
         if chosen is None:
-            held, labels = features_of(job, read, job.validation).of_streams, job.labels[job.validation]
-            rule = job.world.first(lambda: fit_strangers(votes, held, labels, from_arrays(arrays)))
+            classes = from_arrays(seen.scatters)
+            rule = job.world.first(lambda: fit_strangers(votes, dict(seen.held), labels, classes))
         if rule is None:
             return Strangers(scatters={}, values={})
         job.reporter.say(f"  of left-out classes {rule.caught:.0%} of the pictures are taken for strangers")
-        return Strangers(scatters=arrays, values=asdict(rule))
+        return Strangers(scatters=seen.scatters, values=asdict(rule))
 
     settings = [job.config.prediction_size(), job.config.seed, None if chosen is None else dict(chosen.values)]
-    return job.step("strangers", Strangers, settings, [trained, *inputs], compute)
-
-
-def _places(job: Job, read: Reader) -> dict[str, ndarray]:
-    fitted = some_of_each(job.labels, job.training)
-    features = features_of(job, read, fitted).of_streams
-    return job.world.first(lambda: to_arrays(scatters(features, job.labels[fitted], len(job.classes))))
-
-
-def some_of_each(labels: Int[ndarray, "n"], indices: Int[ndarray, "t"]) -> Int[ndarray, "m"]:
-    """At most `PER_CLASS` of the ``indices`` of each class, the first ones, ascending."""
-    chosen = [indices[labels[indices] == label][:PER_CLASS] for label in np.unique(labels[indices])]
-    return np.sort(np.concatenate(chosen))
+    return job.step("strangers", Strangers, settings, inputs, compute)
