@@ -77,6 +77,11 @@ def test_heads_learn_from_held_out_pictures_too() -> None:
     heads = fit_heads(learnt, held, held_folds(40, 0, None))
     both = learnt + held
     np.testing.assert_array_equal(heads.joint.weight, fit_joint(both.features, both.labels, 4).weight)
+    some = fit_heads(learnt, held, [(np.arange(9), np.arange(20, 40)), (np.arange(20, 25), np.arange(20))])
+    both = learnt + held.at(np.array([*range(9), *range(20, 25)]))
+    np.testing.assert_array_equal(some.joint.weight, fit_joint(both.features, both.labels, 4).weight)
+    assert (np.abs(some.joint_held).sum(1) > 0).all()
+    both = learnt + held
     np.testing.assert_array_equal(heads.second.bias, fit_second(both.logits, both.features[:, :1], both.labels).bias)
 
 

@@ -106,20 +106,21 @@ class Heads:
 def fit_heads(learnt: Known, held: Known, folds: Sequence[Fold]) -> Heads:
     """Both heads, of pictures that the net has learnt from and of those that were ``held`` out.
 
-    ``folds`` cut the latter; where there are none, they are too few to learn from. Every class has a learnt picture.
+    ``folds`` are indices of the latter, those that heads learn from and those that they are asked about. At last the
+    heads learn from all that any fold learns from; without folds from none. Every class has a learnt picture.
     """
 
     def fitted(known: Known) -> tuple[JointHead, JointHead]:
         joint = fit_joint(known.features, known.labels, known.logits.shape[1])
         return joint, fit_second(known.logits, known.features[:, :1], known.labels)
 
-    told = np.zeros((2, *held.logits.shape), np.float32)
-    everything = np.arange(len(held.labels))
+    told, everything = np.zeros((2, *held.logits.shape), np.float32), np.arange(len(held.labels))
     for others, asked in folds or [(everything[:0], everything)]:
         joint, second = fitted(learnt + held.at(others))
         features = held.at(asked).features
         told[:, asked] = joint.logits(features), second.logits(features[:, :1])
-    return Heads(*fitted(learnt + held if folds else learnt), *told)
+    taught = np.unique(np.concatenate([everything[:0], *(others for others, _ in folds)]))
+    return Heads(*fitted(learnt + held.at(taught)), *told)
 
 
 def _deviation(logits: Float[ndarray, "n classes"]) -> float:

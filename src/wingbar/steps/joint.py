@@ -15,12 +15,12 @@ from numpy import ndarray
 
 from wingbar.model.card import MARKS_STREAMS
 from wingbar.opam.calibration import held_folds
-from wingbar.opam.joint import SHRINKAGE, JointHead, Known, fit_heads
+from wingbar.opam.joint import SHRINKAGE, Known, fit_heads
 from wingbar.opam.strangers import scatters, to_arrays
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet
-from wingbar.steps.reading import features_by_field_marks, some_and_held
+from wingbar.steps.reading import features_by_field_marks, some_and_held, some_of_each
 from wingbar.steps.readout import Readout
 from wingbar.steps.store import StepResult
 from wingbar.steps.strangers import Seen
@@ -42,11 +42,6 @@ class Joint(StepResult):
     """How the classes lie in each stream's features: `opam.strangers.to_arrays`."""
 
     @property
-    def head(self) -> JointHead:
-        """What tells classes by all views' features."""
-        return JointHead(self.weight, self.bias)
-
-    @property
     def second(self) -> dict[str, ndarray]:
         """The second head, as a model keeps it."""
         return {"weight": self.second_weight, "bias": self.second_bias}
@@ -57,14 +52,16 @@ class Joint(StepResult):
 
 
 def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Joint:
-    """Both heads of this net, from some training pictures of each class and all validation pictures."""
+    """Both heads of this net, from some training pictures and some validation pictures of each class."""
 
     def compute() -> Joint:
         read = features_by_field_marks(job, trained, readout, marks)()
         some, learnt, held = some_and_held(job, read)
         known = Known(learnt.logits["picture"], learnt.of_views, job.labels[some])
         asked = Known(held.logits["picture"], held.of_views, job.labels[job.validation])
-        folds = held_folds(len(job.validation), job.config.seed, job.held_groups)
+        taught = np.isin(job.validation, some_of_each(job.labels, job.validation))
+        cuts = held_folds(len(job.validation), job.config.seed, job.held_groups)
+        folds = [(others[taught[others]], asked) for others, asked in cuts]
         heads = job.world.first(lambda: fit_heads(known, asked, folds))
         places = job.world.first(lambda: scatters(learnt.of_streams, known.labels, len(job.classes)))
         told = {**held.logits, "picture": held.logits["picture"] + heads.second_held, "joint": heads.joint_held}

@@ -20,7 +20,7 @@ from wingbar.steps.passes import read_through
 from wingbar.steps.readout import Readout
 
 PER_CLASS = 50
-"""Training pictures of a class, at most, that say where it lies."""
+"""Pictures of a class, at most, that say where it lies."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def some_and_held(job: Job, read: Reader) -> tuple[Int[ndarray, "m"], Features, 
 def some_of_each(labels: Int[ndarray, "n"], indices: Int[ndarray, "t"]) -> Int[ndarray, "m"]:
     """At most `PER_CLASS` of the ``indices`` of each class, the first ones, ascending."""
     chosen = [indices[labels[indices] == label][:PER_CLASS] for label in np.unique(labels[indices])]
-    return np.sort(np.concatenate(chosen))
+    return np.sort(np.concatenate([indices[:0], *chosen]))
 
 
 def features_by_field_marks(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Callable[[], Reader]:
