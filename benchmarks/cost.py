@@ -81,7 +81,7 @@ def work_of_marks(config: Config, pictures: int) -> Work:
         located += taught
         looks += 2 * fitted * recipe.probe_head + 3 * (pictures - taught)  # the probe; what was not learnt from
         looks += taught * (4 + 1 + 2 + tried)  # corners twice, with mirrors; marks; what each view is worth
-        looks += taught * (4 + 1) + held * (recipe.epochs + 3 + len(config.marks.sides))  # readout; validation, pooling
+        looks += taught * (4 + 1) + held * (recipe.epochs + 3 + len(config.marks.sides))  # readout; validation, joint
     return Work(learnt, 0.0, looks, located)
 
 

@@ -3,7 +3,8 @@
     python benchmarks/plain_head.py DATA PLAIN FIELD_MARKS
 
 PLAIN and FIELD_MARKS are runs of one seed; both have been evaluated. The second head is that of `wingbar.opam.joint`,
-fitted to training pictures; the temperatures are fitted to those that were held out. The test split is read once.
+which learns from held-out pictures too; the temperatures are fitted to these, each told by a head that has not seen it.
+The test split is read once.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from wingbar.evaluation import error_reduction, mean_interval
 from wingbar.evaluation.evaluate import matching, note_reading
 from wingbar.evaluation.tables import percent_interval, render
 from wingbar.images import cut_squares, read_picture
-from wingbar.opam.calibration import fit_temperature, mean_loss
-from wingbar.opam.joint import fit_second
+from wingbar.opam.calibration import fit_temperature, held_folds, mean_loss
+from wingbar.opam.joint import Known, fit_heads
 from wingbar.recognizer import Recognizer
 from wingbar.steps.data import held_out
 from wingbar.steps.model import settings_of
@@ -71,15 +72,16 @@ def main() -> None:
     kept = set(held)
     training = [sample for sample in readable if sample not in kept]
     fitted = [training[i] for i in some_of_each(labels_of(training), np.arange(len(training)))]
-    second = fit_second(*read(recognizer, fitted), labels_of(fitted))
+    learnt, of_held = (Known(*read(recognizer, some), labels_of(some)) for some in (fitted, held))
+    heads = fit_heads(learnt, of_held, held_folds(len(held), settings_of(card, options.plain).seed, None))
     note_reading(options.plain, dataset, "(benchmarks/plain_head.py)")
-    (known, seen), (asked, shown) = read(recognizer, held), read(recognizer, test := dataset.split("test"))
-    heads = {
-        "its own head": (known, asked),
-        "and a second": (known + second.logits(seen), asked + second.logits(shown)),
+    asked, shown = read(recognizer, test := dataset.split("test"))
+    ways = {
+        "its own head": (of_held.logits, asked),
+        "and a second": (of_held.logits + heads.second_held, asked + heads.second.logits(shown)),
     }
     rows = []
-    for name, (validation, judged) in heads.items():
+    for name, (validation, judged) in ways.items():
         logits = judged / fit_temperature(validation, labels_of(held))
         right = (logits.argmax(1) == labels_of(test)).astype(float)
         removed = error_reduction(right, ours)

@@ -8,12 +8,15 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
 import wingbar
+from wingbar.check.audit import doubts
+from wingbar.check.doubts import doubtful_labels
 from wingbar.cli import main
 from wingbar.config import Config
 from wingbar.data import load as load_data
@@ -26,6 +29,7 @@ from wingbar.opam.calibration import held_folds
 from wingbar.opam.joint import JointHead, Known, fit_heads
 from wingbar.pipeline import step_names
 from wingbar.prediction import of_one_occasion
+from wingbar.steps.joint import teaching_folds
 
 SMALL = Config(
     method="field-marks",
@@ -136,6 +140,21 @@ def test_the_heads_of_a_model_are_those_that_training_pictures_give(run: Path, b
     told = [of_held.logits + heads.second_held, asked.logits["object"], asked.logits["parts"], heads.joint_held]
     pooled = load_file(run / "steps" / "pooling" / "result.safetensors")["logits"]
     np.testing.assert_allclose(pooled, np.stack(told), rtol=1e-2, atol=1e-2)
+
+
+def test_labels_of_validation_pictures_are_judged_by_what_has_not_learnt_them(
+    run: Path, birds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The joint head and the second head have learnt from them, the net has not."""
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("wingbar.check.doubts.doubts", lambda *given: (asked.append(given), doubts(*given))[1])
+    doubtful_labels(run, load_data(birds))
+    ((_, _, _, samples, scores, advice),) = asked
+    held = load_file(run / "steps" / "data" / "result.safetensors")["validation"]
+    assert "by what its net says of object and marks" in advice and f"{len(held)} of the validation cut" in advice
+    for prediction, row in zip(wingbar.load(run).predict_many([one.path for one in samples]), scores, strict=True):
+        streams = [list(prediction.streams[name].values()) for name in ("object", "parts")]
+        np.testing.assert_allclose(row, np.mean(streams, 0), atol=1e-6)
 
 
 def test_batches_do_not_change_answers(run: Path, birds: Path) -> None:
@@ -269,6 +288,22 @@ def test_a_refit_keeps_the_pooling_and_learns_from_all_pictures(run: Path, birds
     assert dict(after.fusion_weights) == dict(before.fusion_weights) and after.temperatures == before.temperatures
     assert after.strangers == before.strangers
     assert (after.data.training, after.data.validation) == (36, 0)
+    stamps = {path: path.stat().st_mtime_ns for path in run.glob("steps/refit-*/result.json")}
+    assert wingbar.train(birds, run, SMALL, quiet=True, refit=True).card.digest() == after.digest()
+    assert stamps and stamps == {path: path.stat().st_mtime_ns for path in stamps}
+
+
+def test_heads_learn_from_some_held_out_pictures_of_each_class_and_never_from_their_occasion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("wingbar.steps.reading.PER_CLASS", 5)
+    labels, groups = np.repeat([0, 1, 2], 12), np.arange(36) // 2
+    folds = teaching_folds(labels, groups, 0)
+    assert sorted(i for _, asked in folds for i in asked) == list(range(36))
+    for taught, asked in folds:
+        assert not set(groups[taught]) & set(groups[asked])
+    assert sorted({int(i) for taught, _ in folds for i in taught}) == [*range(5), *range(12, 17), *range(24, 29)]
+    assert teaching_folds(labels[:9], groups[:9], 0) == []
 
 
 def test_pictures_of_one_occasion_are_answered_together(run: Path, birds: Path, capsys: pytest.CaptureFixture) -> None:

@@ -38,8 +38,8 @@ def plain(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
     """One net on whole pictures: the baseline, and OPAM's FilterNet; ``chosen`` as in `opam`."""
     net = steps.learn(job, "filternet", steps.whole_pictures(job), {"picture": 1.0}, "picture", [])
     weights = chosen.plain if chosen and chosen.plain else steps.calibration(job, net)
-    see, kept = steps.seen_by(job, net), chosen.strangers if chosen else None
-    return steps.Learned(net, steps.strangers(job, [net, weights], weights.votes, see, kept), plain=weights)
+    look, kept = steps.looks_of(job, net), chosen.strangers if chosen else None
+    return steps.Learned(net, steps.strangers(job, [net, weights], weights.votes, look, kept), plain=weights)
 
 
 def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
@@ -73,7 +73,7 @@ def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Le
 
     # Pictures of none of the classes: how little stands out, how unlike all classes the object and its marks look.
     kept = chosen.strangers if chosen else None
-    strangers = steps.strangers(job, [joint, weights], weights.votes, joint.seen, kept)
+    strangers = steps.strangers(job, [joint, weights], weights.votes, joint.looks, kept)
     return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, joint, weights))
 
 
@@ -113,8 +113,8 @@ def opam(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Learned:
 
     # Fusion (III.D): weights from pictures that no net was trained on.
     weights = known.fusion if known else steps.fusion(job, classnet_output, kinds, objectnet, partnet)
-    see, kept = steps.seen_by(job, classnet), chosen.strangers if chosen else None
-    strangers = steps.strangers(job, [classnet, weights], weights.votes, see, kept)
+    look, kept = steps.looks_of(job, classnet), chosen.strangers if chosen else None
+    strangers = steps.strangers(job, [classnet, weights], weights.votes, look, kept)
     return steps.Learned(classnet, strangers, steps.Attention(cut, objects, aligned, objectnet, partnet, weights))
 
 
@@ -123,7 +123,7 @@ def plain_going_on(job: steps.Job, before: Model) -> steps.Learned:
     taken = job.world.each(lambda: steps.net_of_model(before))
     net = steps.head(job, taken, steps.features_by_whole_pictures(job, taken))
     weights = steps.calibration(job, net)
-    strangers = steps.strangers(job, [net, weights], weights.votes, steps.seen_by(job, net), None)
+    strangers = steps.strangers(job, [net, weights], weights.votes, steps.looks_of(job, net), None)
     return steps.Learned(net, strangers, plain=weights)
 
 
@@ -134,7 +134,7 @@ def field_marks_going_on(job: steps.Job, before: Model) -> steps.Learned:
     net = steps.head(job, taken, steps.features_by_field_marks(job, taken, readout, marks))
     joint = steps.joint(job, net, readout, marks)
     weights = steps.pooling(job, marks, joint)
-    strangers = steps.strangers(job, [joint, weights], weights.votes, joint.seen, None)
+    strangers = steps.strangers(job, [joint, weights], weights.votes, joint.looks, None)
     return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, joint, weights))
 
 

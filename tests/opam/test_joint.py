@@ -7,7 +7,7 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from wingbar.opam.calibration import held_folds
-from wingbar.opam.joint import SHRINKAGE, Known, fit_heads, fit_joint, fit_second
+from wingbar.opam.joint import SHRINKAGE, Known, fit_heads, fit_joint, fit_second, like_new
 
 
 def pictures(count: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,14 +75,45 @@ def learnt_and_held() -> tuple[Known, Known]:
 def test_heads_learn_from_held_out_pictures_too() -> None:
     learnt, held = learnt_and_held()
     heads = fit_heads(learnt, held, held_folds(40, 0, None))
-    both = learnt + held
+    both = like_new(learnt, held) + held
     np.testing.assert_array_equal(heads.joint.weight, fit_joint(both.features, both.labels, 4).weight)
-    some = fit_heads(learnt, held, [(np.arange(9), np.arange(20, 40)), (np.arange(20, 25), np.arange(20))])
-    both = learnt + held.at(np.array([*range(9), *range(20, 25)]))
-    np.testing.assert_array_equal(some.joint.weight, fit_joint(both.features, both.labels, 4).weight)
-    assert (np.abs(some.joint_held).sum(1) > 0).all()
-    both = learnt + held
     np.testing.assert_array_equal(heads.second.bias, fit_second(both.logits, both.features[:, :1], both.labels).bias)
+
+
+def test_heads_learn_from_all_that_any_fold_learns_from_and_from_nothing_else() -> None:
+    learnt, held = learnt_and_held()
+    heads = fit_heads(learnt, held, [(np.arange(9), np.arange(20, 40)), (np.arange(20, 25), np.arange(20))])
+    some = held.at(np.array([*range(9), *range(20, 25)]))
+    both = like_new(learnt, some) + some
+    np.testing.assert_array_equal(heads.joint.weight, fit_joint(both.features, both.labels, 4).weight)
+    assert (np.abs(heads.joint_held).sum(1) > 0).all()
+
+
+def class_means(known: Known) -> np.ndarray:
+    return np.stack([known.features[known.labels == label].mean(0) for label in range(4)])
+
+
+def test_learnt_classes_lie_as_far_apart_as_held_out_ones_also_those_that_have_none() -> None:
+    learnt, _ = learnt_and_held()
+    means = class_means(learnt)
+    middle = means.mean(0)
+    nearer = np.array([0.5, 0.8])[:, None]
+    new = middle + nearer * (means - middle)
+    held = Known(learnt.logits[:3], new[[0, 1, 1]].astype(np.float32), np.array([0, 1, 1]))
+    moved = like_new(learnt, held)
+    np.testing.assert_allclose(class_means(moved), new, rtol=1e-4, atol=1e-4)
+    within = learnt.features - means[learnt.labels]
+    np.testing.assert_allclose(moved.features - class_means(moved)[learnt.labels], within, rtol=1e-3, atol=1e-4)
+
+
+def test_learnt_classes_never_move_apart_and_stay_without_held_out_pictures() -> None:
+    learnt, held = learnt_and_held()
+    np.testing.assert_array_equal(like_new(learnt, held.at(np.arange(0))).features, learnt.features)
+    means = class_means(learnt)
+    farther = Known(learnt.logits[:4], (means.mean(0) + 3 * (means - means.mean(0))).astype(np.float32), np.arange(4))
+    np.testing.assert_allclose(like_new(learnt, farther).features, learnt.features, rtol=1e-5, atol=1e-5)
+    same = Known(learnt.logits, np.ones_like(learnt.features), learnt.labels)
+    np.testing.assert_array_equal(like_new(same, held).features, same.features)
 
 
 def test_what_is_said_of_a_held_out_picture_does_not_hang_on_its_label() -> None:

@@ -2,7 +2,8 @@
 
 A run gives such probabilities in two ways:
 
-* for the pictures that none of its nets was trained on, by its predictions;
+* for the pictures that none of its nets was trained on, by its predictions; where validation pictures are among them,
+  which the joint head and the second head of field marks have learnt from, by what their net says of object and marks;
 * for the training pictures, if it started from pretrained weights, by a logistic regression on the features of the
   pretrained net, out of fold. The trained nets cannot judge these pictures, because they have learnt their labels; nor
   can a regression on the trained nets' features.
@@ -31,6 +32,7 @@ from wingbar.learning.hardware import Hardware, open_hardware
 from wingbar.learning.probe import STRENGTH, features
 from wingbar.learning.views import View
 from wingbar.nets import create
+from wingbar.prediction import Prediction
 from wingbar.recognizer import Device, Recognizer, load
 from wingbar.steps import held_out, settings_of
 from wingbar.steps.store import Store
@@ -110,8 +112,9 @@ def by_predictions(
     """
     samples = (*validation, *test)
     predictions = recognizer.predict_many((sample.path for sample in samples), batch_size)
+    names, net_alone = recognizer.classes, bool(validation) and recognizer.card.has_marks
     rows = [  # only the scores are kept: the maps of all pictures would fill the memory
-        (sample, [prediction.scores[name] for name in recognizer.classes])
+        (sample, _of_net(prediction, names) if net_alone else [prediction.scores[name] for name in names])
         for sample, prediction in zip(samples, predictions, strict=True)
         if prediction.error is None
     ]
@@ -119,11 +122,18 @@ def by_predictions(
         raise DataError(f"{dataset.root}: none of {len(samples)} pictures to judge can be read.")
     scores = np.array([row for _, row in rows])
     readable = [sample for sample, _ in rows]
+    how = ", by what its net says of object and marks" if net_alone else ""
     basis = (
         f"Judged: {len(readable)} pictures that no net of the run was trained on, {len(validation)} of the validation "
-        f"cut and {len(test)} of the test split; {_right(scores, np.array([sample.label for sample in readable]))}."
+        f"cut and {len(test)} of the test split{how}; "
+        f"{_right(scores, np.array([sample.label for sample in readable]))}."
     )
     return doubts("labels-unseen", "Labels in doubt, not trained on", dataset, readable, scores, basis)
+
+
+def _of_net(prediction: Prediction, classes: Sequence[str]) -> list[float]:
+    """What the one net of field marks says of object and marks, each counting as much."""
+    return [(prediction.streams["object"][name] + prediction.streams["parts"][name]) / 2 for name in classes]
 
 
 def _right(scores: np.ndarray, labels: np.ndarray) -> str:

@@ -123,7 +123,7 @@ def assign_parts(
     ``mean`` and ``deviation`` are those of the training parts' responses. Parts beyond the number of
     clusters go to the cluster that answers them most.
     """
-    from scipy.optimize import linear_sum_assignment  # imported here because field marks do without
+    from scipy.optimize import linear_sum_assignment  # imported here because only OPAM needs it
 
     if rule == "sum":
         return responses.argmax(1)

@@ -16,9 +16,10 @@ sure to be (`opam.pooling`).
 The second head of whole pictures is the same of one view, at the scale of what the net's own head says: the sum of both
 names them.
 
-A net's features of the pictures that it has learnt by heart are better than those of new ones. So the heads learn from
-the held-out pictures too, whose features are like those of new pictures; and what they say of these is told by heads
-that have not seen them, fold by fold (`fit_heads`).
+A net's features of the pictures that it has learnt by heart are better than those of new ones: their classes lie
+farther apart. So the heads learn from held-out pictures too, and the learnt pictures of each class are moved towards
+the middle as far as the held-out ones of all classes lie nearer to it (`like_new`). What the heads say of held-out
+pictures is told by heads that have not seen them, fold by fold (`fit_heads`).
 """
 
 from __future__ import annotations
@@ -103,6 +104,23 @@ class Heads:
     second_held: Float32[ndarray, "held classes"]
 
 
+def like_new(learnt: Known, held: Known) -> Known:
+    """The ``learnt`` pictures, those of each class moved in each view's features by (g - 1) (m_c - m).
+
+    m_c are the means of the learnt classes, m is the mean of these. g is the factor, between 0 and 1, by which m_c - m
+    comes nearest to the ``held`` pictures, in least squares; it is the same for all classes, so that classes without
+    held-out pictures lie as they would with them. Without any held-out pictures nothing moves.
+    """
+    means = np.stack([learnt.features[learnt.labels == label].mean(0) for label in range(learnt.logits.shape[1])])
+    middle = means.mean(0)
+    apart = means - middle
+    along = np.einsum("nvd,nvd->v", held.features - middle, apart[held.labels])
+    lengths = np.einsum("nvd,nvd->v", apart[held.labels], apart[held.labels])
+    factors = np.divide(along, lengths, out=np.ones_like(along), where=lengths > 0).clip(0, 1)
+    moved = learnt.features + ((factors - 1)[:, None] * apart)[learnt.labels]
+    return Known(learnt.logits, moved, learnt.labels)
+
+
 def fit_heads(learnt: Known, held: Known, folds: Sequence[Fold]) -> Heads:
     """Both heads, of pictures that the net has learnt from and of those that were ``held`` out.
 
@@ -110,17 +128,18 @@ def fit_heads(learnt: Known, held: Known, folds: Sequence[Fold]) -> Heads:
     heads learn from all that any fold learns from; without folds from none. Every class has a learnt picture.
     """
 
-    def fitted(known: Known) -> tuple[JointHead, JointHead]:
+    def fitted(taught: Int[ndarray, "_"]) -> tuple[JointHead, JointHead]:
+        known = like_new(learnt, held.at(taught)) + held.at(taught)
         joint = fit_joint(known.features, known.labels, known.logits.shape[1])
         return joint, fit_second(known.logits, known.features[:, :1], known.labels)
 
-    told, everything = np.zeros((2, *held.logits.shape), np.float32), np.arange(len(held.labels))
-    for others, asked in folds or [(everything[:0], everything)]:
-        joint, second = fitted(learnt + held.at(others))
-        features = held.at(asked).features
-        told[:, asked] = joint.logits(features), second.logits(features[:, :1])
-    taught = np.unique(np.concatenate([everything[:0], *(others for others, _ in folds)]))
-    return Heads(*fitted(learnt + held.at(taught)), *told)
+    joint, second = fitted(np.unique(np.concatenate([np.zeros(0, np.int64), *(others for others, _ in folds)])))
+    joint_held, second_held = joint.logits(held.features), second.logits(held.features[:, :1])
+    for others, asked in folds:
+        without = fitted(others)
+        joint_held[asked] = without[0].logits(held.features[asked])
+        second_held[asked] = without[1].logits(held.features[asked, :1])
+    return Heads(joint, second, joint_held, second_held)
 
 
 def _deviation(logits: Float[ndarray, "n classes"]) -> float:

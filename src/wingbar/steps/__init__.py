@@ -28,7 +28,7 @@ from wingbar.steps.proposals import proposals
 from wingbar.steps.reading import features_by_field_marks, features_by_whole_pictures
 from wingbar.steps.readout import readout
 from wingbar.steps.saliency import saliency
-from wingbar.steps.strangers import seen_by, strangers
+from wingbar.steps.strangers import looks_of, strangers
 from wingbar.steps.views import mark_views, object_views, part_views, patch_views, whole_pictures
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "joint",
     "learn",
     "localization",
+    "looks_of",
     "mark_views",
     "marks",
     "marks_of_model",
@@ -66,7 +67,6 @@ __all__ = [
     "proposals",
     "readout",
     "saliency",
-    "seen_by",
     "settings_of",
     "strangers",
     "taught_pictures",

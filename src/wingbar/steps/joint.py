@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 from numpy import ndarray
 
 from wingbar.model.card import MARKS_STREAMS
 from wingbar.opam.calibration import held_folds
-from wingbar.opam.joint import SHRINKAGE, Known, fit_heads
+from wingbar.opam.joint import SHRINKAGE, Fold, Known, fit_heads
 from wingbar.opam.strangers import scatters, to_arrays
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
@@ -23,12 +23,12 @@ from wingbar.steps.nets import TrainedNet
 from wingbar.steps.reading import features_by_field_marks, some_and_held, some_of_each
 from wingbar.steps.readout import Readout
 from wingbar.steps.store import StepResult
-from wingbar.steps.strangers import Seen
+from wingbar.steps.strangers import Looks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Joint(StepResult):
-    """Both heads, what is said and seen of the validation pictures, and where the classes lie."""
+    """Both heads, what is said of the validation pictures and what they look like, and where the classes lie."""
 
     weight: Float32[ndarray, "views classes channels"]
     bias: Float32[ndarray, "classes"]
@@ -46,9 +46,9 @@ class Joint(StepResult):
         """The second head, as a model keeps it."""
         return {"weight": self.second_weight, "bias": self.second_bias}
 
-    def seen(self) -> Seen:
+    def looks(self) -> Looks:
         """What strangers are told by."""
-        return Seen(self.scatters, self.held_features)
+        return Looks(self.scatters, self.held_features)
 
 
 def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Joint:
@@ -57,13 +57,11 @@ def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Join
     def compute() -> Joint:
         read = features_by_field_marks(job, trained, readout, marks)()
         some, learnt, held = some_and_held(job, read)
-        known = Known(learnt.logits["picture"], learnt.of_views, job.labels[some])
-        asked = Known(held.logits["picture"], held.of_views, job.labels[job.validation])
-        taught = np.isin(job.validation, some_of_each(job.labels, job.validation))
-        cuts = held_folds(len(job.validation), job.config.seed, job.held_groups)
-        folds = [(others[taught[others]], asked) for others, asked in cuts]
-        heads = job.world.first(lambda: fit_heads(known, asked, folds))
-        places = job.world.first(lambda: scatters(learnt.of_streams, known.labels, len(job.classes)))
+        of_learnt = Known(learnt.logits["picture"], learnt.of_views, job.labels[some])
+        of_held = Known(held.logits["picture"], held.of_views, job.labels[job.validation])
+        folds = teaching_folds(of_held.labels, job.held_groups, job.config.seed)
+        heads = job.world.first(lambda: fit_heads(of_learnt, of_held, folds))
+        places = job.world.first(lambda: scatters(learnt.of_streams, of_learnt.labels, len(job.classes)))
         told = {**held.logits, "picture": held.logits["picture"] + heads.second_held, "joint": heads.joint_held}
         return Joint(
             weight=heads.joint.weight, bias=heads.joint.bias, second_weight=heads.second.weight[0],
@@ -73,3 +71,10 @@ def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Join
 
     settings = [job.config.prediction_size(), job.config.picture_size(), job.config.seed, SHRINKAGE]
     return job.step("joint", Joint, settings, [trained, readout, marks], compute)
+
+
+def teaching_folds(labels: Int[ndarray, "n"], groups: Int[ndarray, "n"], seed: int) -> list[Fold]:
+    """Folds of held-out pictures with these ``labels`` and ``groups``; of some of each class heads learn."""
+    everything = np.arange(len(labels))
+    some = np.isin(everything, some_of_each(labels, everything))
+    return [(others[some[others]], asked) for others, asked in held_folds(len(labels), seed, groups)]

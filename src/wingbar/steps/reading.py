@@ -20,7 +20,7 @@ from wingbar.steps.passes import read_through
 from wingbar.steps.readout import Readout
 
 PER_CLASS = 50
-"""Pictures of a class, at most, that say where it lies."""
+"""Pictures of a class, at most, that say where it lies; as many again of those held out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ def features_of(job: Job, read: Reader, indices: Int[ndarray, "n"]) -> Features:
 
 
 def some_and_held(job: Job, read: Reader) -> tuple[Int[ndarray, "m"], Features, Features]:
-    """Some pictures that nets learn from, their features, and those of the validation pictures, if there are any."""
+    """Some pictures that nets learn from, their features, and those of all validation pictures, if there are any."""
     some = some_of_each(job.labels, job.training)
     features = features_of(job, read, np.concatenate([some, job.validation]))
     return some, features.at(slice(len(some))), features.at(slice(len(some), None))

@@ -18,8 +18,8 @@ from wingbar.steps.store import StepResult
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What the net that was trained sees of pictures of the known classes."""
+class Looks:
+    """What pictures of the known classes look like to the net that was trained."""
 
     scatters: Mapping[str, ndarray]
     """How the classes lie in each stream's features: `opam.strangers.to_arrays`."""
@@ -27,16 +27,16 @@ class Seen:
     """Each stream's features of the validation pictures."""
 
 
-def seen_by(job: Job, trained: TrainedNet) -> Callable[[], Seen]:
+def looks_of(job: Job, trained: TrainedNet) -> Callable[[], Looks]:
     """A function that reads whole pictures with this net; where a step's result is kept it is never called."""
 
-    def see() -> Seen:
+    def look() -> Looks:
         some, learnt, held = some_and_held(job, features_by_whole_pictures(job, trained)())
         labels, classes = job.labels[some], len(job.classes)
         arrays = job.world.first(lambda: to_arrays(scatters(learnt.of_streams, labels, classes)))
-        return Seen(arrays, held.of_streams)
+        return Looks(arrays, held.of_streams)
 
-    return see
+    return look
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +58,7 @@ def strangers(
     job: Job,
     inputs: Sequence[StepResult],
     votes: Float[ndarray, "validation classes"],
-    see: Callable[[], Seen],
+    look: Callable[[], Looks],
     chosen: Strangers | None,
 ) -> Strangers:
     """Where the classes lie, and the rule of the validation pictures; a refit keeps the rule that was ``chosen``.
@@ -70,14 +70,14 @@ def strangers(
         rule = chosen.rule if chosen else None
         if chosen and rule is None:
             return Strangers(scatters={}, values={})
-        seen, labels = see(), job.labels[job.validation]
+        looks, labels = look(), job.labels[job.validation]
         if chosen is None:
-            classes = from_arrays(seen.scatters)
-            rule = job.world.first(lambda: fit_strangers(votes, dict(seen.held), labels, classes))
+            classes = from_arrays(looks.scatters)
+            rule = job.world.first(lambda: fit_strangers(votes, dict(looks.held), labels, classes))
         if rule is None:
             return Strangers(scatters={}, values={})
         job.reporter.say(f"  of left-out classes {rule.caught:.0%} of the pictures are taken for strangers")
-        return Strangers(scatters=seen.scatters, values=asdict(rule))
+        return Strangers(scatters=looks.scatters, values=asdict(rule))
 
     settings = [job.config.prediction_size(), job.config.seed, None if chosen is None else dict(chosen.values)]
     return job.step("strangers", Strangers, settings, inputs, compute)
