@@ -33,7 +33,11 @@ class PoolingWeights(Calibrated):
 
 
 def pooling(job: Job, marks: Marks, joint: Joint) -> PoolingWeights:
-    """Weights and temperatures by what each stream says of the validation pictures."""
+    """Weights and temperatures by what each stream says of the validation pictures.
+
+    The calibration's folds are those of the heads, as in stacking: what heads say of one fold's pictures does not hang
+    on the labels of these, but does on those of the other folds.
+    """
 
     def compute() -> PoolingWeights:
         logits, labels = joint.held_logits, job.labels[job.validation]
