@@ -28,6 +28,8 @@ LEAST = 1e-30
 WIDEST = (0.05, 20.0)
 """Temperatures tried."""
 
+Fold = tuple[Int[ndarray, "_"], Int[ndarray, "_"]]
+"""Indices of held-out pictures: those to fit to, and the others, which are told by the fit."""
 Fused = Callable[[Int[ndarray, "fitted"], Int[ndarray, "held"]], Float[ndarray, "held classes"]]
 """Probabilities of the pictures held, with weights of the streams from the pictures fitted."""
 
@@ -81,9 +83,7 @@ def fit_calibration(
     return Calibration(temperature, calibrated(scores, temperature))
 
 
-def held_folds(
-    count: int, seed: int, groups: Int[ndarray, "n"] | None
-) -> list[tuple[Int[ndarray, "_"], Int[ndarray, "_"]]]:
+def held_folds(count: int, seed: int, groups: Int[ndarray, "n"] | None) -> list[Fold]:
     """The folds of held-out pictures, `splits.random_folds`; none where pictures or groups are too few."""
     folds = random_folds(count, FOLDS, seed, groups) if count >= 2 * FOLDS else []
     return folds if len(folds) > 1 else []

@@ -31,8 +31,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 
-Fold = tuple[Int[ndarray, "_"], Int[ndarray, "_"]]
-"""Indices that heads learn from, and those that they are asked about."""
+from wingbar.opam.calibration import Fold
 
 SHRINKAGE = 0.8
 """Chosen on held-out pictures; from 0.5 to 0.9 it hardly matters (docs/results.md)."""

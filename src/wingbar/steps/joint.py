@@ -14,16 +14,15 @@ from jaxtyping import Float32, Int
 from numpy import ndarray
 
 from wingbar.model.card import MARKS_STREAMS
-from wingbar.opam.calibration import held_folds
-from wingbar.opam.joint import SHRINKAGE, Fold, Known, fit_heads
-from wingbar.opam.strangers import scatters, to_arrays
+from wingbar.opam.calibration import Fold, held_folds
+from wingbar.opam.joint import SHRINKAGE, Known, fit_heads
 from wingbar.steps.job import Job
 from wingbar.steps.marks import Marks
 from wingbar.steps.nets import TrainedNet
 from wingbar.steps.reading import features_by_field_marks, some_and_held, some_of_each
 from wingbar.steps.readout import Readout
 from wingbar.steps.store import StepResult
-from wingbar.steps.strangers import Looks
+from wingbar.steps.strangers import Looks, looks_at
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,12 +60,12 @@ def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Join
         of_held = Known(held.logits["picture"], held.of_views, job.labels[job.validation])
         folds = teaching_folds(of_held.labels, job.held_groups, job.config.seed)
         heads = job.world.first(lambda: fit_heads(of_learnt, of_held, folds))
-        places = job.world.first(lambda: scatters(learnt.of_streams, of_learnt.labels, len(job.classes)))
+        looks = looks_at(job, some, learnt, held)
         told = {**held.logits, "picture": held.logits["picture"] + heads.second_held, "joint": heads.joint_held}
         return Joint(
             weight=heads.joint.weight, bias=heads.joint.bias, second_weight=heads.second.weight[0],
             second_bias=heads.second.bias, held_logits=np.stack([told[name] for name in MARKS_STREAMS]),
-            held_features=held.of_streams, scatters=to_arrays(places),
+            held_features=looks.held, scatters=looks.scatters,
         )  # fmt: skip
 
     settings = [job.config.prediction_size(), job.config.picture_size(), job.config.seed, SHRINKAGE]

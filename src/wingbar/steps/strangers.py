@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 
 from wingbar._system.settings import fill
 from wingbar.opam.strangers import NO_RULE, StrangerRule, fit_strangers, from_arrays, scatters, to_arrays
 from wingbar.steps.job import Job
 from wingbar.steps.nets import TrainedNet
-from wingbar.steps.reading import features_by_whole_pictures, some_and_held
+from wingbar.steps.reading import Features, features_by_whole_pictures, some_and_held
 from wingbar.steps.store import StepResult
 
 
@@ -31,12 +31,16 @@ def looks_of(job: Job, trained: TrainedNet) -> Callable[[], Looks]:
     """A function that reads whole pictures with this net; where a step's result is kept it is never called."""
 
     def look() -> Looks:
-        some, learnt, held = some_and_held(job, features_by_whole_pictures(job, trained)())
-        labels, classes = job.labels[some], len(job.classes)
-        arrays = job.world.first(lambda: to_arrays(scatters(learnt.of_streams, labels, classes)))
-        return Looks(arrays, held.of_streams)
+        return looks_at(job, *some_and_held(job, features_by_whole_pictures(job, trained)()))
 
     return look
+
+
+def looks_at(job: Job, some: Int[ndarray, "m"], learnt: Features, held: Features) -> Looks:
+    """The same of features that have been read: see `steps.reading.some_and_held`."""
+    labels, classes = job.labels[some], len(job.classes)
+    arrays = job.world.first(lambda: to_arrays(scatters(learnt.of_streams, labels, classes)))
+    return Looks(arrays, held.of_streams)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
