@@ -287,6 +287,11 @@ def test_a_refit_keeps_the_pooling_and_learns_from_all_pictures(run: Path, birds
     after = wingbar.train(birds, run, SMALL, quiet=True, refit=True).card
     assert dict(after.fusion_weights) == dict(before.fusion_weights) and after.temperatures == before.temperatures
     assert after.strangers == before.strangers
+    first, again = (
+        load_file(run / "steps" / name / "result.safetensors")["nearness"] for name in ("joint", "refit-joint")
+    )
+    assert (first < 1).all()
+    np.testing.assert_array_equal(again, np.full_like(again, first.mean()))
     assert (after.data.training, after.data.validation) == (36, 0)
     stamps = {path: path.stat().st_mtime_ns for path in run.glob("steps/refit-*/result.json")}
     assert wingbar.train(birds, run, SMALL, quiet=True, refit=True).card.digest() == after.digest()

@@ -68,7 +68,8 @@ def field_marks(job: steps.Job, chosen: steps.Learned | None = None) -> steps.Le
     shares = {"picture": 0.2, "object": 0.3, "mark": 0.5}
     net = steps.learn(job, "viewnet", kinds, shares, "object", [objects, marks], guide)
     readout = steps.readout(job, net, objects, marks)
-    known, joint = chosen.field_marks if chosen else None, steps.joint(job, net, readout, marks)
+    known = chosen.field_marks if chosen else None
+    joint = steps.joint(job, net, readout, marks, known.joint if known else None)
     weights = known.pooling if known else steps.pooling(job, marks, joint)
 
     # Pictures of none of the classes: how little stands out, how unlike all classes the object and its marks look.
@@ -132,7 +133,7 @@ def field_marks_going_on(job: steps.Job, before: Model) -> steps.Learned:
     taken = job.world.each(lambda: steps.net_of_model(before))
     marks, readout = job.world.each(lambda: steps.marks_of_model(before))
     net = steps.head(job, taken, steps.features_by_field_marks(job, taken, readout, marks))
-    joint = steps.joint(job, net, readout, marks)
+    joint = steps.joint(job, net, readout, marks, None)
     weights = steps.pooling(job, marks, joint)
     strangers = steps.strangers(job, [joint, weights], weights.votes, joint.looks, None)
     return steps.Learned(net, strangers, field_marks=steps.FieldMarks(marks, readout, joint, weights))

@@ -18,8 +18,8 @@ names them.
 
 A net's features of the pictures that it has learnt by heart are better than those of new ones: their classes lie
 farther apart. So the heads learn from held-out pictures too, and the learnt pictures of each class are moved towards
-the middle as far as the held-out ones of all classes lie nearer to it (`like_new`). What the heads say of held-out
-pictures is told by heads that have not seen them, fold by fold (`fit_heads`).
+the middle as far as the held-out ones of all classes lie nearer to it (`nearness`, `like_new`). What the heads say of
+held-out pictures is told by heads that have not seen them, fold by fold (`fit_heads`).
 """
 
 from __future__ import annotations
@@ -101,44 +101,62 @@ class Heads:
     second: JointHead
     joint_held: Float32[ndarray, "held classes"]
     second_held: Float32[ndarray, "held classes"]
+    nearness: Float32[ndarray, "views"]
+    """How near to the middle the classes of the learnt pictures were moved."""
 
 
-def like_new(learnt: Known, held: Known) -> Known:
-    """The ``learnt`` pictures, those of each class moved in each view's features by (g - 1) (m_c - m).
+def nearness(learnt: Known, held: Known) -> Float32[ndarray, "views"]:
+    """By which factor the classes of ``held`` pictures lie nearer to the middle than those of ``learnt`` ones.
 
-    m_c are the means of the learnt classes, m is the mean of these. g is the factor, between 0 and 1, by which m_c - m
-    comes nearest to the ``held`` pictures, in least squares; it is the same for all classes, so that classes without
-    held-out pictures lie as they would with them. Without any held-out pictures nothing moves.
+    m_c are the means of the learnt classes, m is the mean of these. In each view's features it is the factor between 0
+    and 1 by which m_c - m comes nearest to the held pictures, in least squares; it is the same for all classes, so that
+    classes without held-out pictures lie as they would with them. It is one where there are no held-out pictures.
     """
-    means = np.stack([learnt.features[learnt.labels == label].mean(0) for label in range(learnt.logits.shape[1])])
-    middle = means.mean(0)
-    apart = means - middle
+    middle, apart = _classes(learnt)
     along = np.einsum("nvd,nvd->v", held.features - middle, apart[held.labels])
     lengths = np.einsum("nvd,nvd->v", apart[held.labels], apart[held.labels])
-    factors = np.divide(along, lengths, out=np.ones_like(along), where=lengths > 0).clip(0, 1)
+    return np.divide(along, lengths, out=np.ones_like(along), where=lengths > 0).clip(0, 1)
+
+
+def like_new(learnt: Known, factors: Float32[ndarray, "views"]) -> Known:
+    """The ``learnt`` pictures, those of each class moved in each view's features by (g - 1) (m_c - m): see `nearness`.
+
+    g are the ``factors``.
+    """
+    _, apart = _classes(learnt)
     moved = learnt.features + ((factors - 1)[:, None] * apart)[learnt.labels]
     return Known(learnt.logits, moved, learnt.labels)
 
 
-def fit_heads(learnt: Known, held: Known, folds: Sequence[Fold]) -> Heads:
+def _classes(known: Known) -> tuple[Float32[ndarray, "views channels"], Float32[ndarray, "classes views channels"]]:
+    """The mean of the classes' means, and how far each lies from it."""
+    means = np.stack([known.features[known.labels == label].mean(0) for label in range(known.logits.shape[1])])
+    return means.mean(0), means - means.mean(0)
+
+
+def fit_heads(learnt: Known, held: Known, folds: Sequence[Fold], kept: float | None = None) -> Heads:
     """Both heads, of pictures that the net has learnt from and of those that were ``held`` out.
 
     ``folds`` are indices of the latter, those that heads learn from and those that they are asked about. At last the
-    heads learn from all that any fold learns from; without folds from none. Every class has a learnt picture.
+    heads learn from all that any fold learns from; without folds from none. ``kept`` is the `nearness` of all views in
+    an earlier training, for one that holds nothing out. Every class has a learnt picture.
     """
 
-    def fitted(taught: Int[ndarray, "_"]) -> tuple[JointHead, JointHead]:
-        known = like_new(learnt, held.at(taught)) + held.at(taught)
+    def fitted(taught: Int[ndarray, "_"]) -> tuple[JointHead, JointHead, Float32[ndarray, "views"]]:
+        found = nearness(learnt, held.at(taught))
+        factors = found if kept is None else np.full_like(found, kept)
+        known = like_new(learnt, factors) + held.at(taught)
         joint = fit_joint(known.features, known.labels, known.logits.shape[1])
-        return joint, fit_second(known.logits, known.features[:, :1], known.labels)
+        return joint, fit_second(known.logits, known.features[:, :1], known.labels), factors
 
-    joint, second = fitted(np.unique(np.concatenate([np.zeros(0, np.int64), *(others for others, _ in folds)])))
+    taught = np.unique(np.concatenate([np.zeros(0, np.int64), *(others for others, _ in folds)]))
+    joint, second, factors = fitted(taught)
     joint_held, second_held = joint.logits(held.features), second.logits(held.features[:, :1])
     for others, asked in folds:
         without = fitted(others)
         joint_held[asked] = without[0].logits(held.features[asked])
         second_held[asked] = without[1].logits(held.features[asked, :1])
-    return Heads(joint, second, joint_held, second_held)
+    return Heads(joint, second, joint_held, second_held, factors)
 
 
 def _deviation(logits: Float[ndarray, "n classes"]) -> float:

@@ -33,6 +33,8 @@ class Joint(StepResult):
     bias: Float32[ndarray, "classes"]
     second_weight: Float32[ndarray, "classes channels"]
     second_bias: Float32[ndarray, "classes"]
+    nearness: Float32[ndarray, "views"]
+    """How near to the middle the classes of the pictures were moved that the net has learnt from."""
     held_logits: Float32[ndarray, "streams validation classes"]
     """What each stream says of the validation pictures, by heads that have not seen them."""
     held_features: Mapping[str, Float32[ndarray, "validation channels"]]
@@ -50,8 +52,14 @@ class Joint(StepResult):
         return Looks(self.scatters, self.held_features)
 
 
-def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Joint:
-    """Both heads of this net, from some training pictures and some validation pictures of each class."""
+def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks, chosen: Joint | None) -> Joint:
+    """Both heads of this net, from some training pictures and some validation pictures of each class.
+
+    A refit, which has no validation pictures, moves the classes as near to the middle as was ``chosen``, each view
+    alike: it finds its own marks.
+    """
+
+    kept = None if chosen is None else float(chosen.nearness.mean())
 
     def compute() -> Joint:
         read = features_by_field_marks(job, trained, readout, marks)()
@@ -59,16 +67,17 @@ def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks) -> Join
         of_learnt = Known(learnt.logits["picture"], learnt.of_views, job.labels[some])
         of_held = Known(held.logits["picture"], held.of_views, job.labels[job.validation])
         folds = teaching_folds(of_held.labels, job.held_groups, job.config.seed)
-        heads = job.world.first(lambda: fit_heads(of_learnt, of_held, folds))
+        heads = job.world.first(lambda: fit_heads(of_learnt, of_held, folds, kept))
         looks = looks_at(job, some, learnt, held)
         told = {**held.logits, "picture": held.logits["picture"] + heads.second_held, "joint": heads.joint_held}
         return Joint(
             weight=heads.joint.weight, bias=heads.joint.bias, second_weight=heads.second.weight[0],
-            second_bias=heads.second.bias, held_logits=np.stack([told[name] for name in MARKS_STREAMS]),
-            held_features=looks.held, scatters=looks.scatters,
+            second_bias=heads.second.bias, nearness=heads.nearness,
+            held_logits=np.stack([told[name] for name in MARKS_STREAMS]), held_features=looks.held,
+            scatters=looks.scatters,
         )  # fmt: skip
 
-    settings = [job.config.prediction_size(), job.config.picture_size(), job.config.seed, SHRINKAGE]
+    settings = [job.config.prediction_size(), job.config.picture_size(), job.config.seed, SHRINKAGE, kept]
     return job.step("joint", Joint, settings, [trained, readout, marks], compute)
 
 
