@@ -3,7 +3,7 @@
     python benchmarks/refit.py DATA/cub50 OUT --classes 20
 
 The test split is not read. Of the four fifths a fifth is held out by the first training; the refit learns from it too.
-Both runs share the steps of the first training.
+Both runs share the steps of the first training; OUT is for one choice of classes and fold.
 """
 
 from __future__ import annotations

@@ -288,7 +288,7 @@ def test_a_refit_keeps_the_pooling_and_learns_from_all_pictures(run: Path, birds
     assert dict(after.fusion_weights) == dict(before.fusion_weights) and after.temperatures == before.temperatures
     assert after.strangers == before.strangers
     first, again = (
-        load_file(run / "steps" / name / "result.safetensors")["nearness"] for name in ("joint", "refit-joint")
+        load_file(run / "steps" / name / "result.safetensors")["contraction"] for name in ("joint", "refit-joint")
     )
     assert (first < 1).all()
     np.testing.assert_array_equal(again, np.full_like(again, first.mean()))

@@ -7,7 +7,7 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from wingbar.opam.calibration import held_folds
-from wingbar.opam.joint import SHRINKAGE, Known, fit_heads, fit_joint, fit_second, like_new, nearness
+from wingbar.opam.joint import SHRINKAGE, Known, contraction, fit_heads, fit_joint, fit_second, like_new
 
 
 def pictures(count: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +75,7 @@ def learnt_and_held() -> tuple[Known, Known]:
 def test_heads_learn_from_held_out_pictures_too() -> None:
     learnt, held = learnt_and_held()
     heads = fit_heads(learnt, held, held_folds(40, 0, None))
-    both = like_new(learnt, nearness(learnt, held)) + held
+    both = like_new(learnt, contraction(learnt, held)) + held
     np.testing.assert_array_equal(heads.joint.weight, fit_joint(both.features, both.labels, 4).weight)
     np.testing.assert_array_equal(heads.second.bias, fit_second(both.logits, both.features[:, :1], both.labels).bias)
 
@@ -84,7 +84,7 @@ def test_heads_learn_from_all_that_any_fold_learns_from_and_from_nothing_else() 
     learnt, held = learnt_and_held()
     heads = fit_heads(learnt, held, [(np.arange(9), np.arange(20, 40)), (np.arange(20, 25), np.arange(20))])
     some = held.at(np.array([*range(9), *range(20, 25)]))
-    both = like_new(learnt, nearness(learnt, some)) + some
+    both = like_new(learnt, contraction(learnt, some)) + some
     np.testing.assert_array_equal(heads.joint.weight, fit_joint(both.features, both.labels, 4).weight)
     assert (np.abs(heads.joint_held).sum(1) > 0).all()
 
@@ -100,7 +100,7 @@ def test_learnt_classes_lie_as_far_apart_as_held_out_ones_also_those_that_have_n
     factors = np.array([0.5, 0.8], np.float32)
     new = middle + factors[:, None] * (means - middle)
     held = Known(learnt.logits[:3], new[[0, 1, 1]].astype(np.float32), np.array([0, 1, 1]))
-    np.testing.assert_allclose(nearness(learnt, held), factors, rtol=1e-5)
+    np.testing.assert_allclose(contraction(learnt, held), factors, rtol=1e-5)
     moved = like_new(learnt, factors)
     np.testing.assert_allclose(class_means(moved), new, rtol=1e-4, atol=1e-4)
     within = learnt.features - means[learnt.labels]
@@ -109,13 +109,13 @@ def test_learnt_classes_lie_as_far_apart_as_held_out_ones_also_those_that_have_n
 
 def test_learnt_classes_never_move_apart_and_stay_without_held_out_pictures() -> None:
     learnt, held = learnt_and_held()
-    np.testing.assert_array_equal(nearness(learnt, held.at(np.arange(0))), 1)
+    np.testing.assert_array_equal(contraction(learnt, held.at(np.arange(0))), 1)
     np.testing.assert_array_equal(like_new(learnt, np.ones(2, np.float32)).features, learnt.features)
     means = class_means(learnt)
     farther = Known(learnt.logits[:4], (means.mean(0) + 3 * (means - means.mean(0))).astype(np.float32), np.arange(4))
-    np.testing.assert_array_equal(nearness(learnt, farther), 1)
+    np.testing.assert_array_equal(contraction(learnt, farther), 1)
     same = Known(learnt.logits, np.ones_like(learnt.features), learnt.labels)
-    np.testing.assert_array_equal(nearness(same, held), 1)
+    np.testing.assert_array_equal(contraction(same, held), 1)
 
 
 def test_a_training_that_holds_nothing_out_moves_the_classes_as_far_as_an_earlier_one() -> None:
@@ -123,10 +123,12 @@ def test_a_training_that_holds_nothing_out_moves_the_classes_as_far_as_an_earlie
     none, factors = held.at(np.arange(0)), np.full(2, 0.7, np.float32)
     heads = fit_heads(learnt, none, [], kept=0.7)
     moved = like_new(learnt, factors)
-    np.testing.assert_array_equal(heads.nearness, factors)
+    np.testing.assert_array_equal(heads.contraction, factors)
     np.testing.assert_array_equal(heads.joint.weight, fit_joint(moved.features, moved.labels, 4).weight)
     assert np.abs(heads.joint.weight - fit_heads(learnt, none, []).joint.weight).max() > 1e-3
-    np.testing.assert_array_equal(fit_heads(learnt, held, held_folds(40, 0, None)).nearness, nearness(learnt, held))
+    np.testing.assert_array_equal(
+        fit_heads(learnt, held, held_folds(40, 0, None)).contraction, contraction(learnt, held)
+    )
 
 
 def test_what_is_said_of_a_held_out_picture_does_not_hang_on_its_label() -> None:

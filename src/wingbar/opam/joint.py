@@ -18,8 +18,8 @@ names them.
 
 A net's features of the pictures that it has learnt by heart are better than those of new ones: their classes lie
 farther apart. So the heads learn from held-out pictures too, and the learnt pictures of each class are moved towards
-the middle as far as the held-out ones of all classes lie nearer to it (`nearness`, `like_new`). What the heads say of
-held-out pictures is told by heads that have not seen them, fold by fold (`fit_heads`).
+the middle as far as the held-out ones of all classes lie nearer to it (`contraction`, `like_new`). What the heads say
+of held-out pictures is told by heads that have not seen them, fold by fold (`fit_heads`).
 """
 
 from __future__ import annotations
@@ -101,16 +101,16 @@ class Heads:
     second: JointHead
     joint_held: Float32[ndarray, "held classes"]
     second_held: Float32[ndarray, "held classes"]
-    nearness: Float32[ndarray, "views"]
-    """How near to the middle the classes of the learnt pictures were moved."""
+    contraction: Float32[ndarray, "views"]
+    """The factor that the classes of the learnt pictures were drawn together by, in each view."""
 
 
-def nearness(learnt: Known, held: Known) -> Float32[ndarray, "views"]:
-    """By which factor the classes of ``held`` pictures lie nearer to the middle than those of ``learnt`` ones.
+def contraction(learnt: Known, held: Known) -> Float32[ndarray, "views"]:
+    """By which factor to draw the classes of ``learnt`` pictures together, so that they lie as those of ``held`` ones.
 
     m_c are the means of the learnt classes, m is the mean of these. In each view's features it is the factor between 0
     and 1 by which m_c - m comes nearest to the held pictures, in least squares; it is the same for all classes, so that
-    classes without held-out pictures lie as they would with them. It is one where there are no held-out pictures.
+    classes without held-out pictures lie as they would with them. It is one, which moves nothing, where none are.
     """
     middle, apart = _classes(learnt)
     along = np.einsum("nvd,nvd->v", held.features - middle, apart[held.labels])
@@ -119,9 +119,9 @@ def nearness(learnt: Known, held: Known) -> Float32[ndarray, "views"]:
 
 
 def like_new(learnt: Known, factors: Float32[ndarray, "views"]) -> Known:
-    """The ``learnt`` pictures, those of each class moved in each view's features by (g - 1) (m_c - m): see `nearness`.
+    """The ``learnt`` pictures, those of each class moved in each view's features by (g - 1) (m_c - m).
 
-    g are the ``factors``.
+    g are the ``factors``, m_c and m as in `contraction`.
     """
     _, apart = _classes(learnt)
     moved = learnt.features + ((factors - 1)[:, None] * apart)[learnt.labels]
@@ -138,12 +138,12 @@ def fit_heads(learnt: Known, held: Known, folds: Sequence[Fold], kept: float | N
     """Both heads, of pictures that the net has learnt from and of those that were ``held`` out.
 
     ``folds`` are indices of the latter, those that heads learn from and those that they are asked about. At last the
-    heads learn from all that any fold learns from; without folds from none. ``kept`` is the `nearness` of all views in
-    an earlier training, for one that holds nothing out. Every class has a learnt picture.
+    heads learn from all that any fold learns from; without folds from none. ``kept`` is a factor for all views, of an
+    earlier training, to go by in place of their `contraction`. Every class has a learnt picture.
     """
 
     def fitted(taught: Int[ndarray, "_"]) -> tuple[JointHead, JointHead, Float32[ndarray, "views"]]:
-        found = nearness(learnt, held.at(taught))
+        found = contraction(learnt, held.at(taught))
         factors = found if kept is None else np.full_like(found, kept)
         known = like_new(learnt, factors) + held.at(taught)
         joint = fit_joint(known.features, known.labels, known.logits.shape[1])

@@ -33,8 +33,8 @@ class Joint(StepResult):
     bias: Float32[ndarray, "classes"]
     second_weight: Float32[ndarray, "classes channels"]
     second_bias: Float32[ndarray, "classes"]
-    nearness: Float32[ndarray, "views"]
-    """How near to the middle the classes of the pictures were moved that the net has learnt from."""
+    contraction: Float32[ndarray, "views"]
+    """The factor by which classes of learnt pictures were drawn together, in each view."""
     held_logits: Float32[ndarray, "streams validation classes"]
     """What each stream says of the validation pictures, by heads that have not seen them."""
     held_features: Mapping[str, Float32[ndarray, "validation channels"]]
@@ -55,11 +55,11 @@ class Joint(StepResult):
 def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks, chosen: Joint | None) -> Joint:
     """Both heads of this net, from some training pictures and some validation pictures of each class.
 
-    A refit, which has no validation pictures, moves the classes as near to the middle as was ``chosen``, each view
-    alike: it finds its own marks.
+    A refit has no validation pictures. It draws the classes together as was ``chosen``, by one mean factor for all
+    views, since its marks may be others.
     """
 
-    kept = None if chosen is None else float(chosen.nearness.mean())
+    kept = None if chosen is None else float(chosen.contraction.mean())
 
     def compute() -> Joint:
         read = features_by_field_marks(job, trained, readout, marks)()
@@ -72,7 +72,7 @@ def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks, chosen:
         told = {**held.logits, "picture": held.logits["picture"] + heads.second_held, "joint": heads.joint_held}
         return Joint(
             weight=heads.joint.weight, bias=heads.joint.bias, second_weight=heads.second.weight[0],
-            second_bias=heads.second.bias, nearness=heads.nearness,
+            second_bias=heads.second.bias, contraction=heads.contraction,
             held_logits=np.stack([told[name] for name in MARKS_STREAMS]), held_features=looks.held,
             scatters=looks.scatters,
         )  # fmt: skip
