@@ -20,6 +20,7 @@ import wingbar
 from wingbar.config import Config
 from wingbar.data import load
 from wingbar.data.sample import Dataset
+from wingbar.data.splits import folds
 from wingbar.evaluation import error_reduction, mean_interval
 from wingbar.evaluation.evaluate import evaluate
 from wingbar.evaluation.tables import percent_interval, render
@@ -28,13 +29,12 @@ FOLDS = 5
 
 
 def judged_on_training_pictures(dataset: Dataset, fold: int) -> Dataset:
-    """The training pictures alone, one fold of each class as the test split."""
-    training, asked = dataset.split("train"), set()
-    rng = np.random.default_rng(1000)
-    for label in range(len(dataset.classes)):
-        keys = np.array([sample.key for sample in training if sample.label == label])
-        asked |= set(np.array_split(rng.permutation(keys), FOLDS)[fold].tolist())
-    return replace(dataset, samples=tuple(replace(s, split="test") if s.key in asked else s for s in training))
+    """The training pictures alone, one fold of them as the test split."""
+    training = dataset.split("train")
+    asked = set(folds(np.array([sample.label for sample in training]), FOLDS, seed=0)[fold][1].tolist())
+    return replace(
+        dataset, samples=tuple(replace(s, split="test") if i in asked else s for i, s in enumerate(training))
+    )
 
 
 def main() -> None:

@@ -131,7 +131,8 @@ def like_new(learnt: Known, factors: Float32[ndarray, "views"]) -> Known:
 def _classes(known: Known) -> tuple[Float32[ndarray, "views channels"], Float32[ndarray, "classes views channels"]]:
     """The mean of the classes' means, and how far each lies from it."""
     means = np.stack([known.features[known.labels == label].mean(0) for label in range(known.logits.shape[1])])
-    return means.mean(0), means - means.mean(0)
+    middle = means.mean(0)
+    return middle, means - middle
 
 
 def fit_heads(learnt: Known, held: Known, folds: Sequence[Fold], kept: float | None = None) -> Heads:
@@ -143,9 +144,10 @@ def fit_heads(learnt: Known, held: Known, folds: Sequence[Fold], kept: float | N
     """
 
     def fitted(taught: Int[ndarray, "_"]) -> tuple[JointHead, JointHead, Float32[ndarray, "views"]]:
-        found = contraction(learnt, held.at(taught))
-        factors = found if kept is None else np.full_like(found, kept)
-        known = like_new(learnt, factors) + held.at(taught)
+        new = held.at(taught)
+        views = learnt.features.shape[1]
+        factors = contraction(learnt, new) if kept is None else np.full(views, kept, np.float32)
+        known = like_new(learnt, factors) + new
         joint = fit_joint(known.features, known.labels, known.logits.shape[1])
         return joint, fit_second(known.logits, known.features[:, :1], known.labels), factors
 

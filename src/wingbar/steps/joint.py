@@ -58,7 +58,6 @@ def joint(job: Job, trained: TrainedNet, readout: Readout, marks: Marks, chosen:
     A refit has no validation pictures. It draws the classes together as was ``chosen``, by one mean factor for all
     views, since its marks may be others.
     """
-
     kept = None if chosen is None else float(chosen.contraction.mean())
 
     def compute() -> Joint:
